@@ -1,0 +1,130 @@
+// One SIMD packet of scalars with value semantics: `Vec<float>` is 4, 8 or 16 floats, as the ISA level has it.
+// This is the only file that names Eigen::internal; kernels above it read like scalar mathematics.
+#pragma once
+
+#include <Eigen/Core>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace unrolled {
+
+using Index = std::ptrdiff_t;
+
+template <class S>
+using Packet = typename Eigen::internal::packet_traits<S>::type;
+
+/// Scalars per packet. Every padded size is a multiple of it.
+template <class S>
+inline constexpr int lanes = Eigen::internal::unpacket_traits<Packet<S>>::size;
+
+/// `n` rounded up to whole packets.
+template <class S>
+constexpr Index padded(Index n) {
+  return (n + lanes<S> - 1) / lanes<S> * lanes<S>;
+}
+
+template <class S>
+struct Vec {
+  using Scalar = S;
+  Packet<S> p;
+
+  Vec() = default;
+  Vec(Packet<S> packet) : p(packet) {}
+  Vec(S scalar) : p(Eigen::internal::pset1<Packet<S>>(scalar)) {}
+
+  static Vec zero() { return Eigen::internal::pzero(Packet<S>{}); }
+  static Vec load(const S* from) { return Eigen::internal::ploadu<Packet<S>>(from); }
+  void store(S* to) const { Eigen::internal::pstoreu(to, p); }
+
+  /// The first `count` lanes from memory, zeros behind them: the last packet of a row whose size is no multiple of it.
+  static Vec load_partial(const S* from, Index count) {
+    if (count >= lanes<S>) return load(from);
+    alignas(64) S part[lanes<S>] = {};
+    std::memcpy(part, from, static_cast<std::size_t>(count) * sizeof(S));
+    return load(part);
+  }
+  void store_partial(S* to, Index count) const {
+    if (count >= lanes<S>) return store(to);
+    alignas(64) S part[lanes<S>];
+    store(part);
+    std::memcpy(to, part, static_cast<std::size_t>(count) * sizeof(S));
+  }
+
+  friend Vec operator+(Vec a, Vec b) { return Eigen::internal::padd(a.p, b.p); }
+  friend Vec operator-(Vec a, Vec b) { return Eigen::internal::psub(a.p, b.p); }
+  friend Vec operator*(Vec a, Vec b) { return Eigen::internal::pmul(a.p, b.p); }
+  friend Vec operator/(Vec a, Vec b) { return Eigen::internal::pdiv(a.p, b.p); }
+  friend Vec operator-(Vec a) { return Eigen::internal::pnegate(a.p); }
+  Vec& operator+=(Vec b) { return *this = *this + b; }
+  Vec& operator-=(Vec b) { return *this = *this - b; }
+  Vec& operator*=(Vec b) { return *this = *this * b; }
+};
+
+/// a * b + c, rounded once where the ISA level has FMA. The only source of fused multiply-adds: contraction is off.
+template <class S>
+Vec<S> fma(Vec<S> a, Vec<S> b, Vec<S> c) {
+  return Eigen::internal::pmadd(a.p, b.p, c.p);
+}
+/// A NaN in `a` survives min and max.
+template <class S>
+Vec<S> min(Vec<S> a, Vec<S> b) {
+  return Eigen::internal::pmin<Packet<S>>(a.p, b.p);
+}
+template <class S>
+Vec<S> max(Vec<S> a, Vec<S> b) {
+  return Eigen::internal::pmax<Packet<S>>(a.p, b.p);
+}
+template <class S>
+Vec<S> abs(Vec<S> a) {
+  return Eigen::internal::pabs(a.p);
+}
+template <class S>
+Vec<S> sqrt(Vec<S> a) {
+  return Eigen::internal::psqrt(a.p);
+}
+/// All bits set in the lanes where a < b; a NaN compares false.
+template <class S>
+Vec<S> less(Vec<S> a, Vec<S> b) {
+  return Eigen::internal::pcmp_lt(a.p, b.p);
+}
+template <class S>
+Vec<S> select(Vec<S> mask, Vec<S> if_set, Vec<S> if_clear) {
+  return Eigen::internal::pselect(mask.p, if_set.p, if_clear.p);
+}
+
+/// Sum over the lanes, by halves: the same order at every call.
+template <class S>
+S sum_lanes(Vec<S> a) {
+  alignas(64) S part[lanes<S>];
+  a.store(part);
+  for (int half = lanes<S> / 2; half > 0; half /= 2)
+    for (int lane = 0; lane < half; ++lane) part[lane] += part[lane + half];
+  return part[0];
+}
+
+/// Transposes lanes x lanes scalars held in `block` in place.
+template <class S>
+void transpose(Vec<S> (&block)[lanes<S>]) {
+  Eigen::internal::PacketBlock<Packet<S>, lanes<S>> b;
+  for (int i = 0; i < lanes<S>; ++i) b.packet[i] = block[i].p;
+  Eigen::internal::ptranspose(b);
+  for (int i = 0; i < lanes<S>; ++i) block[i] = b.packet[i];
+}
+
+/// 2^n for the whole number n in each lane, -126 <= n <= 127 (float).
+inline Vec<float> exp2_whole(Vec<float> n) {
+  // n + 1.5 * 2^23 leaves n in the low mantissa bits; adding the exponent bias and shifting makes it an exponent.
+  using namespace Eigen::internal;
+  using Integer = typename unpacket_traits<Packet<float>>::integer_packet;
+  const Packet<float> shifted = padd(n.p, pset1<Packet<float>>(12582912.0f + 127.0f));
+  return Packet<float>(preinterpret<Packet<float>>(plogical_shift_left<23>(preinterpret<Integer>(shifted))));
+}
+inline Vec<float> round_to_whole(Vec<float> a) {
+  // Adding and taking away 1.5 * 2^23 rounds to nearest, ties to even; enough for |a| < 2^22.
+  const Vec<float> magic(12582912.0f);
+  return (a + magic) - magic;
+}
+inline Vec<double> exp_of_eigen(Vec<double> a) { return Eigen::internal::pexp(a.p); }
+
+}  // namespace unrolled

@@ -1,0 +1,150 @@
+#include "core/threads.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace unrolled {
+namespace {
+
+int affinity_count() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+/// CPU quota of the cgroup in whole processors, or a large number where there is none.
+int cgroup_count() {
+  double quota = -1, period = -1;
+  if (std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {
+    if (std::fscanf(file, "%lf %lf", &quota, &period) != 2) quota = -1;
+    std::fclose(file);
+  } else {
+    const auto read = [](const char* path) {
+      double value = -1;
+      if (std::FILE* f = std::fopen(path, "r")) {
+        if (std::fscanf(f, "%lf", &value) != 1) value = -1;
+        std::fclose(f);
+      }
+      return value;
+    };
+    quota = read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+    period = read("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  }
+  return quota > 0 && period > 0 ? std::max(1, static_cast<int>(std::ceil(quota / period))) : 1 << 20;
+}
+
+int environment_count() {
+  const char* text = std::getenv("OMP_NUM_THREADS");
+  const int count = text ? std::atoi(text) : 0;
+  return count > 0 ? count : 1 << 20;
+}
+
+std::atomic<int>& thread_limit() {
+  static std::atomic<int> limit{std::min({affinity_count(), cgroup_count(), environment_count()})};
+  return limit;
+}
+
+// One team per process: a call that finds it taken runs alone rather than oversubscribing the cores.
+std::atomic<bool> team_taken{false};
+// OpenMP's pool does not survive fork: a child makes plain threads instead.
+std::atomic<bool> in_forked_child{false};
+
+void after_fork_in_child() {
+  team_taken.store(false);
+  in_forked_child.store(true);
+}
+
+void run_with_plain_threads(int count, detail::Body body, void* context) {
+  std::vector<std::thread> others;
+  others.reserve(static_cast<std::size_t>(count - 1));
+  for (int id = 1; id < count; ++id)
+    others.emplace_back([=] {
+      FlushDenormals flush;
+      body(context, id, count);
+    });
+  body(context, 0, count);
+  for (std::thread& thread : others) thread.join();
+}
+
+void run_with_openmp(int count, detail::Body body, void* context) {
+#if defined(_OPENMP)
+  omp_set_dynamic(0);
+#pragma omp parallel num_threads(count)
+  {
+    FlushDenormals flush;
+    // The runtime may grant fewer threads than asked for: every thread learns the true number.
+    body(context, omp_get_thread_num(), omp_get_num_threads());
+  }
+#else
+  run_with_plain_threads(count, body, context);
+#endif
+}
+
+}  // namespace
+
+int get_num_threads() { return thread_limit().load(std::memory_order_relaxed); }
+void set_num_threads(int count) { thread_limit().store(std::max(1, count), std::memory_order_relaxed); }
+
+void detail::run_team(int wanted, Body body, void* context) {
+  static const int registered = pthread_atfork(nullptr, nullptr, after_fork_in_child);
+  (void)registered;
+  FlushDenormals flush;
+  const int count = std::min(wanted, get_num_threads());
+  if (count <= 1 || team_taken.exchange(true, std::memory_order_acquire)) {
+    body(context, 0, 1);
+    return;
+  }
+  if (in_forked_child.load(std::memory_order_relaxed))
+    run_with_plain_threads(count, body, context);
+  else
+    run_with_openmp(count, body, context);
+  team_taken.store(false, std::memory_order_release);
+}
+
+void Barrier::wait() {
+  if (count_ == 1) return;
+  const int round = round_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == count_ - 1) {
+    arrived_.store(0, std::memory_order_relaxed);
+    round_.store(round + 1, std::memory_order_release);
+    return;
+  }
+  for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
+    if (spins < 20000) {
+#if defined(__SSE2__)
+      _mm_pause();
+#endif
+    } else {
+      std::this_thread::yield();  // another process has our core's partner: let it run
+    }
+  }
+}
+
+#if defined(__SSE2__)
+FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) {
+  constexpr unsigned flush_to_zero = 1u << 15, denormals_are_zero = 1u << 6;
+  _mm_setcsr(saved_ | flush_to_zero | denormals_are_zero);
+}
+FlushDenormals::~FlushDenormals() { _mm_setcsr(saved_); }
+#else
+FlushDenormals::FlushDenormals() : saved_(0) {}
+FlushDenormals::~FlushDenormals() = default;
+#endif
+
+}  // namespace unrolled

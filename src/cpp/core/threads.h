@@ -1,0 +1,58 @@
+// Teams of threads. The interface is all that the rest of the library sees; OpenMP is named in threads.cpp only.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+namespace unrolled {
+
+/// Most threads a call may use. Starts as the least of: processors this process may run on, the cgroup's CPU quota, OMP_NUM_THREADS.
+int get_num_threads();
+void set_num_threads(int count);
+
+namespace detail {
+using Body = void (*)(void* context, int id, int count);
+void run_team(int wanted, Body body, void* context);
+}  // namespace detail
+
+/// Runs body(id, count) once for every id in [0, count), at the same time, and returns when all have ended.
+/// count is min(wanted, get_num_threads()), or 1 when another call of this process holds the team or the caller is inside one:
+/// results never depend on it. body must not throw.
+template <class F>
+void parallel(int wanted, F&& body) {
+  detail::run_team(
+      wanted, [](void* context, int id, int count) { (*static_cast<std::remove_reference_t<F>*>(context))(id, count); },
+      &body);
+}
+
+/// Share `id` of `count` of the range [0, size): contiguous, sizes differ by at most one.
+template <class I>
+I share_begin(I size, int id, int count) {
+  return size * id / count;
+}
+
+/// Meeting point of `count` threads, used once per time step: spins for a moment, then yields.
+class Barrier {
+ public:
+  explicit Barrier(int count) : count_(count) {}
+  void wait();
+
+ private:
+  const int count_;
+  alignas(64) std::atomic<int> arrived_{0};
+  alignas(64) std::atomic<int> round_{0};
+};
+
+/// While it lives, denormal numbers count as zero on this thread; the caller's floating-point state is restored afterwards.
+class FlushDenormals {
+ public:
+  FlushDenormals();
+  ~FlushDenormals();
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
+
+ private:
+  unsigned saved_;
+};
+
+}  // namespace unrolled

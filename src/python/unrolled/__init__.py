@@ -1,0 +1,1 @@
+"""Recurrent networks on CPUs: train, port and serve, with NumPy arrays in and out."""
