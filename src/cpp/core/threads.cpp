@@ -117,10 +117,10 @@ void detail::run_team(int wanted, Body body, void* context) {
   team_taken.store(false, std::memory_order_release);
 }
 
-void Barrier::wait() {
-  if (count_ == 1) return;
+void Barrier::wait(int count) {
+  if (count == 1) return;
   const int round = round_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == count_ - 1) {
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == count - 1) {
     arrived_.store(0, std::memory_order_relaxed);
     round_.store(round + 1, std::memory_order_release);
     return;

@@ -31,14 +31,12 @@ I share_begin(I size, int id, int count) {
   return size * id / count;
 }
 
-/// Meeting point of `count` threads, used once per time step: spins for a moment, then yields.
+/// Meeting point of the `count` threads of a team, used once per time step: spins for a moment, then yields.
 class Barrier {
  public:
-  explicit Barrier(int count) : count_(count) {}
-  void wait();
+  void wait(int count);
 
  private:
-  const int count_;
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<int> round_{0};
 };

@@ -1,0 +1,105 @@
+#include "gemm/gemm.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/threads.h"
+#include "gemm/panels.h"
+
+namespace unrolled {
+namespace {
+
+template <class S>
+void pack_panel(const PanelShape<S>& shape, ConstMatrix<S> B, Index group, S* panel) {
+  const Index first = shape.first_column(group);
+  const int vectors = shape.vectors(group);
+  std::vector<const S*> rows;
+  if (B.trans == Trans::No) {
+    rows.resize(std::size_t(shape.depth));
+    for (Index k = 0; k < shape.depth; ++k) rows[std::size_t(k)] = B.data + k * B.ld;
+    pack_rows(rows.data(), shape.depth, first, shape.columns - first, vectors, panel);
+  } else {
+    rows.resize(std::size_t(vectors * lanes<S>));
+    for (Index n = 0; n < vectors * lanes<S>; ++n)
+      rows[std::size_t(n)] = first + n < shape.columns ? B.data + (first + n) * B.ld : nullptr;
+    pack_transposed(rows.data(), vectors, shape.depth, panel);
+  }
+}
+
+/// A is stored as wanted: its rows are read where they are.
+template <class S>
+void gemm_rows(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias,
+               bool accumulate) {
+  const PanelShape<S> shape{N, K, max_vectors};
+  Buffer<S> panels(shape.size());
+  Buffer<S> start(shape.packets() * lanes<S>);
+  if (bias) {
+    start.fill_zero(shape.packets() * lanes<S>);
+    std::copy_n(bias, N, start.data());
+  }
+  std::vector<const S*> a(static_cast<std::size_t>(M));
+  std::vector<S*> c(static_cast<std::size_t>(M));
+  for (Index m = 0; m < M; ++m) {
+    a[std::size_t(m)] = A.data + m * A.ld;
+    c[std::size_t(m)] = C + m * ldc;
+  }
+  const int wanted = double(M) * double(N) * double(K) < 1e5 ? 1 : get_num_threads();
+  const bool split_rows = M >= 16 * wanted;  // else threads take panels
+  // With a bias and accumulation both asked for, the bias is added to C first.
+  if (accumulate && bias)
+    for (Index m = 0; m < M; ++m)
+      for (Index n = 0; n < N; ++n) C[m * ldc + n] += bias[n];
+  const Start begin = accumulate ? Start::Continue : bias ? Start::Bias : Start::Zero;
+  Barrier barrier;
+  parallel(wanted, [&](int id, int count) {
+    const Index g0 = share_begin(shape.groups(), id, count), g1 = share_begin(shape.groups(), id + 1, count);
+    for (Index g = g0; g < g1; ++g) pack_panel(shape, B, g, panels.data() + shape.offset(g));
+    barrier.wait(count);
+    const Index m0 = split_rows ? share_begin(M, id, count) : 0, m1 = split_rows ? share_begin(M, id + 1, count) : M;
+    for (Index g = split_rows ? 0 : g0; g < (split_rows ? shape.groups() : g1); ++g)
+      multiply_group(shape, panels.data() + shape.offset(g), g, Depth::contiguous(K), m1 - m0, a.data() + m0,
+                     c.data() + m0, begin, start.data() + shape.first_column(g));
+  });
+}
+
+/// A is stored transposed: C is a sum of outer products of stored rows.
+template <class S>
+void gemm_outer(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias,
+                bool accumulate) {
+  Buffer<S> b_rows;
+  if (B.trans == Trans::Yes) {
+    b_rows.resize(K * N);
+    for (Index n = 0; n < N; ++n)
+      for (Index k = 0; k < K; ++k) b_rows[k * N + n] = B.data[n * B.ld + k];
+    B = {b_rows.data(), N, Trans::No};
+  }
+  std::vector<const S*> a(static_cast<std::size_t>(K)), b(static_cast<std::size_t>(K));
+  std::vector<S*> c(static_cast<std::size_t>(M));
+  for (Index k = 0; k < K; ++k) {
+    a[std::size_t(k)] = A.data + k * A.ld;
+    b[std::size_t(k)] = B.data + k * B.ld;
+  }
+  for (Index m = 0; m < M; ++m) {
+    c[std::size_t(m)] = C + m * ldc;
+    for (Index n = 0; n < N && bias; ++n) C[m * ldc + n] = accumulate ? C[m * ldc + n] + bias[n] : bias[n];
+  }
+  accumulate_outer(K, a.data(), M, b.data(), N, c.data(), accumulate || bias != nullptr);
+}
+
+}  // namespace
+
+template <class S>
+void gemm(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias,
+          bool accumulate) {
+  if (M == 0 || N == 0) return;
+  if (A.trans == Trans::No)
+    gemm_rows(M, N, K, A, B, C, ldc, bias, accumulate);
+  else
+    gemm_outer(M, N, K, A, B, C, ldc, bias, accumulate);
+}
+
+template void gemm<float>(Index, Index, Index, ConstMatrix<float>, ConstMatrix<float>, float*, Index, const float*, bool);
+template void gemm<double>(Index, Index, Index, ConstMatrix<double>, ConstMatrix<double>, double*, Index, const double*,
+                           bool);
+
+}  // namespace unrolled

@@ -1,0 +1,81 @@
+#include "gemm/tile.h"
+
+#include <utility>
+
+namespace unrolled {
+namespace {
+
+template <class S, int rows, int vectors>
+void tile_kernel(const Tile<S>& t) {
+  constexpr int P = lanes<S>;
+  alignas(64) static constexpr S zeros[P] = {};
+  const S* const from = t.start == Start::Bias ? t.bias : zeros;
+  const Index from_step = t.start == Start::Continue ? t.out_step : t.start == Start::Bias ? P : 0;
+  Vec<S> acc[rows][vectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) {
+    const S* const start = t.start == Start::Continue ? t.out[r] : from;
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) acc[r][v] = Vec<S>::load(start + v * from_step);
+  }
+
+  const S* a[rows];
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) a[r] = t.a[r];
+  const S* panel = t.panel;
+  const Index a_step = t.depth.a_step, length = t.depth.length;
+  for (Index segment = 0; segment < t.depth.segments; ++segment) {
+    Index at = segment * t.depth.a_jump;
+    for (Index k = 0; k < length; ++k, at += a_step, panel += vectors * P) {
+      Vec<S> w[vectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) w[v] = Vec<S>::load(panel + v * P);
+#pragma GCC unroll 8
+      for (int r = 0; r < rows; ++r) {
+        const Vec<S> x(a[r][at]);
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) acc[r][v] = fma(x, w[v], acc[r][v]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) acc[r][v].store(t.out[r] + v * t.out_step);
+}
+
+template <class S>
+using Kernel = void (*)(const Tile<S>&);
+
+// kernels[vectors - 1][rows - 1]; shapes beyond the register file are never asked for and not instantiated.
+template <class S, int rows, int vectors>
+constexpr Kernel<S> kernel_or_null() {
+  if constexpr (rows <= tile_rows<S>(vectors))
+    return tile_kernel<S, rows, vectors>;
+  else
+    return nullptr;
+}
+
+template <class S, int vectors, int... row>
+Kernel<S> kernel_for(int rows, std::integer_sequence<int, row...>) {
+  static constexpr Kernel<S> kernels[] = {kernel_or_null<S, row + 1, vectors>()...};
+  return kernels[rows - 1];
+}
+
+}  // namespace
+
+template <class S>
+void run_tile(int rows, int vectors, const Tile<S>& tile) {
+  constexpr std::make_integer_sequence<int, max_tile_rows> all_rows{};
+  switch (vectors) {
+    case 1: return kernel_for<S, 1>(rows, all_rows)(tile);
+    case 2: return kernel_for<S, 2>(rows, all_rows)(tile);
+    case 3: return kernel_for<S, 3>(rows, all_rows)(tile);
+    default: return kernel_for<S, 4>(rows, all_rows)(tile);
+  }
+}
+
+template void run_tile<float>(int, int, const Tile<float>&);
+template void run_tile<double>(int, int, const Tile<double>&);
+
+}  // namespace unrolled

@@ -1,0 +1,56 @@
+// The register tile: the one inner loop under every matrix product of the library.
+//
+//   acc[r][v] = start + sum over k of a[r][k] * panel[k][v]        r < rows, v < vectors (packets)
+//
+// `a` is read one scalar at a time and broadcast; `panel` holds, for each k, `vectors` packets side by side (see pack.h). The sum
+// runs over k in order and never through partial sums, so a row's result does not depend on the rows beside it.
+#pragma once
+
+#include "core/packet.h"
+
+namespace unrolled {
+
+enum class Start { Zero, Bias, Continue };  // from 0, from one packet of bias per vector, or from what `out` holds
+
+/// Most packets side by side in a panel.
+inline constexpr int max_vectors = 4;
+/// Most rows of a tile at any width.
+inline constexpr int max_tile_rows = 8;
+
+/// Rows of a tile of `vectors` packets: accumulators, one row of the panel and a broadcast fill the register file.
+template <class S>
+constexpr int tile_rows(int vectors) {
+#if defined(__AVX512F__)
+  constexpr int by_vectors[] = {0, 8, 8, 8, 6};
+#else
+  constexpr int by_vectors[] = {0, 8, 6, 4, 3};
+#endif
+  return by_vectors[vectors];
+}
+
+/// A sum over k in `segments` runs of `length` neighbouring elements; `a_jump` lies between the starts of two runs of a row.
+struct Depth {
+  Index segments;
+  Index length;
+  Index a_jump;
+  Index a_step;  // from k to k + 1 inside a run
+  static Depth contiguous(Index length) { return {1, length, 0, 1}; }
+  Index total() const { return segments * length; }
+};
+
+template <class S>
+struct Tile {
+  Depth depth;
+  const S* const* a;    // [rows] start of each row
+  const S* panel;       // depth.total() x vectors packets
+  S* const* out;        // [rows] where packet 0 of each row goes
+  Index out_step;       // from packet to packet of a row
+  Start start;
+  const S* bias;        // `vectors` packets, read if start is Bias
+};
+
+/// Runs a tile of `rows` <= tile_rows(vectors) rows and `vectors` <= max_vectors packets.
+template <class S>
+void run_tile(int rows, int vectors, const Tile<S>& tile);
+
+}  // namespace unrolled
