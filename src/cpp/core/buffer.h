@@ -9,6 +9,12 @@
 
 namespace unrolled {
 
+namespace detail {
+/// 64-byte aligned memory of at least `bytes`, which is set to what was given. Throws std::bad_alloc.
+void* acquire(std::size_t& bytes);
+void release(void* data, std::size_t bytes) noexcept;
+}  // namespace detail
+
 template <class S>
 class Buffer {
  public:
@@ -21,35 +27,37 @@ class Buffer {
   }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { std::free(data_); }
+  ~Buffer() { free(); }
 
   /// Room for at least `size` scalars; what was stored is lost if it has to grow. Throws std::bad_alloc when memory is short.
   void resize(Index size) {
-    if (size <= capacity_) return;
-    if (size > PTRDIFF_MAX / static_cast<Index>(sizeof(S)) - 64) throw std::bad_alloc();
-    std::free(data_);
-    data_ = nullptr;
-    capacity_ = 0;
-    const std::size_t bytes = (static_cast<std::size_t>(size) * sizeof(S) + 63) / 64 * 64;
-    data_ = static_cast<S*>(std::aligned_alloc(64, bytes));
-    if (data_ == nullptr) throw std::bad_alloc();
-    capacity_ = size;
+    if (static_cast<std::size_t>(size) * sizeof(S) <= bytes_) return;
+    if (size > PTRDIFF_MAX / static_cast<Index>(sizeof(S)) / 2) throw std::bad_alloc();
+    free();
+    std::size_t bytes = static_cast<std::size_t>(size) * sizeof(S);
+    data_ = static_cast<S*>(detail::acquire(bytes));
+    bytes_ = bytes;
   }
   void fill_zero(Index size) { std::memset(static_cast<void*>(data_), 0, static_cast<std::size_t>(size) * sizeof(S)); }
+  /// Gives the memory back.
+  void free() {
+    if (data_ != nullptr) detail::release(data_, bytes_);
+    data_ = nullptr;
+    bytes_ = 0;
+  }
 
   S* data() { return data_; }
   const S* data() const { return data_; }
   S& operator[](Index i) { return data_[i]; }
   const S& operator[](Index i) const { return data_[i]; }
-  Index capacity() const { return capacity_; }
 
  private:
   void swap(Buffer& other) {
     std::swap(data_, other.data_);
-    std::swap(capacity_, other.capacity_);
+    std::swap(bytes_, other.bytes_);
   }
   S* data_ = nullptr;
-  Index capacity_ = 0;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace unrolled

@@ -93,6 +93,15 @@ Vec<S> select(Vec<S> mask, Vec<S> if_set, Vec<S> if_clear) {
   return Eigen::internal::pselect(mask.p, if_set.p, if_clear.p);
 }
 
+/// `a` with zeros behind the first `count` lanes.
+template <class S>
+Vec<S> first_lanes(Vec<S> a, Index count) {
+  if (count >= lanes<S>) return a;
+  alignas(64) S part[lanes<S>];
+  a.store(part);
+  return Vec<S>::load_partial(part, count);
+}
+
 /// Sum over the lanes, by halves: the same order at every call.
 template <class S>
 S sum_lanes(Vec<S> a) {

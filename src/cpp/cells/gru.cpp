@@ -1,0 +1,84 @@
+// Gated recurrent unit, reset applied after the product (Cho et al. 2014 as in cuDNN, PyTorch and Keras).
+//
+//   r = sigmoid(W_r x + b_r + U_r h[t-1])                  reset gate
+//   z = sigmoid(W_z x + b_z + U_z h[t-1])                  update gate: keeps the past
+//   n = tanh(W_n x + b_n + r * (U_n h[t-1] + b_hn))        candidate
+//   h[t] = (1 - z) * n + z * h[t-1]
+//
+// backward, given dh[t]; da: gradient of the input part, du: of the recurrent part (equal but for n):
+//   dn = dh * (1 - z)                 da_n = dn * (1 - n^2),   du_n = da_n * r
+//   dz = dh * (h[t-1] - n)            da_z = dz * z (1 - z)
+//   dr = da_n * (U_n h[t-1] + b_hn)   da_r = dr * r (1 - r)
+//   dh[t-1] = dh * z + [da_r da_z du_n] W_hh,   db_hn = sum of du_n
+#include "engine/point.h"
+#include "engine/registry.h"
+
+namespace unrolled {
+namespace {
+
+struct Gru {
+  // Neighbours in this order: W_ih feeds n r z, W_hh feeds r z and the recurrent part of n.
+  enum Slot { n, r, z, hn };
+  enum Vector { b_hn };
+  static constexpr int phases = 1, vectors = 1;
+
+  template <int, class Point>
+  static void forward(Point& at) {
+    using V = typename Point::V;
+    const V reset = sigmoid(at.a(r) + at.u(r));
+    const V update = sigmoid(at.a(z) + at.u(z));
+    const V recurrent = at.u(hn) + at.vector(b_hn);
+    const V candidate = tanh(fma(reset, recurrent, at.a(n)));
+    at.set_output(fma(update, at.h_prev() - candidate, candidate));
+    at.save(r, reset);
+    at.save(z, update);
+    at.save(n, candidate);
+    at.save(hn, recurrent);
+  }
+
+  template <int, class Point>
+  static void backward(Point& at) {
+    using V = typename Point::V;
+    const V one(1);
+    const V reset = at.saved(r), update = at.saved(z), candidate = at.saved(n), recurrent = at.saved(hn);
+    const V dh = at.dh();
+    const V da_n = dh * (one - update) * (one - candidate * candidate);
+    at.set_delta(n, da_n);
+    at.set_delta(hn, da_n * reset);
+    at.set_delta(z, dh * (at.h_prev() - candidate) * update * (one - update));
+    at.set_delta(r, da_n * recurrent * reset * (one - reset));
+    at.set_dh_prev(dh * update);
+  }
+
+  template <class Delta>
+  static auto vector_gradient(int, Delta delta) {
+    return delta(hn);
+  }
+};
+
+constexpr CellInfo info() {
+  CellInfo cell;
+  cell.name = "gru";
+  cell.slots = 4;
+  cell.input_gates = 3;
+  cell.input_gate[Gru::n] = 2;
+  cell.input_gate[Gru::r] = 0;
+  cell.input_gate[Gru::z] = 1;
+  cell.weight_gates = 3;
+  Phase& phase = cell.phases[0];
+  phase.operand = Operand::PreviousOutput;
+  phase.gates = 3;
+  phase.first_slot = Gru::r;
+  phase.weight_gate[Gru::r - Gru::r] = 0;
+  phase.weight_gate[Gru::z - Gru::r] = 1;
+  phase.weight_gate[Gru::hn - Gru::r] = 2;
+  return cell;
+}
+
+}  // namespace
+
+void register_gru(Registry& registry) {
+  registry.add<Gru>(info());
+}
+
+}  // namespace unrolled

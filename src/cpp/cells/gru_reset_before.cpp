@@ -1,0 +1,92 @@
+// Gated recurrent unit, reset applied before the product (Cho et al. 2014, the paper's own form). Two phases.
+//
+//   r = sigmoid(W_r x + b_r + U_r h[t-1])          reset gate
+//   z = sigmoid(W_z x + b_z + U_z h[t-1])          update gate: keeps the past
+//   q = r * h[t-1]
+//   n = tanh(W_n x + b_n + U_n q)                  candidate
+//   h[t] = (1 - z) * n + z * h[t-1]
+//
+// backward, given dh[t], candidate phase:
+//   dn = dh * (1 - z)              da_n = dn * (1 - n^2),   dq = da_n U_n
+//   dz = dh * (h[t-1] - n)         da_z = dz * z (1 - z)
+//   dh[t-1] = dh * z
+// gates phase:
+//   dr = dq * h[t-1]               da_r = dr * r (1 - r)
+//   dh[t-1] += dq * r + [da_r da_z] [U_r; U_z]
+#include "engine/point.h"
+#include "engine/registry.h"
+
+namespace unrolled {
+namespace {
+
+struct GruResetBefore {
+  enum Slot { r, z, n };
+  enum Stream { q };
+  enum PhaseIndex { gates, candidate };
+  static constexpr int phases = 2, vectors = 0;
+
+  template <int phase, class Point>
+  static void forward(Point& at) {
+    using V = typename Point::V;
+    if constexpr (phase == gates) {
+      const V reset = sigmoid(at.a(r) + at.u(r));
+      at.set_stream(q, reset * at.h_prev());
+      at.set(z, sigmoid(at.a(z) + at.u(z)));
+      at.save(r, reset);
+    } else {
+      const V next = tanh(at.a(n) + at.u(n));
+      at.set_output(fma(at.a(z), at.h_prev() - next, next));
+      at.save(n, next);
+    }
+  }
+
+  template <int phase, class Point>
+  static void backward(Point& at) {
+    using V = typename Point::V;
+    const V one(1);
+    if constexpr (phase == candidate) {
+      const V update = at.saved(z), next = at.saved(n);
+      const V dh = at.dh();
+      at.set_delta(n, dh * (one - update) * (one - next * next));
+      at.set_delta(z, dh * (at.h_prev() - next) * update * (one - update));
+      at.set_dh_prev(dh * update);
+      at.clear_dstream(q);
+    } else {
+      const V reset = at.saved(r);
+      const V dq = at.dstream(q);
+      at.set_delta(r, dq * at.h_prev() * reset * (one - reset));
+      at.set_dh_prev(fma(dq, reset, at.dh_prev()));
+    }
+  }
+};
+
+constexpr CellInfo info() {
+  CellInfo cell;
+  cell.name = "gru_reset_before";
+  cell.slots = 3;
+  cell.input_gates = 3;
+  for (int gate = 0; gate < 3; ++gate) cell.input_gate[gate] = gate;
+  cell.weight_gates = 3;
+  cell.streams = 1;
+  Phase& gates = cell.phases[GruResetBefore::gates];
+  gates.operand = Operand::PreviousOutput;
+  gates.gates = 2;
+  gates.first_slot = GruResetBefore::r;
+  gates.weight_gate[0] = 0;
+  gates.weight_gate[1] = 1;
+  Phase& candidate = cell.phases[GruResetBefore::candidate];
+  candidate.operand = Operand::Stream;
+  candidate.stream = GruResetBefore::q;
+  candidate.gates = 1;
+  candidate.first_slot = GruResetBefore::n;
+  candidate.weight_gate[0] = 2;
+  return cell;
+}
+
+}  // namespace
+
+void register_gru_reset_before(Registry& registry) {
+  registry.add<GruResetBefore>(info());
+}
+
+}  // namespace unrolled

@@ -1,0 +1,130 @@
+// What a cell's point function sees: one row, one packet of units. Names are those of the equations; nothing here knows a cell.
+#pragma once
+
+#include "core/math.h"
+#include "engine/cell.h"
+
+namespace unrolled {
+
+template <class S>
+class ForwardPoint {
+ public:
+  using V = Vec<S>;
+  ForwardPoint(const ForwardTile<S>& tile, Index row, Index block)
+      : t_(tile), row_(row), unit_((tile.first_block + block) * lanes<S>), valid_(tile.units - unit_),
+        slots_(tile.slots[row] + unit_ * tile.slot_count), u_(tile.u + row * tile.u_row + block * tile.u_block) {}
+
+  /// Input part of the gate in `slot`, or what an earlier phase saved there.
+  V a(int slot) const { return V::load(slots_ + slot * lanes<S>); }
+  /// Recurrent part of the gate in `slot`.
+  V u(int slot) const { return V::load(u_ + (slot - t_.first_slot) * lanes<S>); }
+  /// The same with the row's mean 0 and variance 1.
+  V u_normalised(int slot) const { return (u(slot) - V(t_.mean[row_])) * V(t_.inverse_deviation[row_]); }
+  V h_prev() const { return V::load_partial(t_.h_prev[row_] + unit_, valid_); }
+  V state_prev(int state) const { return V::load(t_.state_prev[state][row_] + unit_); }
+  V stream(int stream) const { return V::load(t_.stream[stream][row_] + unit_); }
+  V vector(int k) const { return V::load(t_.vectors[k] + unit_); }
+
+  void set_output(V h) { h.store_partial(t_.y[row_] + unit_, valid_); }
+  void set_stream(int stream, V value) { value.store(t_.stream[stream][row_] + unit_); }
+  /// For a later phase of this step.
+  void set(int slot, V value) { value.store(slots_ + slot * lanes<S>); }
+  /// For backward: costs nothing in inference.
+  void save(int slot, V value) {
+    if (t_.keep) set(slot, value);
+  }
+
+ private:
+  const ForwardTile<S>& t_;
+  const Index row_, unit_, valid_;
+  S* const slots_;
+  const S* const u_;
+};
+
+template <class S>
+class BackwardPoint {
+ public:
+  using V = Vec<S>;
+  BackwardPoint(const BackwardTile<S>& tile, Index row, Index block)
+      : t_(tile), row_(row), unit_((tile.first_block + block) * lanes<S>), valid_(tile.units - unit_),
+        slots_(tile.slots[row] + unit_ * tile.slot_count) {}
+
+  V saved(int slot) const { return V::load(slots_ + slot * lanes<S>); }
+  V h_prev() const { return V::load_partial(t_.h_prev[row_] + unit_, valid_); }
+  V output() const { return V::load_partial(t_.y[row_] + unit_, valid_); }
+  V state_prev(int state) const { return V::load(t_.state_prev[state][row_] + unit_); }
+  V stream(int stream) const { return V::load(t_.stream[stream][row_] + unit_); }
+  V vector(int k) const { return V::load(t_.vectors[k] + unit_); }
+
+  /// Gradient of the output h[t]: the loss's own and that of later steps. Read it before set_dh_prev.
+  V dh() const {
+    const V later = dh_prev();
+    return t_.dy[row_] ? later + V::load_partial(t_.dy[row_] + unit_, valid_) : later;
+  }
+  V dstream(int stream) const { return V::load(t_.dstream[stream][row_] + unit_); }
+
+  /// Gradient of the gate's sum a + u (or of u alone): what the products of backward read.
+  void set_delta(int slot, V value) { value.store(slots_ + slot * lanes<S>); }
+  /// Gradient of h[t-1] by ways other than products; every cell sets it in its last phase and may add to it in earlier ones.
+  void set_dh_prev(V value) { value.store(t_.dh[row_] + unit_); }
+  V dh_prev() const { return V::load(t_.dh[row_] + unit_); }
+  void set_dstate_prev(int state, V value) { value.store(t_.dstream[state][row_] + unit_); }
+  /// Before the products of a stream's gradient are added to it.
+  void clear_dstream(int stream) { V::zero().store(t_.dstream[stream][row_] + unit_); }
+
+ private:
+  const BackwardTile<S>& t_;
+  const Index row_, unit_, valid_;
+  S* const slots_;
+};
+
+namespace detail {
+
+template <class Cell, class S, int phase>
+void forward_tile(const ForwardTile<S>& tile) {
+  for (Index row = 0; row < tile.rows; ++row)
+    for (Index block = 0; block < tile.blocks; ++block) {
+      ForwardPoint<S> at(tile, row, block);
+      Cell::template forward<phase>(at);
+    }
+}
+
+template <class Cell, class S, int phase>
+void backward_tile(const BackwardTile<S>& tile) {
+  for (Index row = 0; row < tile.rows; ++row)
+    for (Index block = 0; block < tile.blocks; ++block) {
+      BackwardPoint<S> at(tile, row, block);
+      Cell::template backward<phase>(at);
+    }
+}
+
+template <class Cell, class S>
+void vector_gradient(int vector, const S* slots, Vec<S>& sum) {
+  const auto delta = [slots](int slot) { return Vec<S>::load(slots + slot * lanes<S>); };
+  sum += Cell::vector_gradient(vector, delta);
+}
+
+}  // namespace detail
+
+/// The kernel table of a cell: what its file hands to the registry.
+template <class Cell, class S>
+CellKernel<S> make_kernel(const CellInfo& info) {
+  CellKernel<S> kernel{};
+  kernel.info = info;
+  kernel.info.phase_count = Cell::phases;
+  kernel.info.vectors = Cell::vectors;
+  kernel.forward[0] = detail::forward_tile<Cell, S, 0>;
+  kernel.backward[0] = detail::backward_tile<Cell, S, 0>;
+  if constexpr (Cell::phases > 1) {
+    kernel.forward[1] = detail::forward_tile<Cell, S, 1>;
+    kernel.backward[1] = detail::backward_tile<Cell, S, 1>;
+  }
+  if constexpr (Cell::phases > 2) {
+    kernel.forward[2] = detail::forward_tile<Cell, S, 2>;
+    kernel.backward[2] = detail::backward_tile<Cell, S, 2>;
+  }
+  if constexpr (Cell::vectors > 0) kernel.vector_gradient = detail::vector_gradient<Cell, S>;
+  return kernel;
+}
+
+}  // namespace unrolled

@@ -1,0 +1,46 @@
+// Which rows of the batch run at which step. Sequences are taken in order of falling length, so that the rows still running are always
+// the first ones; what the engine stores is dense over valid steps only, and finished rows cost nothing.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/packet.h"
+
+namespace unrolled {
+
+/// Place `first(s) + i` of the dense order is step s of the i-th longest sequence. Steps count from where the recurrence starts: in
+/// the reverse direction step 0 is a sequence's last valid time.
+class Schedule {
+ public:
+  /// lengths (B, each 0 .. T) or null; reset (T x B, row-major) or null. Reuses its memory.
+  void plan(Index T, Index B, const std::int64_t* lengths, const std::uint8_t* reset, bool reverse);
+
+  Index steps() const { return steps_; }
+  Index batch() const { return batch_; }
+  /// Valid (step, row) pairs.
+  Index places() const { return first_[static_cast<std::size_t>(steps_)]; }
+  /// Rows running at step s; they are the first ones.
+  Index rows(Index s) const { return first_[static_cast<std::size_t>(s + 1)] - first_[static_cast<std::size_t>(s)]; }
+  Index first(Index s) const { return first_[static_cast<std::size_t>(s)]; }
+  Index place(Index s, Index i) const { return first(s) + i; }
+  /// Batch row of the i-th longest sequence, and its length.
+  Index row(Index i) const { return plain_ ? i : order_[static_cast<std::size_t>(i)]; }
+  Index length(Index i) const { return plain_ ? time_ : lengths_[static_cast<std::size_t>(i)]; }
+  /// Where (step s, i) lies in a (T, B) array: t * B + b.
+  Index at(Index s, Index i) const { return (reverse_ ? length(i) - 1 - s : s) * batch_ + row(i); }
+  /// The state before (s, i) is zero rather than that of step s - 1 or the initial one.
+  bool cut(Index s, Index i) const {
+    if (reset_ == nullptr) return false;
+    if (!reverse_) return reset_[at(s, i)] != 0;
+    return s > 0 && reset_[at(s - 1, i)] != 0;  // a reset at time t parts t - 1 from t in either direction
+  }
+
+ private:
+  Index time_ = 0, batch_ = 0, steps_ = 0;
+  bool reverse_ = false, plain_ = true;
+  const std::uint8_t* reset_ = nullptr;
+  std::vector<Index> first_, order_, lengths_;
+};
+
+}  // namespace unrolled
