@@ -1,10 +1,44 @@
+// The extension module of one ISA level: threads, how it was built, and the functions of every part.
 #include <pybind11/pybind11.h>
 
+#include <Eigen/Core>
+
+#include "core/packet.h"
 #include "core/threads.h"
 
 namespace py = pybind11;
 
-PYBIND11_MODULE(_core_native, m) {
-  m.def("get_num_threads", &unrolled::get_num_threads);
-  m.def("set_num_threads", &unrolled::set_num_threads);
+namespace {
+
+py::dict build_config() {
+  py::dict config;
+  config["version"] = UNROLLED_VERSION;
+  config["isa"] = UNROLLED_ISA;
+  config["float32_lanes"] = unrolled::lanes<float>;
+  config["float64_lanes"] = unrolled::lanes<double>;
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  config["fma"] = true;
+#else
+  config["fma"] = false;
+#endif
+  config["compiler"] = UNROLLED_COMPILER;
+  config["flags"] = UNROLLED_FLAGS;
+  config["build_type"] = UNROLLED_BUILD_TYPE;
+  config["eigen"] = py::str("{}.{}.{}").format(EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION);
+#if defined(_OPENMP)
+  config["openmp"] = _OPENMP;
+#else
+  config["openmp"] = py::none();
+#endif
+  return config;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(UNROLLED_MODULE, m) {
+  m.doc() = "Native kernels of unrolled, compiled for ISA level " UNROLLED_ISA ".";
+  m.attr("__isa__") = UNROLLED_ISA;
+  m.def("get_num_threads", &unrolled::get_num_threads, "Most threads that a call uses.");
+  m.def("set_num_threads", &unrolled::set_num_threads, py::arg("count"));
+  m.def("build_config", &build_config, "How this module was built.");
 }

@@ -1,0 +1,9 @@
+"""Types of the native module, which exists once per ISA level (see _native.py)."""
+
+from typing import Any
+
+__isa__: str
+
+def get_num_threads() -> int: ...
+def set_num_threads(count: int) -> None: ...
+def build_config() -> dict[str, Any]: ...
