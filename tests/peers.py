@@ -1,0 +1,112 @@
+"""Other libraries that compute some of our cells: how to find them and how to hand them our parameters."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cases import Array, Case
+
+# ONNX stacks its gates in another order: the position of each of its blocks among ours.
+ONNX_BLOCKS = {"RNN": [0], "LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2]}
+
+
+def require(name: str) -> Any:
+    """The module, else a skipped test; where CI is set, a peer that is missing fails instead."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is not installed and CI is set: tests against peers must run", pytrace=False)
+        pytest.skip(f"{name} is not installed")
+
+
+def torch_layer(case: Case, cell: Any) -> Any:
+    """The torch.nn layer with the parameters of the cell: our one bias is its first, its second is zero and frozen,
+    but for the block that the reset gate multiplies."""
+    torch = require("torch")
+    parameters = {name: torch.from_numpy(np.array(p)) for name, p in cell.parameters().items()}
+    layer = getattr(torch.nn, case.torch)(
+        cell.input_size,
+        cell.hidden_size,
+        bias="b" in parameters,
+        dtype=parameters["W_ih"].dtype,
+        **case.options,
+    )
+    with torch.no_grad():
+        layer.weight_ih_l0.copy_(parameters["W_ih"])
+        layer.weight_hh_l0.copy_(parameters["W_hh"])
+        if "b" in parameters:
+            layer.bias_ih_l0.copy_(parameters["b"])
+            layer.bias_hh_l0.zero_()
+        if "b_hn" in parameters:
+            layer.bias_hh_l0[-cell.hidden_size :] = parameters["b_hn"]
+    if "b_hn" in parameters:
+        mask = torch.zeros_like(layer.bias_hh_l0)
+        mask[-cell.hidden_size :] = 1
+        layer.bias_hh_l0.register_hook(lambda gradient: gradient * mask)
+    elif "b" in parameters:
+        layer.bias_hh_l0.requires_grad_(False)
+    return layer
+
+
+def torch_parameters(cell: Any, layer: Any, gradients: bool = False) -> dict[str, Array]:
+    """Parameters of the torch layer (or their gradients) under our names."""
+
+    def array(parameter: Any) -> Array:
+        return np.asarray((parameter.grad if gradients else parameter).detach())
+
+    result = {"W_ih": array(layer.weight_ih_l0), "W_hh": array(layer.weight_hh_l0)}
+    if "b" in cell.parameters():
+        result["b"] = array(layer.bias_ih_l0)
+    if "b_hn" in cell.parameters():
+        result["b_hn"] = array(layer.bias_hh_l0)[-cell.hidden_size :]
+    return result
+
+
+def torch_state(case: Case, state: tuple[Array, ...], requires_grad: bool = False) -> Any:
+    """(1, B, H) tensors, alone or as a tuple, as torch wants them."""
+    torch = require("torch")
+    tensors = tuple(torch.from_numpy(s.copy())[None].requires_grad_(requires_grad) for s in state)
+    return tensors if len(tensors) > 1 else tensors[0]
+
+
+def onnx_session(case: Case, cell: Any, *, reverse: bool = False, lengths: bool = False) -> Any:
+    """An ONNX Runtime session of one recurrent node with the parameters of the cell."""
+    runtime, onnx = require("onnxruntime"), require("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    H = cell.hidden_size
+    blocks = ONNX_BLOCKS[case.onnx]
+
+    def reorder(name: str) -> Array:
+        parts = np.split(np.asarray(cell.parameters()[name]), len(blocks))
+        return np.concatenate([parts[i] for i in blocks])[None]
+
+    weights = {"W": reorder("W_ih"), "R": reorder("W_hh")}
+    if "b" in cell.parameters():
+        second = np.zeros((1, len(blocks) * H), np.float32)
+        if "b_hn" in cell.parameters():
+            second[0, -H:] = np.asarray(cell.b_hn)
+        weights["B"] = np.concatenate([reorder("b"), second], axis=1)
+    states = [f"initial_{s}" for s in case.states]
+    inputs = ["X", "W", "R", "B" if "B" in weights else "", "lengths" if lengths else "", *states]
+    node = helper.make_node(
+        case.onnx, inputs, ["Y", *(f"last_{s}" for s in case.states)], hidden_size=H,
+        direction="reverse" if reverse else "forward", **case.onnx_options,
+    )  # fmt: skip
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("X", *states)]
+    if lengths:
+        values.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, None))
+    outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in node.output]
+    constants = [numpy_helper.from_array(np.ascontiguousarray(a), n) for n, a in weights.items()]
+    graph = helper.make_graph([node], "cell", values, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    onnx.checker.check_model(model)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,220 @@
+"""Every wrong argument gives one sentence: who, what was received, what was expected and why."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unrolled as ur
+from cases import CASES, Case
+
+T, B, I, H = 5, 3, 8, 6
+Refusal = tuple[str, Any, type[Exception], str]
+
+
+def refuse(case: Case, call: Any, error: type[Exception], pattern: str) -> None:
+    with pytest.raises(error) as caught:
+        call()
+    message = str(caught.value)
+    assert type(caught.value) is error, f"a subclass leaked: {caught.value!r}"
+    assert message.startswith(f"{case.cell}: "), message
+    assert "expected" in message or "must" in message, message
+    assert re.search(pattern, message), f"{pattern!r} not in {message!r}"
+    assert "\n" not in message
+
+
+def x_of(shape: tuple[int, ...] = (T, B, I), dtype: Any = np.float32) -> np.ndarray:
+    return np.zeros(shape, dtype)
+
+
+INPUTS: list[Refusal] = [
+    ("rank 2", x_of((B, I)), ValueError, r"x has shape \(3, 8\).*\(time, batch, 8\)"),
+    ("rank 4", x_of((1, T, B, I)), ValueError, r"x has shape \(1, 5, 3, 8\)"),
+    ("features", x_of((T, B, 7)), ValueError, r"x has shape \(5, 3, 7\).*\(time, batch, 8\).*input_size=8"),
+    ("no features", x_of((T, B, 0)), ValueError, r"x has shape \(5, 3, 0\)"),
+    ("float64", x_of(dtype=np.float64), TypeError, r"x.*float64.*float32"),
+    ("float16", x_of(dtype=np.float16), TypeError, r"x.*float16.*float32"),
+    ("int64", x_of(dtype=np.int64), TypeError, r"x.*int64.*float32"),
+    ("bool", x_of(dtype=bool), TypeError, r"x.*bool.*float32"),
+    ("complex", x_of(dtype=np.complex64), TypeError, r"x.*complex64.*float32"),
+    ("object", x_of(dtype=object), TypeError, r"x.*object.*float32"),
+    ("big-endian", x_of(dtype=">f4"), TypeError, r"x.*>f4.*float32|x.*big.endian"),
+    ("list", x_of().tolist(), TypeError, r"x.*list"),
+    ("None", None, TypeError, r"x.*None"),
+    ("string", "x", TypeError, r"x.*str"),
+]
+
+LENGTHS: list[Refusal] = [
+    ("too many", np.array([1, 2, 3, 4]), ValueError, r"lengths has shape \(4,\).*\(3,\)"),
+    ("rank 2", np.array([[1, 2, 3]]), ValueError, r"lengths has shape \(1, 3\)"),
+    ("negative", np.array([1, -1, 3]), ValueError, r"lengths.*-1.*0.*5"),
+    ("too long", np.array([1, 6, 3]), ValueError, r"lengths.*6.*0.*5"),
+    ("float", np.array([1.0, 2.0, 3.0]), TypeError, r"lengths.*float64.*int64"),
+    ("bool", np.array([True, True, False]), TypeError, r"lengths.*bool.*int64"),
+    ("scalar", 3, (TypeError, ValueError), r"lengths"),
+]
+
+RESETS: list[Refusal] = [
+    ("transposed", np.zeros((B, T), bool), ValueError, r"reset has shape \(3, 5\).*\(5, 3\)"),
+    ("rank 1", np.zeros(T, bool), ValueError, r"reset has shape \(5,\).*\(5, 3\)"),
+    ("float", np.zeros((T, B), np.float32), TypeError, r"reset.*float32.*bool"),
+    ("int", np.zeros((T, B), np.int64), TypeError, r"reset.*int64.*bool"),
+    ("scalar", True, (TypeError, ValueError), r"reset"),
+]
+
+
+def ids(rows: list[Refusal]) -> list[str]:
+    return [row[0] for row in rows]
+
+
+def refuse_any(case: Case, call: Any, error: Any, pattern: str) -> None:
+    """As `refuse`, where either of two types is right."""
+    with pytest.raises(error) as caught:
+        call()
+    refuse(case, call, type(caught.value), pattern)
+
+
+@pytest.mark.parametrize("row", INPUTS, ids=ids(INPUTS))
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_input(case: Case, row: Refusal) -> None:
+    cell = case.make(I, H, np.float32)
+    refuse(case, lambda: cell(row[1]), row[2], row[3])
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_float32_input_is_not_widened(case: Case) -> None:
+    cell = case.make(I, H, np.float64)
+    refuse(case, lambda: cell(x_of()), TypeError, r"x.*float32.*float64")
+    refuse(case, lambda: cell.step(x_of((B, I)), cell.initial_state(B)), TypeError, r"x.*float32.*float64")
+
+
+@pytest.mark.parametrize("row", LENGTHS, ids=ids(LENGTHS))
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_lengths(case: Case, row: Refusal) -> None:
+    cell = case.make(I, H, np.float32)
+    refuse_any(case, lambda: cell(x_of(), lengths=row[1]), row[2], row[3])
+
+
+@pytest.mark.parametrize("row", RESETS, ids=ids(RESETS))
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_reset(case: Case, row: Refusal) -> None:
+    cell = case.make(I, H, np.float32)
+    refuse_any(case, lambda: cell(x_of(), reset=row[1]), row[2], row[3])
+
+
+def states(case: Case, shape: tuple[int, ...] = (B, H), dtype: Any = np.float32) -> tuple[np.ndarray, ...]:
+    return tuple(np.zeros(shape, dtype) for _ in case.states)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_state(case: Case) -> None:
+    cell = case.make(I, H, np.float32)
+    h = states(case)[0]
+    make = cell.State
+    refusals: list[tuple[Any, Any, str]] = [
+        (make(*states(case, (B + 1, H))), ValueError, r"h has shape \(4, 6\).*\(3, 6\)"),
+        (make(*states(case, (B, H + 1))), ValueError, r"h has shape \(3, 7\).*\(3, 6\).*hidden_size=6"),
+        (make(*states(case, (1, B, H))), ValueError, r"h has shape \(1, 3, 6\).*\(3, 6\)"),
+        (make(*states(case, (H,))), ValueError, r"h has shape \(6,\).*\(3, 6\)"),
+        (make(*states(case, dtype=np.float64)), TypeError, r"h.*float64.*float32"),
+        (make(*states(case, dtype=np.int64)), TypeError, r"h.*int64.*float32"),
+        (make(*(None for _ in case.states)), TypeError, r"h.*None"),
+        ((h,) * (len(case.states) + 1), (TypeError, ValueError), r"state"),
+        ((), (TypeError, ValueError), r"state"),
+        ("state", TypeError, r"state.*str"),
+        (3, TypeError, r"state.*int"),
+    ]
+    for state, error, pattern in refusals:
+        refuse_any(case, lambda s=state: cell(x_of(), s), error, pattern)
+        refuse_any(case, lambda s=state: cell.step(x_of((B, I)), s), error, pattern)
+    if "c" in case.states:
+        refuse(case, lambda: cell(x_of(), make(h, h[:, 1:])), ValueError, r"c has shape \(3, 5\).*\(3, 6\)")
+
+
+STEP_INPUTS: list[Refusal] = [
+    ("rank 3", x_of((1, B, I)), ValueError, r"x(_t)? has shape \(1, 3, 8\).*\(batch, 8\)"),
+    ("rank 1", x_of((I,)), ValueError, r"x(_t)? has shape \(8,\).*\(batch, 8\)"),
+    ("features", x_of((B, 7)), ValueError, r"x(_t)? has shape \(3, 7\).*8\).*input_size=8"),
+    ("float64", x_of((B, I), np.float64), TypeError, r"x(_t)?.*float64.*float32"),
+    ("big-endian", x_of((B, I), ">f4"), TypeError, r"x(_t)?.*>f4.*float32|big.endian"),
+    ("list", x_of((B, I)).tolist(), TypeError, r"x(_t)?.*list"),
+    ("None", None, TypeError, r"x(_t)?.*None"),
+]
+
+
+@pytest.mark.parametrize("row", STEP_INPUTS, ids=ids(STEP_INPUTS))
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_step_input(case: Case, row: Refusal) -> None:
+    cell = case.make(I, H, np.float32)
+    refuse(case, lambda: cell.step(row[1], cell.initial_state(B)), row[2], row[3])
+
+
+CONSTRUCTION: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
+    ((0, H), {}, ValueError, r"input_size.*0"),
+    ((-1, H), {}, ValueError, r"input_size.*-1"),
+    ((I, 0), {}, ValueError, r"hidden_size.*0"),
+    ((I, -3), {}, ValueError, r"hidden_size.*-3"),
+    ((8.0, H), {}, TypeError, r"input_size.*float"),
+    ((I, "6"), {}, TypeError, r"hidden_size.*str"),
+    ((I, True), {}, TypeError, r"hidden_size.*bool"),
+    ((I, H), {"dtype": np.float16}, TypeError, r"dtype.*float16.*float32.*float64"),
+    ((I, H), {"dtype": np.int32}, TypeError, r"dtype.*int32"),
+    ((I, H), {"dtype": "nonsense"}, TypeError, r"dtype.*nonsense"),
+    ((I, H), {"dtype": ">f4"}, TypeError, r"dtype"),
+    ((I, H), {"rng": 3}, TypeError, r"rng.*int.*Generator"),
+    ((I, H), {"bias": 1}, TypeError, r"bias.*int.*bool"),
+    ((I, H), {"bias": None}, TypeError, r"bias.*None.*bool"),
+]
+
+
+@pytest.mark.parametrize("row", CONSTRUCTION, ids=lambda row: str((*row[0], row[1])))
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_construction(case: Case, row: Any) -> None:
+    sizes, options, error, pattern = row
+    refuse(case, lambda: getattr(ur, case.cell)(*sizes, **{**case.options, **options}), error, pattern)
+
+
+def test_options_of_single_cells() -> None:
+    rnn, lstm = (next(c for c in CASES if c.cell == name) for name in ("RNN", "LSTM"))
+    refuse(
+        rnn, lambda: ur.RNN(I, H, nonlinearity="gelu"), ValueError, r"nonlinearity.*gelu.*tanh.*relu.*sigmoid"
+    )
+    refuse(rnn, lambda: ur.RNN(I, H, nonlinearity=3), TypeError, r"nonlinearity.*int")
+    refuse(lstm, lambda: ur.LSTM(I, H, forget_bias="1"), TypeError, r"forget_bias.*str")
+    refuse(lstm, lambda: ur.LSTM(I, H, forget_bias=float("nan")), ValueError, r"forget_bias.*nan")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_batch_size_of_an_initial_state(case: Case) -> None:
+    cell = case.make(I, H)
+    assert cell.initial_state(0)[0].shape == (0, H)
+    refuse(case, lambda: cell.initial_state(-1), ValueError, r"batch_size.*-1")
+    refuse(case, lambda: cell.initial_state(2.0), TypeError, r"batch_size.*float")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_cell_works_after_it_has_refused(case: Case) -> None:
+    cell = case.make(I, H, np.float32)
+    x = np.ones((T, B, I), np.float32)
+    wanted = np.asarray(cell(x)[0]).copy()
+    for bad in (x[:, :, :3], x.astype(np.float64)):
+        with pytest.raises((TypeError, ValueError)):
+            cell(bad)
+    np.testing.assert_array_equal(np.asarray(cell(x)[0]), wanted)
+
+
+def test_thread_counts() -> None:
+    before = ur.get_num_threads()
+    for bad, error in [
+        (0, ValueError),
+        (-2, ValueError),
+        (1.5, TypeError),
+        ("2", TypeError),
+        (None, TypeError),
+    ]:
+        with pytest.raises(error, match=r"set_num_threads: .*expected"):
+            ur.set_num_threads(bad)
+    assert ur.get_num_threads() == before

@@ -1,0 +1,216 @@
+"""Many Python threads on one model, changes of the thread count meanwhile, and children after fork."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unrolled as ur
+from cases import CASES, Case
+from reference import Problem, assert_same_bits, forward, problem
+
+WORKERS = 6
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = ur.get_num_threads()
+    ur.set_num_threads(2)
+    yield
+    ur.set_num_threads(before)
+
+
+def in_threads(work: Any, count: int = WORKERS) -> None:
+    """Runs work(i) at the same time in `count` threads and raises what any of them raised."""
+    gate = threading.Barrier(count)
+
+    def task(i: int) -> None:
+        gate.wait()
+        work(i)
+
+    with ThreadPoolExecutor(count) as pool:
+        for future in [pool.submit(task, i) for i in range(count)]:
+            future.result(timeout=60)
+
+
+def test_the_thread_count_is_what_was_set() -> None:
+    for count in (1, 2, 5):
+        ur.set_num_threads(count)
+        assert ur.get_num_threads() == count
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_many_threads_call_one_model(case: Case) -> None:
+    cell = case.make(20, 96, np.float32)
+    shapes = [(5, 64), (7, 1), (3, 2), (5, 40), (9, 17), (4, 130)]
+    problems = []
+    for seed, (T, B) in enumerate(shapes):
+        p = problem(case, (T, B, 20, 96), np.float32, lengths=True, seed=seed)
+        problems.append(Problem(case, cell, p.x, p.state, p.dy, p.dstate, p.lengths))
+    wanted = [forward(p) for p in problems]
+
+    def work(i: int) -> None:
+        for _ in range(20):
+            assert_same_bits(forward(problems[i]), wanted[i])
+
+    in_threads(work)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_many_threads_stream_through_one_model(case: Case) -> None:
+    p = problem(case, (40, WORKERS, 5, 33), np.float32)
+    y, state = forward(p)
+
+    def work(i: int) -> None:
+        s = p.cell.State(*(h[i : i + 1] for h in p.state))
+        for t in range(40):
+            y_t, s = p.cell.step(p.x[t, i : i + 1], s)
+            assert_same_bits(y_t[0], y[t, i])
+        assert_same_bits(tuple(a[0] for a in s), tuple(a[i] for a in state))
+
+    for _ in range(3):
+        in_threads(work)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_many_threads_differentiate_one_frozen_model(case: Case) -> None:
+    p = problem(case, (5, 40, 6, 64), np.float32)
+    for parameter in p.cell.parameters().values():
+        parameter.requires_grad = False
+
+    def gradient() -> np.ndarray:
+        x = ur.Tensor(p.x, requires_grad=True)
+        y, _ = p.cell(x)
+        y.backward(p.dy)
+        return x.grad
+
+    wanted = gradient()
+
+    def work(_: int) -> None:
+        for _ in range(10):
+            assert_same_bits(gradient(), wanted)
+
+    in_threads(work)
+
+
+def test_the_thread_count_may_change_while_calls_run() -> None:
+    p = problem(CASES[-1], (6, 64, 20, 96), np.float32)
+    wanted = forward(p)
+
+    def work(i: int) -> None:
+        for n in range(30):
+            if i == 0:
+                ur.set_num_threads(1 + n % 4)
+            assert_same_bits(forward(p), wanted)
+
+    in_threads(work)
+
+
+def test_no_grad_belongs_to_one_thread() -> None:
+    cell = CASES[0].make(3, 4, np.float32)
+    x = np.zeros((2, 1, 3), np.float32)
+
+    def work(i: int) -> None:
+        for _ in range(50):
+            if i % 2:
+                with ur.no_grad():
+                    assert not cell(x)[0].requires_grad
+            else:
+                assert cell(x)[0].requires_grad
+
+    in_threads(work)
+
+
+def test_a_long_call_lets_other_threads_run() -> None:
+    p = problem(CASES[3], (400, 32, 64, 256), np.float32)
+    done = threading.Event()
+    beats = 0
+
+    def call() -> None:
+        forward(p)
+        done.set()
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    while not done.wait(0.001):
+        beats += 1
+    thread.join()
+    assert beats > 5, "the call held the interpreter's lock"
+
+
+FORK = """
+    import os, signal, sys, threading
+    import numpy as np
+    import unrolled as ur
+
+    ur.set_num_threads(2)
+    cell = ur.{cell}(20, 96, rng=np.random.default_rng(0))
+    x = np.random.default_rng(1).normal(size=(6, 64, 20)).astype(np.float32)
+
+    def all_of_it():
+        tensor = ur.Tensor(x, requires_grad=True)
+        y, state = cell(tensor)
+        y.backward(np.ones(y.shape, np.float32))
+        y_t, _ = cell.step(x[0], cell.initial_state(64))
+        return np.asarray(y).tobytes() + tensor.grad.tobytes() + y_t.tobytes()
+
+    wanted = all_of_it()
+    running = True
+
+    def keep_busy():
+        while running:
+            with ur.no_grad():
+                cell(x)
+
+    others = [threading.Thread(target=keep_busy) for _ in range({busy})]
+    for thread in others:
+        thread.start()
+    for _ in range(5):
+        child = os.fork()
+        if child == 0:
+            running = False
+            signal.alarm(20)  # a child that hangs dies
+            for _ in range(3):
+                if all_of_it() != wanted:
+                    os._exit(3)
+            grandchild = os.fork()
+            if grandchild == 0:
+                os._exit(0 if all_of_it() == wanted else 4)
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert code == 0, f"child ended with {{code}}"
+        assert all_of_it() == wanted
+    running = False
+    for thread in others:
+        thread.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("busy", [0, 2], ids=["quiet parent", "parent with calls under way"])
+@pytest.mark.parametrize("case", [c for c in CASES if c.name in ("LSTM", "GRUResetBefore")], ids=str)
+def test_a_forked_child_computes_the_same(case: Case, busy: int, tmp_path: Path) -> None:
+    script = tmp_path / "fork.py"
+    script.write_text(textwrap.dedent(FORK.format(cell=case.cell, busy=busy)))
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}  # newer Pythons warn of fork beside threads
+    run = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_more_threads_than_cores_do_not_hang() -> None:
+    p = problem(CASES[3], (50, 2, 16, 200), np.float32)
+    wanted = forward(p)
+    ur.set_num_threads(4 * (os.cpu_count() or 1))
+    assert_same_bits(forward(p), wanted)
