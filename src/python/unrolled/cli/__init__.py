@@ -1,0 +1,50 @@
+"""The command line: `unrolled`, also `python -m unrolled`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from unrolled.cli.errors import CommandError
+from unrolled.cli.options import build_parser
+
+__all__ = ["main"]
+
+_USER_ERROR = 2
+_INTERRUPTED = 128 + 2  # what a shell reports for a process ended by SIGINT
+_CLOSED_PIPE = 128 + 13  # ... by SIGPIPE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status: 0, 2 for a mistake of the user, 130 after Ctrl-C."""
+    args = build_parser().parse_args(arguments)
+    try:
+        status = int(args.run(args))
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        print(f"{args.prog}: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does; nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _CLOSED_PIPE
+    except CommandError as error:
+        return _fail(args.prog, str(error))
+    except MemoryError as error:
+        return _fail(args.prog, f"not enough memory ({error}); smaller --hidden, --batch or --steps need less")
+    except OSError as error:
+        return _fail(args.prog, explain(error))
+
+
+def explain(error: OSError) -> str:
+    """The sentence of an operating system's error: which file, and what the matter is."""
+    if error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
+def _fail(prog: str, sentence: str) -> int:
+    sys.stdout.flush()
+    print(f"{prog}: {sentence}", file=sys.stderr)
+    return _USER_ERROR

@@ -1,0 +1,82 @@
+"""Text to learn a language from: the one every CPython carries, files, and the split into three parts."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import NamedTuple
+
+__all__ = ["Splits", "default_text", "read_text", "split_text"]
+
+_PASSAGE = 30  # characters; what is shorter, such as "Changed in version 3.8:", repeats as language does
+
+
+class Splits(NamedTuple):
+    """A text in three parts: to train on, to choose settings with, and to report once."""
+
+    train: str
+    validation: str
+    test: str
+
+
+def default_text() -> str:
+    """The language reference in `pydoc_data.topics`, which `help()` prints: English with code, 300 to 700 KB.
+
+    The topics quote one another at length; each passage is kept once, so that held-out text is not a copy of what was
+    trained on.
+    """
+    try:
+        topics: dict[str, str] = import_module("pydoc_data.topics").topics
+    except ImportError:
+        raise FileNotFoundError("this Python carries no pydoc_data.topics, the default text; name a text file") from None
+    seen: set[str] = set()
+    kept: list[str] = []
+    for name in sorted(topics):
+        passages = []
+        for passage in topics[name].split("\n\n"):
+            words = " ".join(passage.split())
+            if len(words) < _PASSAGE or words not in seen:
+                passages.append(passage)
+            seen.add(words)
+        kept.append("\n\n".join(passages).strip("\n"))
+    return "\n\n\n".join(kept) + "\n"
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The UTF-8 text of a file, with `\\n` ends of lines. A file that is empty or is not text is a ValueError."""
+    with open(path, "rb") as file:
+        content = file.read()
+    if not content:
+        raise ValueError(f"{os.fspath(path)}: the file is empty, expected UTF-8 text")
+    place = content.find(b"\0")
+    if place >= 0:
+        raise ValueError(f"{os.fspath(path)}: byte {place} is zero, so this is a binary file, expected UTF-8 text")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{os.fspath(path)}: byte {error.start} is 0x{content[error.start]:02x}, not valid UTF-8, "
+            "expected UTF-8 text (`iconv -t UTF-8` converts other encodings)"
+        ) from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise ValueError(f"{os.fspath(path)}: the file holds nothing but white space, expected UTF-8 text")
+    return text
+
+
+def split_text(text: str, *, validation: float = 0.05, test: float = 0.05) -> Splits:
+    """The beginning of a text to train on, then the part for validation, then the part for the test.
+
+    `validation` and `test` are shares of the characters. The parts are cut after the end of a line where one is near, at
+    most a tenth of a part away.
+    """
+    if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
+        raise ValueError(f"split_text: validation={validation}, test={test}, expected shares above 0 that leave a rest")
+    first = _end_of_line(text, round(len(text) * (1 - validation - test)), round(len(text) * validation / 10))
+    second = _end_of_line(text, round(len(text) * (1 - test)), round(len(text) * test / 10))
+    return Splits(text[:first], text[first:second], text[second:])
+
+
+def _end_of_line(text: str, place: int, near: int) -> int:
+    found = text.rfind("\n", max(place - near, 0), place)
+    return place if found < 0 else found + 1
