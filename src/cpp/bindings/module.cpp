@@ -3,6 +3,7 @@
 
 #include <Eigen/Core>
 
+#include "bindings/recurrent.h"
 #include "core/packet.h"
 #include "core/threads.h"
 
@@ -40,5 +41,6 @@ PYBIND11_MODULE(UNROLLED_MODULE, m) {
   m.attr("__isa__") = UNROLLED_ISA;
   m.def("get_num_threads", &unrolled::get_num_threads, "Most threads that a call uses.");
   m.def("set_num_threads", &unrolled::set_num_threads, py::arg("count"));
+  unrolled::bindings::bind_recurrent(m);
   m.def("build_config", &build_config, "How this module was built.");
 }
