@@ -1,0 +1,175 @@
+"""What all recurrent cells share: parameters, checks, the call over a sequence, and single steps. No arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from unrolled import init
+from unrolled._native import core
+from unrolled.cells import checks
+from unrolled.module import Module
+from unrolled.tensor import Tensor, needs_grad, record
+
+Array = np.ndarray[Any, Any]
+
+# Inference on at most so many time steps x rows keeps its packed weights for the next call: packing would dominate.
+_PLACES_WORTH_PACKING_FOR = 64
+
+
+class Recurrent(Module):
+    """A cell folded over time: `y, state = cell(x, state, lengths, reset)` and `y_t, state = cell.step(x_t, state)`.
+
+    Subclasses name the gates, the states and the native kernel; the equations are in their docstrings.
+
+    Shapes: x (T, B, I), y (T, B, H), each state (B, H), lengths (B,), reset (T, B), for T steps, a batch of B rows,
+    I = input_size and H = hidden_size. T = 0 and B = 0 are valid. Arrays must have the dtype of the layer.
+
+    Parameters: `W_ih` (G*H, I) Glorot uniform, `W_hh` (G*H, H) orthogonal, `b` (G*H,) zeros, the gates stacked along the rows
+    in the order of `gates`. With `bias=False` there is no `b`.
+    """
+
+    gates: ClassVar[tuple[str, ...]]
+    State: ClassVar[Any]
+    vectors: ClassVar[tuple[str, ...]] = ()  # per-unit parameters beside b
+
+    b: Tensor | None
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        who = type(self).__name__
+        self.input_size = checks.size(who, "input_size", input_size)
+        self.hidden_size = checks.size(who, "hidden_size", hidden_size)
+        self.bias = checks.flag(who, "bias", bias)
+        self.dtype = checks.float_dtype(who, dtype)
+        rng = checks.generator(who, rng)
+        G, H = len(self.gates), self.hidden_size
+        made: dict[str, Any] = {"blocks": G, "rng": rng, "dtype": self.dtype}
+        self.W_ih = Tensor(init.glorot_uniform_values((G * H, self.input_size), **made), requires_grad=True)
+        self.W_hh = Tensor(init.orthogonal_values((G * H, H), **made), requires_grad=True)
+        self.b = Tensor(np.zeros(G * H, self.dtype), requires_grad=True) if bias else None
+        for name in self.vectors:
+            setattr(self, name, Tensor(np.zeros(H, self.dtype), requires_grad=True) if bias else None)
+        self._stepper: Any = None
+
+    @property
+    def output_size(self) -> int:
+        """Features of y."""
+        return self.hidden_size
+
+    @property
+    def _kernel(self) -> str:
+        """Name of the native cell."""
+        raise NotImplementedError
+
+    def _weights(self) -> list[Tensor | None]:
+        """Parameters in the order of the native interface."""
+        return [self.W_ih, self.W_hh, self.b, *(getattr(self, name) for name in self.vectors)]
+
+    # --- sequences
+
+    def forward(
+        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, reverse: bool = False
+    ) -> tuple[Tensor, Any]:
+        """Runs over a sequence.
+
+        Args:
+            x: (T, B, I). It must not be changed in place before `backward` has run.
+            state: named tuple (or tuple) of (B, H) arrays or Tensors; None: zeros.
+            lengths: valid steps of each row, integers 0 to T; None: all T. `y` is zero behind them, and the state returned is that
+                after the last valid step (the one given, where the length is 0).
+            reset: (T, B) bool; True: the state of this row is set to zero before this step. In the reverse direction, too,
+                a reset at t parts t - 1 from t.
+            reverse: from each row's last valid step to its first.
+
+        Returns:
+            y (T, B, H) and the last state.
+        """
+        who = type(self).__name__
+        array = checks.floats(who, "x", x, self.dtype, (None, None, self.input_size), self._shape_of_x("time, batch"))
+        T, B = array.shape[:2]
+        states = self._checked_state(state, B)
+        sizes = checks.lengths(who, lengths, T, B)
+        cuts = checks.resets(who, reset, T, B)
+        weights = self._weights()
+        given = [s if isinstance(s, Tensor) else None for s in (state if state is not None else ())]
+        source = x if isinstance(x, Tensor) else None
+        keep = needs_grad(source, *given, *weights)
+        packed = None if keep else self._packed(T * B)
+        W_ih, W_hh, b, *vectors = (None if w is None else w._data for w in weights)
+        y, last, saved = core.cell_forward(
+            self._kernel, array, W_ih, W_hh, b, vectors, states, sizes, cuts, checks.flag(who, "reverse", reverse), keep, packed
+        )  # fmt: skip
+        given = given or [None] * len(last)
+
+        def vjp(gradients: Sequence[Array | None]) -> list[Array | None]:
+            dy, *dlast = (None if g is None else np.ascontiguousarray(g) for g in gradients)
+            want_dx = source is not None and source.requires_grad
+            dx, dstates, dW_ih, dW_hh, db, dvectors = saved.backward(dy, dlast, want_dx)
+            return [dx, *dstates, dW_ih, dW_hh, db, *dvectors]
+
+        y, *last = record(who, [source, *given, *weights], [y, *last], vjp)
+        return y, self.State(*last)
+
+    def _shape_of_x(self, axes: str) -> str:
+        return f"({axes}, {self.input_size}) because input_size={self.input_size}"
+
+    def _checked_state(self, state: Any, batch: int) -> list[Array | None]:
+        who, names = type(self).__name__, self.State._fields
+        if state is None:
+            return [None] * len(names)
+        if not isinstance(state, tuple) or len(state) != len(names):
+            got = f"a tuple of {len(state)}" if isinstance(state, tuple) else f"a {checks.kind_of(state)}"
+            kind = ValueError if isinstance(state, tuple) else TypeError
+            raise kind(f"{who}: state is {got}, expected {self.State.__name__}({', '.join(names)})")
+        shape = (batch, self.hidden_size)
+        why = f"{shape}: the batch of x and hidden_size={self.hidden_size}"
+        return [checks.floats(who, n, s, self.dtype, shape, why) for n, s in zip(names, state, strict=True)]
+
+    # --- steps
+
+    def initial_state(self, batch_size: int) -> Any:
+        """Zeros for `batch_size` rows, as a named tuple of arrays."""
+        shape = (checks.size(type(self).__name__, "batch_size", batch_size, least=0), self.hidden_size)
+        return self.State(*(np.zeros(shape, self.dtype) for _ in self.State._fields))
+
+    def step(self, x_t: Array, state: Any = None) -> tuple[Array, Any]:
+        """One time step without a tape, for streaming: x_t (B, I) -> y_t (B, H) and the next state, all plain arrays.
+
+        Gives the same bits as the call over a whole sequence. Packed weights are kept between steps; after any change of
+        a parameter the next step uses the new values. Many threads may step one cell at once.
+        """
+        stepper = self._stepper
+        if stepper is None or not stepper.unchanged():
+            stepper = self._stepper = core.Stepper(self._kernel, self._weights(), self.State)
+        result = stepper.step(x_t, state)
+        if result is None:  # not plain arrays of the right kind: convert, or say what is wrong
+            who = type(self).__name__
+            why = self._shape_of_x("batch")
+            x_t = checks.floats(who, "x_t", x_t, self.dtype, (None, self.input_size), why)
+            result = stepper.step(x_t, self.State(*self._filled_state(state, x_t.shape[0])))
+        return result  # type: ignore[no-any-return]
+
+    def _filled_state(self, state: Any, batch: int) -> list[Array]:
+        return [np.zeros((batch, self.hidden_size), self.dtype) if s is None else s for s in self._checked_state(state, batch)]
+
+    def _packed(self, places: int) -> Any:
+        """Weights packed by an earlier call, or now if that is worth it; None: let the call pack them."""
+        if self._stepper is None or not self._stepper.unchanged():
+            self._stepper = None
+            if not 0 < places <= _PLACES_WORTH_PACKING_FOR:
+                return None
+            self._stepper = core.Stepper(self._kernel, self._weights(), self.State)
+        return self._stepper.packed
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_stepper": None}

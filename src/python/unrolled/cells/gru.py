@@ -1,0 +1,74 @@
+"""Gated recurrent units, with the reset after and before the product."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from unrolled.cells.base import Recurrent
+from unrolled.tensor import Tensor
+
+
+class GRUState(NamedTuple):
+    """h: (B, H)."""
+
+    h: Any
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit, reset applied after the recurrent product.
+
+        r = sigmoid(W_r x[t] + U_r h[t-1] + b_r)                reset gate
+        z = sigmoid(W_z x[t] + U_z h[t-1] + b_z)                update gate: keeps the past
+        n = tanh(W_n x[t] + b_n + r * (U_n h[t-1] + b_hn))      candidate
+        h[t] = (1 - z) * n + z * h[t-1],    y[t] = h[t]
+
+    with W_ih = [W_r; W_z; W_n], W_hh = [U_r; U_z; U_n], and b_hn (H,) apart from b. PyTorch, Keras (its default) and cuDNN have this
+    form; `GRUResetBefore` has the paper's. Where z is said to take the new value, h = z n + (1 - z) h[t-1], negate the rows of z.
+
+    Args:
+        input_size: features of x.
+        hidden_size: hidden units.
+        bias: whether there are b and b_hn.
+        dtype: float32 or float64.
+        rng: source of the initial values; None: a new one.
+
+    Source: K. Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014.
+    """
+
+    gates = ("r", "z", "n")
+    vectors = ("b_hn",)
+    State = GRUState
+
+    b_hn: Tensor | None
+
+    @property
+    def _kernel(self) -> str:
+        return "gru"
+
+
+class GRUResetBefore(Recurrent):
+    """Gated recurrent unit, reset applied before the recurrent product: the form of the paper.
+
+        r = sigmoid(W_r x[t] + U_r h[t-1] + b_r)          reset gate
+        z = sigmoid(W_z x[t] + U_z h[t-1] + b_z)          update gate: keeps the past
+        n = tanh(W_n x[t] + U_n (r * h[t-1]) + b_n)       candidate
+        h[t] = (1 - z) * n + z * h[t-1],    y[t] = h[t]
+
+    with W_ih = [W_r; W_z; W_n] and W_hh = [U_r; U_z; U_n]. Not a flag of `GRU`, because the products differ.
+
+    Args:
+        input_size: features of x.
+        hidden_size: hidden units.
+        bias: whether there is b.
+        dtype: float32 or float64.
+        rng: source of the initial values; None: a new one.
+
+    Source: K. Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014.
+    """
+
+    gates = ("r", "z", "n")
+    State = GRUState
+
+    @property
+    def _kernel(self) -> str:
+        return "gru_reset_before"

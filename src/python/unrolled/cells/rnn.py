@@ -1,0 +1,59 @@
+"""The Elman network."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from unrolled.cells.base import Recurrent
+from unrolled.cells.checks import kind_of
+
+NONLINEARITIES = ("tanh", "relu", "sigmoid")
+
+
+class RNNState(NamedTuple):
+    """h: (B, H)."""
+
+    h: Any
+
+
+class RNN(Recurrent):
+    """Elman network.
+
+        h[t] = phi(W_ih x[t] + W_hh h[t-1] + b),    y[t] = h[t]
+
+    Args:
+        input_size: features of x.
+        hidden_size: hidden units.
+        nonlinearity: phi, "tanh", "relu" or "sigmoid".
+        bias: whether there is b.
+        dtype: float32 or float64.
+        rng: source of the initial values; None: a new one.
+
+    Source: J. L. Elman, Finding structure in time, Cognitive Science 14, 1990.
+    """
+
+    gates = ("h",)
+    State = RNNState
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        nonlinearity: str = "tanh",
+        *,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        if not isinstance(nonlinearity, str):
+            raise TypeError(f"RNN: nonlinearity is a {kind_of(nonlinearity)}, expected one of {', '.join(NONLINEARITIES)}")
+        if nonlinearity not in NONLINEARITIES:
+            raise ValueError(f"RNN: nonlinearity is {nonlinearity!r}, expected one of {', '.join(NONLINEARITIES)}")
+        self.nonlinearity = nonlinearity
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+
+    @property
+    def _kernel(self) -> str:
+        return f"rnn_{self.nonlinearity}"
