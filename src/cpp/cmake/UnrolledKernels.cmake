@@ -18,6 +18,9 @@ endif()
 target_compile_definitions(unrolled_settings INTERFACE EIGEN_MPL2_ONLY EIGEN_DONT_PARALLELIZE)
 # Every fused multiply-add is written as one: the compiler may not make its own, or results would differ between kernels.
 target_compile_options(unrolled_settings INTERFACE -ffp-contract=off -Wall -Wextra -Wno-ignored-attributes)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(unrolled_settings INTERFACE -Wno-uninitialized -Wno-maybe-uninitialized)  # its own AVX-512 header
+endif()
 if(UNROLLED_WERROR)
   target_compile_options(unrolled_settings INTERFACE -Werror)
 endif()

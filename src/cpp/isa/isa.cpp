@@ -1,5 +1,5 @@
-// The Python module `_isa`: which x86-64 levels the processor has and the operating system supports. Compiled for the baseline,
-// so it runs where the kernels of a higher level would stop with an illegal instruction.
+// The Python module `_isa`: which x86-64 levels the processor has and the operating system supports. Compiled for the
+// baseline, so it runs where the kernels of a higher level would stop with an illegal instruction.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -29,7 +29,8 @@ int x86_level() {
   if (!__get_cpuid(0x80000001, &eax, &ebx, &ecx_extended, &edx)) ecx_extended = 0;
   const unsigned saved = saved_registers(ecx1);
 
-  constexpr unsigned sse3 = 1u << 0, ssse3 = 1u << 9, cx16 = 1u << 13, sse41 = 1u << 19, sse42 = 1u << 20, popcnt = 1u << 23;
+  constexpr unsigned sse3 = 1u << 0, ssse3 = 1u << 9, cx16 = 1u << 13, sse41 = 1u << 19, sse42 = 1u << 20,
+                     popcnt = 1u << 23;
   constexpr unsigned lahf = 1u << 0;
   if (!all(ecx1, sse3 | ssse3 | cx16 | sse41 | sse42 | popcnt) || !all(ecx_extended, lahf)) return 1;
 
@@ -40,7 +41,8 @@ int x86_level() {
       !all(saved, xmm_ymm))
     return 2;
 
-  constexpr unsigned avx512f = 1u << 16, avx512dq = 1u << 17, avx512cd = 1u << 28, avx512bw = 1u << 30, avx512vl = 1u << 31;
+  constexpr unsigned avx512f = 1u << 16, avx512dq = 1u << 17, avx512cd = 1u << 28, avx512bw = 1u << 30,
+                     avx512vl = 1u << 31;
   constexpr unsigned opmask_zmm = 0xe0;
   if (!all(ebx7, avx512f | avx512dq | avx512cd | avx512bw | avx512vl) || !all(saved, opmask_zmm)) return 3;
   return 4;
@@ -51,11 +53,12 @@ int x86_level() { return 0; }
 
 PyObject* python_x86_level(PyObject*, PyObject*) { return PyLong_FromLong(x86_level()); }
 
-PyMethodDef methods[] = {{"x86_level", python_x86_level, METH_NOARGS,
-                          "x86_level() -> int: highest x86-64 level of this processor (1 to 4), 0 on other processors."},
-                         {nullptr, nullptr, 0, nullptr}};
-PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_isa", "What this processor can run.", 0, methods,
-                          nullptr, nullptr, nullptr, nullptr};
+PyMethodDef methods[] = {
+    {"x86_level", python_x86_level, METH_NOARGS,
+     "x86_level() -> int: highest x86-64 level of this processor (1 to 4), 0 on other processors."},
+    {nullptr, nullptr, 0, nullptr}};
+PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_isa", "What this processor can run.", 0, methods, nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace
 

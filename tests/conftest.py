@@ -1,0 +1,56 @@
+"""Options and fixtures of the whole suite.
+
+Tests marked `peer` compare with another library. They are skipped where it is not installed, unless
+`UNROLLED_REQUIRE_PEERS=1` (or `--require-peers`) asks for it: then a skipped peer test is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import unrolled as ur
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--require-peers", action="store_true", help="a skipped peer test is a failure")
+
+
+def peers_required(config: pytest.Config) -> bool:
+    return config.getoption("--require-peers") or os.environ.get("UNROLLED_REQUIRE_PEERS", "0") not in (
+        "",
+        "0",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    if report.skipped and item.get_closest_marker("peer") and peers_required(item.config):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: a peer test was skipped, and UNROLLED_REQUIRE_PEERS is set"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):
+    report = yield
+    if report.skipped and peers_required(collector.config):  # importorskip at the top of a file
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid}: the whole file was skipped, and UNROLLED_REQUIRE_PEERS is set"
+    return report
+
+
+def pytest_report_header() -> list[str]:
+    config = ur.build_config()
+    available = ", ".join(config["isa_available"])
+    return [f"unrolled {config['version']}: ISA {config['isa']} of {available}, {config['threads']} threads"]
+
+
+@pytest.fixture
+def threads():
+    """`threads(n)` sets the number of threads for the rest of the test."""
+    before = ur.get_num_threads()
+    yield ur.set_num_threads
+    ur.set_num_threads(before)

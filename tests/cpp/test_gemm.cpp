@@ -1,0 +1,131 @@
+// Matrix products against the definition: every element is one sum over k in order, so they agree bit for bit.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "core/threads.h"
+#include "gemm/gemm.h"
+
+namespace {
+
+using namespace unrolled;
+
+template <class S>
+S multiply_add(S a, S b, S c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return std::fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+template <class S>
+std::vector<S> random_values(Index size, unsigned seed) {
+  std::mt19937 engine(seed);
+  std::uniform_real_distribution<S> distribution(-1, 1);
+  std::vector<S> values(static_cast<std::size_t>(size));
+  for (S& value : values) value = distribution(engine);
+  return values;
+}
+
+struct Sizes {
+  Index M, N, K;
+};
+// Odd sizes around packets and tiles, one row, one column, nothing to sum, and one large enough for threads.
+const Sizes all_sizes[] = {{1, 1, 1},     {1, 64, 64}, {3, 17, 5},   {7, 33, 0},    {8, 16, 1},
+                           {5, 70, 31},   {16, 15, 9}, {37, 129, 3}, {65, 100, 67}, {130, 48, 96},
+                           {2, 257, 200}, {0, 4, 4},   {4, 0, 4}};
+
+/// Rows of C are `spare` longer than N, to see that nothing is written beside it.
+template <class S>
+struct Problem {
+  Problem(Sizes sizes, Trans ta, Trans tb, bool bias, bool accumulate)
+      : M(sizes.M),
+        N(sizes.N),
+        K(sizes.K),
+        ta(ta),
+        tb(tb),
+        with_bias(bias),
+        accumulate(accumulate),
+        a(random_values<S>(M * K + 3 * std::max(M, K), 1)),
+        b(random_values<S>(K * N + 2 * std::max(K, N), 2)),
+        bias(random_values<S>(N, 3)),
+        c(random_values<S>(M * (N + spare), 4)) {}
+
+  Index lda() const { return (ta == Trans::No ? K : M) + 3; }
+  Index ldb() const { return (tb == Trans::No ? N : K) + 2; }
+  S at_a(Index m, Index k) const { return a[std::size_t(ta == Trans::No ? m * lda() + k : k * lda() + m)]; }
+  S at_b(Index k, Index n) const { return b[std::size_t(tb == Trans::No ? k * ldb() + n : n * ldb() + k)]; }
+
+  std::vector<S> expected() const {
+    std::vector<S> result = c;
+    for (Index m = 0; m < M; ++m)
+      for (Index n = 0; n < N; ++n) {
+        S& sum = result[std::size_t(m * (N + spare) + n)];
+        if (!accumulate) sum = 0;
+        if (with_bias) sum += bias[std::size_t(n)];
+        for (Index k = 0; k < K; ++k) sum = multiply_add(at_a(m, k), at_b(k, n), sum);
+      }
+    return result;
+  }
+  std::vector<S> computed() const {
+    std::vector<S> result = c;
+    gemm<S>(M, N, K, {a.data(), lda(), ta}, {b.data(), ldb(), tb}, result.data(), N + spare,
+            with_bias ? bias.data() : nullptr, accumulate);
+    return result;
+  }
+
+  static constexpr Index spare = 5;
+  Index M, N, K;
+  Trans ta, tb;
+  bool with_bias, accumulate;
+  std::vector<S> a, b, bias, c;
+};
+
+template <class S>
+bool same_bits(const std::vector<S>& x, const std::vector<S>& y) {
+  return x.size() == y.size() && (x.empty() || std::memcmp(x.data(), y.data(), x.size() * sizeof(S)) == 0);
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("products equal their definition at any number of threads", S, float, double) {
+  const int before = get_num_threads();
+  for (const Sizes& sizes : all_sizes)
+    for (Trans ta : {Trans::No, Trans::Yes})
+      for (Trans tb : {Trans::No, Trans::Yes})
+        for (bool bias : {false, true})
+          for (bool accumulate : {false, true}) {
+            CAPTURE(sizes.M);
+            CAPTURE(sizes.N);
+            CAPTURE(sizes.K);
+            CAPTURE((ta == Trans::Yes));
+            CAPTURE((tb == Trans::Yes));
+            CAPTURE(bias);
+            CAPTURE(accumulate);
+            const Problem<S> problem(sizes, ta, tb, bias, accumulate);
+            const std::vector<S> expected = problem.expected();
+            for (int threads : {1, 2, 3}) {
+              CAPTURE(threads);
+              set_num_threads(threads);
+              CHECK(same_bits(problem.computed(), expected));
+            }
+          }
+  set_num_threads(before);
+}
+
+TEST_CASE_TEMPLATE("NaN and infinity go where the definition puts them", S, float, double) {
+  Problem<S> problem({9, 20, 6}, Trans::No, Trans::Yes, true, false);
+  problem.a[std::size_t(2 * problem.lda() + 1)] = std::numeric_limits<S>::quiet_NaN();
+  problem.b[std::size_t(4 * problem.ldb() + 3)] = std::numeric_limits<S>::infinity();
+  const std::vector<S> got = problem.computed();
+  for (Index m = 0; m < problem.M; ++m)
+    for (Index n = 0; n < problem.N; ++n) {
+      const S value = got[std::size_t(m * (problem.N + problem.spare) + n)];
+      CHECK(std::isnan(value) == (m == 2));
+      CHECK(std::isinf(value) == (m != 2 && n == 4));
+    }
+}
