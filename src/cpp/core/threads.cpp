@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -64,6 +66,13 @@ std::atomic<int>& thread_limit() {
 std::atomic<bool> team_taken{false};
 // OpenMP's pool does not survive fork: a child makes plain threads instead.
 std::atomic<bool> in_forked_child{false};
+
+std::atomic<std::int64_t> crowded_until{0};
+
+std::int64_t now_ms() {
+  using namespace std::chrono;
+  return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
+}
 
 void after_fork_in_child() {
   team_taken.store(false);
@@ -125,16 +134,19 @@ void Barrier::wait(int count) {
     round_.store(round + 1, std::memory_order_release);
     return;
   }
-  for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
-    if (spins < 20000) {
+  const auto passed = [&] { return round_.load(std::memory_order_acquire) != round; };
+  for (int spins = 0; spins < 2000; ++spins) {
+    if (passed()) return;
 #if defined(__SSE2__)
-      _mm_pause();
+    _mm_pause();
 #endif
-    } else {
-      std::this_thread::yield();  // another process has our core's partner: let it run
-    }
   }
+  // Some tens of microseconds: the other thread has lost its core. Let whoever has it run.
+  while (!passed()) std::this_thread::yield();
+  crowded_until.store(now_ms() + 200, std::memory_order_relaxed);
 }
+
+bool crowded() { return now_ms() < crowded_until.load(std::memory_order_relaxed); }
 
 #if defined(__SSE2__)
 FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) {

@@ -10,6 +10,9 @@ namespace unrolled {
 int get_num_threads();
 void set_num_threads(int count);
 
+/// Multiply-adds of a product from which a team is woken for it: about twenty microseconds of one thread.
+inline constexpr double least_team_work = 2e6;
+
 namespace detail {
 using Body = void (*)(void* context, int id, int count);
 void run_team(int wanted, Body body, void* context);
@@ -40,6 +43,10 @@ class Barrier {
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<int> round_{0};
 };
+
+/// True for a while after threads have waited long for each other at a barrier, because other work had their cores: then teams that meet at
+/// every step would be slower than one thread.
+bool crowded();
 
 /// While it lives, denormal numbers count as zero on this thread; the caller's floating-point state is restored afterwards.
 class FlushDenormals {

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
+#include "core/threads.h"
+
 namespace unrolled {
 namespace {
 
-// Multiply-adds below which waking a second thread costs more than it saves (a few microseconds).
-constexpr double least_work = 3e5;
 // Multiply-adds of one step below which a barrier (about 0.2 microseconds) eats what halving the step saves.
 constexpr double least_step_work = 4e4;
 // Rows per thread from which a tile's arithmetic outweighs streaming the weights: below it, threads share the units instead.
@@ -16,11 +16,11 @@ constexpr Index least_rows = 4;
 
 Partition choose_partition(Index places, Index rows, Index input, Index hidden, int gates, int lanes, int most_threads) {
   const double step = double(gates) * double(hidden) * double(hidden + input);
-  if (most_threads <= 1 || double(places) * step < least_work) return {};
+  if (most_threads <= 1 || double(places) * step < least_team_work) return {};
   const Index panels = (hidden + lanes * blocks_per_share - 1) / (lanes * blocks_per_share);
   const int by_rows = static_cast<int>(std::min<Index>(most_threads, rows / least_rows));
   if (by_rows >= most_threads) return {most_threads, 1};
-  if (double(rows) * step < least_step_work) return {std::max(1, by_rows), 1};
+  if (crowded() || double(rows) * step < least_step_work) return {std::max(1, by_rows), 1};
   // Too few rows for all: the threads of each row share split the units.
   const int row_shares = std::max(1, by_rows);
   const int unit_shares = static_cast<int>(std::min<Index>(most_threads / row_shares, panels));

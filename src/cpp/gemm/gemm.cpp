@@ -43,7 +43,7 @@ void gemm_rows(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S*
     a[std::size_t(m)] = A.data + m * A.ld;
     c[std::size_t(m)] = C + m * ldc;
   }
-  const int wanted = double(M) * double(N) * double(K) < 1e5 ? 1 : get_num_threads();
+  const int wanted = double(M) * double(N) * double(K) < least_team_work ? 1 : get_num_threads();
   const bool split_rows = M >= 16 * wanted;  // else threads take panels
   // With a bias and accumulation both asked for, the bias is added to C first.
   if (accumulate && bias)

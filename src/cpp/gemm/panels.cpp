@@ -87,7 +87,7 @@ void accumulate_outer(Index rows, const S* const* a, Index a_columns, const S* c
   Buffer<S> panels(shape.size());
   Buffer<S> columns(tiles * tile * shape.depth);
   const double work = double(rows) * double(a_columns) * double(b_columns);
-  const int wanted = work < 1e5 ? 1 : get_num_threads();
+  const int wanted = work < least_team_work ? 1 : get_num_threads();
   Buffer<S> trash(wanted * padded<S>(b_columns));  // where rows of C that are not wanted go
   Barrier barrier;
   // Tiles of A go to threads in whole; every thread needs all panels of B, which are packed together.
