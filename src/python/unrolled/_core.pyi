@@ -1,9 +1,48 @@
 """Types of the native module, which exists once per ISA level (see _native.py)."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
 
 __isa__: str
 
 def get_num_threads() -> int: ...
 def set_num_threads(count: int) -> None: ...
 def build_config() -> dict[str, Any]: ...
+
+# Cells (src/cpp/bindings/recurrent.cpp, stepper.cpp)
+
+class PackedWeights: ...
+
+class SavedCall:
+    def backward(
+        self, dy: Array | None, dlast: Sequence[Array | None], want_dx: bool
+    ) -> tuple[Array | None, list[Array], Array, Array, Array | None, list[Array | None]]: ...
+
+class Stepper:
+    def __init__(self, name: str, tensors: list[Any], state_type: Any) -> None: ...
+    def unchanged(self) -> bool: ...
+    @property
+    def packed(self) -> PackedWeights: ...
+    def step(self, x: Any, state: Any) -> tuple[Array, Any] | None: ...
+
+def cell_names() -> list[str]: ...
+def describe_cell(name: str) -> dict[str, int]: ...
+def cell_forward(
+    name: str,
+    x: Array,
+    W_ih: Array,
+    W_hh: Array,
+    b: Array | None,
+    vectors: Sequence[Array | None],
+    states: Sequence[Array | None],
+    lengths: npt.NDArray[np.int64] | None,
+    reset: npt.NDArray[np.bool_] | None,
+    reverse: bool,
+    keep: bool,
+    packed: PackedWeights | None,
+) -> tuple[Array, list[Array], SavedCall | None]: ...
