@@ -39,7 +39,8 @@ Array view(py::handle object) {
   if (!py::isinstance<py::array>(object)) throw py::type_error("expected a NumPy array or None");
   const auto array = py::reinterpret_borrow<py::array>(object);
   if ((array.flags() & py::array::c_style) == 0) throw py::value_error("expected a C-contiguous array");
-  return {{type_of(array), ops::Shape(array.shape(), array.shape() + array.ndim())}, const_cast<void*>(array.data()), true};
+  return {
+      {type_of(array), ops::Shape(array.shape(), array.shape() + array.ndim())}, const_cast<void*>(array.data()), true};
 }
 
 /// As many entries as `count`: what is not given is absent.
@@ -95,7 +96,8 @@ py::tuple vjp(const Op& op, const py::sequence& inputs, const py::dict& attribut
       throw py::value_error(std::string(op.name) + ": an output is not what forward gave");
     if (i < static_cast<std::size_t>(op.results) &&
         (!dy[i] || dy[i].spec.type != specs[i].type || dy[i].shape() != specs[i].shape))
-      throw py::value_error(std::string(op.name) + ": the gradient of a result must have the type and shape of the result");
+      throw py::value_error(std::string(op.name) +
+                            ": the gradient of a result must have the type and shape of the result");
   }
   py::tuple results(inputs.size());
   Arrays dx(in.size());

@@ -1,6 +1,6 @@
-// Random numbers from a counter: number i of stream (seed, counter) is a pure function of the three, so that it is the same
-// for every number of threads and in every run. Philox 4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as
-// easy as 1, 2, 3", 2011.
+// Random numbers from a counter: number i of stream (seed, counter) is a pure function of the three, so that it is the
+// same for every number of threads and in every run. Philox 4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random
+// numbers: as easy as 1, 2, 3", 2011.
 #pragma once
 
 #include <cstdint>

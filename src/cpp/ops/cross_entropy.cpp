@@ -68,7 +68,8 @@ void vjp_rows(const Arrays& inputs, const Arrays& outputs, const Array& dloss, c
       const S factor = weight * dloss.as<S>()[n];
       const Vec<S> log_sum(outputs[1].as<S>()[n]), scale(factor);
       for (Index i = 0; i < classes; i += lanes<S>)
-        (scale * exp_of_negative(Vec<S>::load_partial(logits + i, classes - i) - log_sum)).store_partial(dx + i, classes - i);
+        (scale * exp_of_negative(Vec<S>::load_partial(logits + i, classes - i) - log_sum))
+            .store_partial(dx + i, classes - i);
       dx[inputs[1].as<std::int64_t>()[n]] -= factor;
     }
   });

@@ -1,5 +1,5 @@
-// Inverted dropout: y[i] = x[i] / (1 - p) where random number i of the stream (seed, counter) is at least p 2^32, else 0.
-// The mask is not stored: vjp draws the same numbers again, dx = dy times the mask.
+// Inverted dropout: y[i] = x[i] / (1 - p) where random number i of the stream (seed, counter) is at least p 2^32, else
+// 0. The mask is not stored: vjp draws the same numbers again, dx = dy times the mask.
 #include <cmath>
 
 #include "core/random.h"

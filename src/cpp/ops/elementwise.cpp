@@ -79,7 +79,8 @@ void vjp(const Arrays& inputs, const Attributes&, const Arrays& outputs, const A
   dispatch(inputs[0].spec.type, [&](auto scalar) {
     using S = decltype(scalar);
     const auto f = [](Vec<S> d, Vec<S> y) { return F::vjp(d, y); };
-    map(inputs[0].size(), dx[0].as<S>(), f, static_cast<const S*>(dy[0].as<S>()), static_cast<const S*>(outputs[0].as<S>()));
+    map(inputs[0].size(), dx[0].as<S>(), f, static_cast<const S*>(dy[0].as<S>()),
+        static_cast<const S*>(outputs[0].as<S>()));
   });
 }
 

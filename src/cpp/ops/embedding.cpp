@@ -28,8 +28,7 @@ void forward(const Arrays& inputs, const Attributes&, const Arrays& outputs) {
   dispatch(inputs[0].spec.type, [&](auto scalar) {
     using S = decltype(scalar);
     share(inputs[1].size(), D, [&](Index begin, Index end) {
-      for (Index n = begin; n < end; ++n)
-        std::copy_n(inputs[0].as<S>() + ids[n] * D, D, outputs[0].as<S>() + n * D);
+      for (Index n = begin; n < end; ++n) std::copy_n(inputs[0].as<S>() + ids[n] * D, D, outputs[0].as<S>() + n * D);
     });
   });
 }

@@ -25,7 +25,8 @@ std::vector<Spec> matmul_shapes(const Arrays& inputs, const Attributes&) {
   const Array &a = inputs[0], &b = inputs[1];
   require_float(a, "matmul needs float32 or float64 arrays");
   require(b && b.spec.type == a.spec.type, "matmul needs two arrays of one type");
-  require(a.ndim() == b.ndim() && (a.ndim() == 2 || a.ndim() == 3), "matmul needs two matrices or two batches of matrices");
+  require(a.ndim() == b.ndim() && (a.ndim() == 2 || a.ndim() == 3),
+          "matmul needs two matrices or two batches of matrices");
   const std::size_t lead = a.shape().size() - 2;
   require(a.shape()[lead + 1] == b.shape()[lead], "matmul needs as many columns of A as rows of B");
   require(lead == 0 || a.shape()[0] == b.shape()[0], "matmul needs batches of the same size");

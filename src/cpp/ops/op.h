@@ -27,8 +27,8 @@ struct Spec {
   Shape shape;
 };
 
-/// A C-contiguous array in memory that someone else owns. Without data it is absent: an optional input that was not given, a
-/// gradient that is zero (of an output) or not wanted (of an input).
+/// A C-contiguous array in memory that someone else owns. Without data it is absent: an optional input that was not
+/// given, a gradient that is zero (of an output) or not wanted (of an input).
 struct Array {
   Spec spec{Type::f32, {}};
   void* data = nullptr;
@@ -59,7 +59,8 @@ class Attributes {
   void set(const std::string& name, Value value) { values_[name] = value; }
   std::int64_t integer(const std::string& name) const {
     const Value& value = get(name);
-    if (!std::holds_alternative<std::int64_t>(value)) throw std::invalid_argument("attribute " + name + " must be an integer");
+    if (!std::holds_alternative<std::int64_t>(value))
+      throw std::invalid_argument("attribute " + name + " must be an integer");
     return std::get<std::int64_t>(value);
   }
   double real(const std::string& name) const {
@@ -88,7 +89,8 @@ struct Op {
   /// Overwrites every output.
   void (*forward)(const Arrays& inputs, const Attributes& attributes, const Arrays& outputs);
   /// Overwrites dx of every wanted input, given dy of every result. dx has the shape of its input.
-  void (*vjp)(const Arrays& inputs, const Attributes& attributes, const Arrays& outputs, const Arrays& dy, const Arrays& dx);
+  void (*vjp)(const Arrays& inputs, const Attributes& attributes, const Arrays& outputs, const Arrays& dy,
+              const Arrays& dx);
 };
 
 /// Throws std::invalid_argument for an unknown name.

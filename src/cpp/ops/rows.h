@@ -20,9 +20,8 @@ inline int team_size(Index work) {
 /// f(begin, end) for contiguous shares of [0, count); `cost` is the work of one item.
 template <class F>
 void share(Index count, Index cost, F&& f) {
-  parallel(team_size(count * std::max<Index>(cost, 1)), [&](int id, int team) {
-    f(share_begin(count, id, team), share_begin(count, id + 1, team));
-  });
+  parallel(team_size(count * std::max<Index>(cost, 1)),
+           [&](int id, int team) { f(share_begin(count, id, team), share_begin(count, id + 1, team)); });
 }
 
 /// The first `count` lanes from memory, `fill` behind them.
@@ -58,8 +57,8 @@ S sum_packets(Index size, F&& f) {
   return sum_lanes(total);
 }
 
-/// out[c] = sum over rows of what add_row(row, partial) adds to partial[c], blocks of rows first, then the blocks in order:
-/// more exact than one running sum, and the same at any number of threads.
+/// out[c] = sum over rows of what add_row(row, partial) adds to partial[c], blocks of rows first, then the blocks in
+/// order: more exact than one running sum, and the same at any number of threads.
 template <class S, class F>
 void sum_rows(Index rows, Index columns, S* out, F&& add_row) {
   constexpr Index rows_per_block = 64;

@@ -32,7 +32,8 @@ void softmax_row_vjp(Index size, const S* y, const S* dy, S* dx) {
     return Vec<S>::load_partial(y + i, count) * Vec<S>::load_partial(dy + i, count);
   }));
   for (Index i = 0; i < size; i += lanes<S>)
-    (Vec<S>::load_partial(y + i, size - i) * (Vec<S>::load_partial(dy + i, size - i) - mean)).store_partial(dx + i, size - i);
+    (Vec<S>::load_partial(y + i, size - i) * (Vec<S>::load_partial(dy + i, size - i) - mean))
+        .store_partial(dx + i, size - i);
 }
 
 template <class S>
@@ -58,7 +59,8 @@ void forward(const Arrays& inputs, const Attributes&, const Arrays& outputs) {
     const Index size = inputs[0].last();
     share(inputs[0].rows(), size * cost, [&](Index begin, Index end) {
       for (Index row = begin; row < end; ++row)
-        (log ? log_softmax_row<S> : softmax_row<S>)(size, inputs[0].as<S>() + row * size, outputs[0].as<S>() + row * size);
+        (log ? log_softmax_row<S> : softmax_row<S>)(size, inputs[0].as<S>() + row * size,
+                                                    outputs[0].as<S>() + row * size);
     });
   });
 }

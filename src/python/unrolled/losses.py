@@ -84,7 +84,9 @@ def binary_cross_entropy(
     if weights is not None:
         labels = np.where(weights != 0, labels, 0)
     if labels.size and not (labels.min() >= 0 and labels.max() <= 1):
-        raise ValueError(f"{name}: targets hold {_first(labels, ~((labels >= 0) & (labels <= 1)))}, expected 0 to 1")
+        raise ValueError(
+            f"{name}: targets hold {_first(labels, ~((labels >= 0) & (labels <= 1)))}, expected 0 to 1"
+        )
     if class_weights is not None:
         of_0, of_1 = _class_weights(name, class_weights, 2, logits.dtype)
         per_element = of_0 * (1 - labels) + of_1 * labels
@@ -96,7 +98,11 @@ def binary_cross_entropy(
         slope = ops.sigmoid(x)._data - labels
         return (gradients[0] * (slope if weights is None else slope * weights),)
 
-    return _reduced(record(name, (logits,), (losses if weights is None else losses * weights,), vjp)[0], weights, reduction)
+    return _reduced(
+        record(name, (logits,), (losses if weights is None else losses * weights,), vjp)[0],
+        weights,
+        reduction,
+    )
 
 
 def mean_squared_error(predictions: Any, targets: Any, mask: Any = None, reduction: str = "mean") -> Tensor:
@@ -178,7 +184,9 @@ def _element_weights(name: str, mask: Any, x: Tensor) -> Array | None:
     if x.ndim and weights.shape == x.shape[:-1] and weights.shape != x.shape:
         weights = weights[..., None]
     elif weights.shape != x.shape:
-        raise ValueError(f"{name}: mask has shape {weights.shape}, expected {x.shape} or that without the last axis")
+        raise ValueError(
+            f"{name}: mask has shape {weights.shape}, expected {x.shape} or that without the last axis"
+        )
     return np.broadcast_to(weights, x.shape)
 
 
@@ -193,7 +201,9 @@ def _like_values(name: str, values: Any, x: Tensor, what: str) -> Array:
     """Targets as an array of the dtype and shape of x; another float dtype is an error."""
     array = values._data if isinstance(values, Tensor) else np.asarray(values)
     if isinstance(values, (np.ndarray, Tensor)) and array.dtype.kind == "f" and array.dtype != x.dtype:
-        raise TypeError(f"{name}: {what} have dtype {array.dtype}, expected {x.dtype} like the first argument")
+        raise TypeError(
+            f"{name}: {what} have dtype {array.dtype}, expected {x.dtype} like the first argument"
+        )
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name}: {what} have dtype {array.dtype}, expected numbers")
     if array.shape != x.shape:

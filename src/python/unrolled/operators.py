@@ -89,7 +89,7 @@ class Operators:
     def __len__(self) -> int:
         if self._data.ndim == 0:
             raise TypeError("len() of a Tensor without axes")
-        return self._data.shape[0]
+        return len(self._data)
 
     def __bool__(self) -> bool:
         return bool(self._data)

@@ -32,7 +32,7 @@ class PartialGradient(Protocol):
 Gradient = Array | PartialGradient | None
 Spec = tuple[tuple[int, ...], np.dtype[Any]]
 Edge = Any  # tuple[Node, int] | Tensor | None
-Vjp = Callable[[Sequence[Array | None]], Sequence[Gradient]]
+Vjp = Callable[[Sequence[Any]], Sequence[Any]]  # Array | None in, Gradient out
 
 
 class _Mode(threading.local):
@@ -184,9 +184,11 @@ def backward(root: Node, index: int, gradient: Array) -> None:
         given = vjp(incoming)
         if len(given) != len(edges):
             raise RuntimeError(f"{node.name}: vjp gave {len(given)} gradients for {len(edges)} inputs")
-        for edge, part in zip(edges, given):
+        for edge, part in zip(edges, given, strict=True):
             if edge is None or part is None:
                 continue
+            if isinstance(part, np.generic):  # NumPy's arithmetic on arrays without axes
+                part = np.asarray(part)
             if type(edge) is tuple:
                 total = sums.setdefault(edge[0], {}).setdefault(edge[1], GradientSum())
             else:

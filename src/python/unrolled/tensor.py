@@ -103,13 +103,16 @@ class Tensor(Operators):
         data = self.data
         if dtype is not None and np.dtype(dtype) != data.dtype:
             if copy is False:
-                raise ValueError(f"a {data.dtype} Tensor cannot become a {np.dtype(dtype)} array without a copy")
+                raise ValueError(
+                    f"a {data.dtype} Tensor cannot become a {np.dtype(dtype)} array without a copy"
+                )
             return data.astype(dtype)
         return data.copy() if copy else data
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._data.shape
+        shape: tuple[int, ...] = self._data.shape
+        return shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -143,7 +146,9 @@ class Tensor(Operators):
             return
         if not isinstance(value, np.ndarray) or value.dtype != self._data.dtype:
             got = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-            raise TypeError(f"Tensor.grad: received {got}, expected an array of dtype {self._data.dtype} or None")
+            raise TypeError(
+                f"Tensor.grad: received {got}, expected an array of dtype {self._data.dtype} or None"
+            )
         if value.shape != self._data.shape:
             raise ValueError(f"Tensor.grad: received shape {value.shape}, expected {self._data.shape}")
         self._grad = value

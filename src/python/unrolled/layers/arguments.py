@@ -18,7 +18,7 @@ def check_size(owner: str, what: str, value: Any) -> int:
 
 def check_dtype(owner: str, dtype: Any) -> np.dtype[Any]:
     """float32 or float64."""
-    chosen = np.dtype(dtype)
+    chosen: np.dtype[Any] = np.dtype(dtype)
     if chosen not in (np.float32, np.float64):
         raise TypeError(f"{owner}: dtype is {chosen}, expected float32 or float64")
     return chosen
@@ -36,4 +36,6 @@ def generator(owner: str, rng: Any) -> np.random.Generator:
 def check_input(owner: str, x: Any, dtype: np.dtype[Any]) -> None:
     """The input must have the dtype of the layer."""
     if x.dtype != dtype:
-        raise TypeError(f"{owner}: x has dtype {x.dtype}, expected {dtype} because the layer was made with dtype={dtype}")
+        raise TypeError(
+            f"{owner}: x has dtype {x.dtype}, expected {dtype} because the layer was made with dtype={dtype}"
+        )

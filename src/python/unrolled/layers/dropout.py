@@ -47,5 +47,7 @@ class Dropout(Module):
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"Dropout: {what} of the saved state is {value!r}, expected an int")
             if not 0 <= value < 2**63:
-                raise ValueError(f"Dropout: {what} of the saved state is {value}, expected 0 <= {what} < 2**63")
+                raise ValueError(
+                    f"Dropout: {what} of the saved state is {value}, expected 0 <= {what} < 2**63"
+                )
         self.seed, self.counter = state["seed"], state["counter"]

@@ -41,5 +41,7 @@ class LayerNorm(Module):
         x = as_tensor(x)
         check_input("LayerNorm", x, self.dtype)
         if x.ndim == 0 or x.shape[-1] != self.size:
-            raise ValueError(f"LayerNorm: x has shape {x.shape}, expected (..., {self.size}) because size={self.size}")
+            raise ValueError(
+                f"LayerNorm: x has shape {x.shape}, expected (..., {self.size}) because size={self.size}"
+            )
         return ops.layer_norm(x, self.gain, self.bias, eps=self.eps)

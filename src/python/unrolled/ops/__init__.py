@@ -22,4 +22,4 @@ __all__ = [
     "subtract", "sum", "swapaxes", "take_along_axis", "tanh", "transpose", "unsqueeze", "unstack", "var", "where",
 ]  # fmt: skip
 
-_operators.ops = _sys.modules[__name__]
+_operators.__dict__["ops"] = _sys.modules[__name__]

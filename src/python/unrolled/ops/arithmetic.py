@@ -90,7 +90,9 @@ def multiply(a: Any, b: Any) -> Tensor:
     """a * b."""
     a, b = _operands("multiply", a, b)
     x, y = a._data, b._data
-    return _record("multiply", a, b, _combine("multiply", a, b, np.multiply), lambda dy: dy * y, lambda dy: dy * x)
+    return _record(
+        "multiply", a, b, _combine("multiply", a, b, np.multiply), lambda dy: dy * y, lambda dy: dy * x
+    )
 
 
 def divide(a: Any, b: Any) -> Tensor:
@@ -121,7 +123,14 @@ def maximum(a: Any, b: Any) -> Tensor:
     a, b = _operands("maximum", a, b)
     x, y = a._data, b._data
     out = _combine("maximum", a, b, np.maximum)
-    return _record("maximum", a, b, out, lambda dy: dy * _share(x > y, x == y, dy), lambda dy: dy * _share(x < y, x == y, dy))
+    return _record(
+        "maximum",
+        a,
+        b,
+        out,
+        lambda dy: dy * _share(x > y, x == y, dy),
+        lambda dy: dy * _share(x < y, x == y, dy),
+    )
 
 
 def minimum(a: Any, b: Any) -> Tensor:
@@ -129,7 +138,14 @@ def minimum(a: Any, b: Any) -> Tensor:
     a, b = _operands("minimum", a, b)
     x, y = a._data, b._data
     out = _combine("minimum", a, b, np.minimum)
-    return _record("minimum", a, b, out, lambda dy: dy * _share(x < y, x == y, dy), lambda dy: dy * _share(x > y, x == y, dy))
+    return _record(
+        "minimum",
+        a,
+        b,
+        out,
+        lambda dy: dy * _share(x < y, x == y, dy),
+        lambda dy: dy * _share(x > y, x == y, dy),
+    )
 
 
 def _share(wins: Array, ties: Array, dy: Array) -> Array:

@@ -42,7 +42,9 @@ def check_range(name: str, ids: Array, size: int, what: str) -> None:
         return
     low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= size:
-        raise ValueError(f"{name}: {what} hold {low if low < 0 else high}, expected values from 0 to {size - 1}")
+        raise ValueError(
+            f"{name}: {what} hold {low if low < 0 else high}, expected values from 0 to {size - 1}"
+        )
 
 
 def one_axis(name: str, axis: Any, ndim: int) -> int:
@@ -50,5 +52,7 @@ def one_axis(name: str, axis: Any, ndim: int) -> int:
     if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
         raise TypeError(f"{name}: axis is {axis!r}, expected an int")
     if not -ndim <= axis < ndim:
-        raise ValueError(f"{name}: axis={axis}, expected -{ndim} <= axis < {ndim} because the tensor has {ndim} axes")
+        raise ValueError(
+            f"{name}: axis={axis}, expected -{ndim} <= axis < {ndim} because the tensor has {ndim} axes"
+        )
     return int(axis) % ndim

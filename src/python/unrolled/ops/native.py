@@ -90,7 +90,9 @@ def matmul(a: Any, b: Any) -> Tensor:
         )
     if a.ndim == 1:
         product = matmul(reshape(a, (1, -1)) if a.size else reshape(a, (1, 0)), b)
-        return reshape(product, product.shape[: max(b.ndim - 2, 0)] + product.shape[-1:] if b.ndim > 1 else ())
+        return reshape(
+            product, product.shape[: max(b.ndim - 2, 0)] + product.shape[-1:] if b.ndim > 1 else ()
+        )
     if b.ndim == 1:
         return reshape(matmul(a, reshape(b, (b.size, 1))), a.shape[:-1])
     if b.ndim == 2:
@@ -158,7 +160,9 @@ def layer_norm(x: Any, gain: Any = None, bias: Any = None, *, eps: float = 1e-5)
     """(x - mean) / sqrt(var + eps) * gain + bias over the last axis (Ba, Kiros and Hinton, 2016)."""
     x = float_tensor("layer_norm", x)
     if x.ndim == 0 or x.shape[-1] == 0:
-        raise ValueError(f"layer_norm: x has shape {x.shape}, expected at least one element along the last axis")
+        raise ValueError(
+            f"layer_norm: x has shape {x.shape}, expected at least one element along the last axis"
+        )
     if not eps > 0:
         raise ValueError(f"layer_norm: eps={eps}, expected a positive number")
     parts = []

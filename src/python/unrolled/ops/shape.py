@@ -35,7 +35,9 @@ def _plain_key(key: Any) -> Any:
         return tuple(_plain_key(part) for part in key)
     if isinstance(key, Tensor):
         return key._data.copy()
-    return np.array(key) if isinstance(key, (list, np.ndarray)) else key  # the caller may change its array afterwards
+    return (
+        np.array(key) if isinstance(key, (list, np.ndarray)) else key
+    )  # the caller may change its array afterwards
 
 
 def getitem(x: Any, key: Any) -> Tensor:
@@ -47,7 +49,8 @@ def getitem(x: Any, key: Any) -> Tensor:
     except IndexError as error:
         raise IndexError(f"Tensor of shape {x.shape}: {error}") from None
     repeats = any(
-        isinstance(part, np.ndarray) and part.dtype.kind != "b" for part in (key if isinstance(key, tuple) else (key,))
+        isinstance(part, np.ndarray) and part.dtype.kind != "b"
+        for part in (key if isinstance(key, tuple) else (key,))
     )
     return record("getitem", (x,), (out,), lambda gradients: (_Slice(key, gradients[0], repeats),))[0]
 
@@ -99,7 +102,9 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
     if sorted(chosen) != list(range(x.ndim)):
         raise ValueError(f"transpose: axes={order}, expected every axis of shape {x.shape} once")
     back = tuple(int(i) for i in np.argsort(chosen))
-    return record("transpose", (x,), (x._data.transpose(chosen),), lambda gradients: (gradients[0].transpose(back),))[0]
+    return record(
+        "transpose", (x,), (x._data.transpose(chosen),), lambda gradients: (gradients[0].transpose(back),)
+    )[0]
 
 
 def swapaxes(x: Any, first: int, second: int) -> Tensor:
@@ -132,7 +137,9 @@ def _tensors(name: str, tensors: Any) -> list[Tensor]:
     parts = [as_tensor(t) for t in tensors]
     for part in parts:
         if part._data.dtype != parts[0]._data.dtype:
-            raise TypeError(f"{name}: the tensors have dtypes {parts[0].dtype} and {part.dtype}, expected one dtype")
+            raise TypeError(
+                f"{name}: the tensors have dtypes {parts[0].dtype} and {part.dtype}, expected one dtype"
+            )
     return parts
 
 
@@ -160,7 +167,9 @@ def stack(tensors: Any, axis: int = 0) -> Tensor:
     axis = one_axis("stack", axis, parts[0].ndim + 1)
     for part in parts:
         if part.shape != parts[0].shape:
-            raise ValueError(f"stack: the tensors have shapes {parts[0].shape} and {part.shape}, expected one shape")
+            raise ValueError(
+                f"stack: the tensors have shapes {parts[0].shape} and {part.shape}, expected one shape"
+            )
     out = np.stack([part._data for part in parts], axis)
     return record("stack", parts, (out,), lambda gradients: list(np.moveaxis(gradients[0], axis, 0)))[0]
 
@@ -191,7 +200,9 @@ def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ..
             raise ValueError(f"split: {length} elements along axis {axis} cannot make {sizes} equal pieces")
         sizes = [length // sizes] * sizes
     if any(size < 0 for size in sizes) or np.sum(sizes, dtype=int) != length:
-        raise ValueError(f"split: sizes={list(sizes)}, expected a sum of {length} because x has shape {x.shape}")
+        raise ValueError(
+            f"split: sizes={list(sizes)}, expected a sum of {length} because x has shape {x.shape}"
+        )
     ends = np.cumsum(sizes)[:-1]
     shapes, dtype = [(*x.shape[:axis], int(size), *x.shape[axis + 1 :]) for size in sizes], x.dtype
 
@@ -200,5 +211,3 @@ def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ..
         return (np.concatenate(parts, axis),)
 
     return record("split", (x,), np.split(x._data, ends, axis), vjp)
-
-
