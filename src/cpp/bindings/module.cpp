@@ -3,6 +3,7 @@
 
 #include <Eigen/Core>
 
+#include "bindings/ops.h"
 #include "bindings/recurrent.h"
 #include "core/packet.h"
 #include "core/threads.h"
@@ -42,5 +43,6 @@ PYBIND11_MODULE(UNROLLED_MODULE, m) {
   m.def("get_num_threads", &unrolled::get_num_threads, "Most threads that a call uses.");
   m.def("set_num_threads", &unrolled::set_num_threads, py::arg("count"));
   unrolled::bindings::bind_recurrent(m);
+  unrolled::bindings::bind_ops(m);
   m.def("build_config", &build_config, "How this module was built.");
 }

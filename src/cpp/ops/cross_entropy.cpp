@@ -1,0 +1,90 @@
+// Cross-entropy of every position from its logits, softmax fused:
+//
+//   loss[n] = weight[n] (log sum_c e^logits[n, c] - logits[n, target[n]])
+//   dlogits[n, c] = dloss[n] weight[n] (softmax(logits[n])[c] - [c = target[n]])
+//
+// A position of weight 0 is not read: whatever its logits hold, its loss and gradient are 0.
+#include <cmath>
+
+#include "ops/op.h"
+#include "ops/rows.h"
+
+namespace unrolled::ops {
+namespace {
+
+constexpr Index cost = 8;  // of one logit, in elementary operations
+
+// inputs:  logits (N, C), targets int64 (N), weights (N) or absent
+// outputs: loss (N); kept: log_sum (N), the log of the sum of exponentials
+std::vector<Spec> shapes(const Arrays& inputs, const Attributes&) {
+  const Array &logits = inputs[0], &targets = inputs[1], &weights = inputs[2];
+  require_float(logits, "cross_entropy needs float32 or float64 logits");
+  require(logits.ndim() == 2 && logits.last() >= 1, "cross_entropy needs logits (positions, classes)");
+  const Index positions = logits.shape()[0], classes = logits.last();
+  require(targets && targets.spec.type == Type::i64 && targets.shape() == Shape{positions},
+          "cross_entropy needs one int64 target per position");
+  require(!weights || (weights.spec.type == logits.spec.type && weights.shape() == Shape{positions}),
+          "cross_entropy needs one weight per position");
+  for (Index n = 0; n < positions; ++n) {
+    const std::int64_t target = targets.as<std::int64_t>()[n];
+    require(target >= 0 && target < classes, "cross_entropy: a target is no class");
+  }
+  return {{logits.spec.type, {positions}}, {logits.spec.type, {positions}}};
+}
+
+template <class S>
+void forward_rows(const Arrays& inputs, const Arrays& outputs) {
+  const Index classes = inputs[0].last();
+  const S* weights = inputs[2].as<S>();
+  share(inputs[0].rows(), classes * cost, [&](Index begin, Index end) {
+    for (Index n = begin; n < end; ++n) {
+      S &loss = outputs[0].as<S>()[n], &log_sum = outputs[1].as<S>()[n];
+      loss = log_sum = 0;
+      const S weight = weights ? weights[n] : S(1);
+      if (weight == S(0)) continue;
+      const S* logits = inputs[0].as<S>() + n * classes;
+      const RowExp<S> row = row_exp(logits, classes);
+      const S log_of_sum = static_cast<S>(std::log(static_cast<double>(row.sum)));
+      log_sum = row.largest + log_of_sum;
+      // The largest logit is taken away first: both differences are small where the loss is small.
+      loss = weight * (log_of_sum + (row.largest - logits[inputs[1].as<std::int64_t>()[n]]));
+    }
+  });
+}
+
+template <class S>
+void vjp_rows(const Arrays& inputs, const Arrays& outputs, const Array& dloss, const Array& dlogits) {
+  const Index classes = inputs[0].last();
+  const S* weights = inputs[2].as<S>();
+  share(inputs[0].rows(), classes * cost, [&](Index begin, Index end) {
+    for (Index n = begin; n < end; ++n) {
+      S* dx = dlogits.as<S>() + n * classes;
+      const S weight = weights ? weights[n] : S(1);
+      if (weight == S(0)) {
+        std::fill(dx, dx + classes, S(0));
+        continue;
+      }
+      const S* logits = inputs[0].as<S>() + n * classes;
+      const S factor = weight * dloss.as<S>()[n];
+      const Vec<S> log_sum(outputs[1].as<S>()[n]), scale(factor);
+      for (Index i = 0; i < classes; i += lanes<S>)
+        (scale * exp_of_negative(Vec<S>::load_partial(logits + i, classes - i) - log_sum))
+            .store_partial(dx + i, classes - i);
+      dx[inputs[1].as<std::int64_t>()[n]] -= factor;
+    }
+  });
+}
+
+void forward(const Arrays& inputs, const Attributes&, const Arrays& outputs) {
+  dispatch(inputs[0].spec.type, [&](auto scalar) { forward_rows<decltype(scalar)>(inputs, outputs); });
+}
+
+void vjp(const Arrays& inputs, const Attributes&, const Arrays& outputs, const Arrays& dy, const Arrays& dx) {
+  if (dx[1] || dx[2]) throw std::invalid_argument("cross_entropy has no gradient for targets and weights");
+  dispatch(inputs[0].spec.type, [&](auto scalar) { vjp_rows<decltype(scalar)>(inputs, outputs, dy[0], dx[0]); });
+}
+
+const Registration cross_entropy_op({"cross_entropy", 2, 3, 1, shapes, forward, vjp});
+
+}  // namespace
+}  // namespace unrolled::ops

@@ -1,0 +1,53 @@
+"""Dropout with a mask that can be drawn again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from unrolled import ops
+from unrolled.layers.arguments import generator
+from unrolled.module import Module
+from unrolled.ops.native import check_probability
+from unrolled.tensor import Tensor, as_tensor
+
+
+class Dropout(Module):
+    """In training, each element is 0 with probability p and divided by 1 - p otherwise; in evaluation, y = x.
+
+    Element i of call `counter` is kept or not as a function of (seed, counter, i) alone: the mask is the same at any number
+    of threads, and a run that is resumed with the saved `state_dict` draws the masks it would have drawn.
+
+    Args:
+        p: probability of 0.
+        rng: source of the seed.
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None) -> None:
+        check_probability("Dropout", p)
+        self.p = float(p)
+        self.seed = int(generator("Dropout", rng).integers(2**63))
+        self.counter = 0
+
+    def forward(self, x: Any) -> Tensor:
+        if not self.training or self.p == 0:
+            return as_tensor(x)
+        counter, self.counter = self.counter, self.counter + 1
+        return ops.dropout(x, self.p, seed=self.seed, counter=counter)
+
+    def state_dict(self) -> dict[str, int]:
+        """What the masks of the next calls depend on."""
+        return {"seed": self.seed, "counter": self.counter}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on from a saved `state_dict`."""
+        for what in ("seed", "counter"):
+            value = state.get(what)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"Dropout: {what} of the saved state is {value!r}, expected an int")
+            if not 0 <= value < 2**63:
+                raise ValueError(
+                    f"Dropout: {what} of the saved state is {value}, expected 0 <= {what} < 2**63"
+                )
+        self.seed, self.counter = state["seed"], state["counter"]

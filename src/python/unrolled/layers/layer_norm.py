@@ -1,0 +1,47 @@
+"""Layer normalisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from unrolled import ops
+from unrolled.layers.arguments import check_dtype, check_input, check_size
+from unrolled.module import Module
+from unrolled.tensor import Tensor, as_tensor
+
+
+class LayerNorm(Module):
+    """y = (x - mean) / sqrt(var + eps) * gain + bias over the last axis (Ba, Kiros and Hinton, 2016).
+
+    Args:
+        size: F, size of the last axis.
+        eps: keeps the division away from 0.
+        bias: whether there is a bias.
+        dtype: float32 or float64.
+
+    Attributes:
+        gain: (F,), starts at 1.
+        bias: (F,) or None, starts at 0.
+
+    Shapes: x and y (..., F).
+    """
+
+    def __init__(self, size: int, *, eps: float = 1e-5, bias: bool = True, dtype: Any = np.float32) -> None:
+        self.size = check_size("LayerNorm", "size", size)
+        if not eps > 0:
+            raise ValueError(f"LayerNorm: eps={eps}, expected a positive number")
+        self.eps = float(eps)
+        self.dtype = check_dtype("LayerNorm", dtype)
+        self.gain = Tensor(np.ones(self.size, self.dtype), requires_grad=True)
+        self.bias = Tensor(np.zeros(self.size, self.dtype), requires_grad=True) if bias else None
+
+    def forward(self, x: Any) -> Tensor:
+        x = as_tensor(x)
+        check_input("LayerNorm", x, self.dtype)
+        if x.ndim == 0 or x.shape[-1] != self.size:
+            raise ValueError(
+                f"LayerNorm: x has shape {x.shape}, expected (..., {self.size}) because size={self.size}"
+            )
+        return ops.layer_norm(x, self.gain, self.bias, eps=self.eps)

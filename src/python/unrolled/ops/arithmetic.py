@@ -1,0 +1,224 @@
+"""Elementwise arithmetic with broadcasting, in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from unrolled.ops.checks import float_tensor
+from unrolled.tape import Array
+from unrolled.tensor import Tensor, as_tensor, record
+
+Rule = Callable[[Array], Array]
+
+
+def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """The gradient of an operand of this shape, from that of what it was broadcast to: summed over what was repeated."""
+    if gradient.shape == shape:
+        return gradient
+    lead = gradient.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(
+        lead + i for i, size in enumerate(shape) if size == 1 and gradient.shape[lead + i] != 1
+    )
+    return np.asarray(gradient.sum(axis=axes, keepdims=True)).reshape(shape)
+
+
+def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
+    """Both as tensors of one float dtype: numbers, integers and booleans follow the other operand."""
+    if not isinstance(a, Tensor):
+        a, b = (_like(a, b), b) if isinstance(b, Tensor) else (as_tensor(a), as_tensor(b))
+    if not isinstance(b, Tensor):
+        b = _like(b, a)
+    p, q = a._data.dtype, b._data.dtype
+    if p != q:
+        if p.kind == "f" and q.kind == "f":
+            raise TypeError(f"{name}: the operands have dtypes {p} and {q}; convert one of them with astype")
+        if p.kind == "f":
+            b = Tensor(b._data.astype(p))
+        elif q.kind == "f":
+            a = Tensor(a._data.astype(q))
+    return a, b
+
+
+def _like(value: Any, other: Tensor) -> Tensor:
+    """A number takes the dtype of the float tensor it meets; an array keeps its own."""
+    if isinstance(value, (int, float)) and other._data.dtype.kind == "f":
+        return Tensor(np.asarray(value, other._data.dtype))
+    return as_tensor(value)
+
+
+def _record(name: str, a: Tensor, b: Tensor, out: Any, da: Rule, db: Rule) -> Tensor:
+    """`da` and `db` give the gradient of each operand before it is summed over broadcast axes."""
+    to_a, to_b = a.requires_grad, b.requires_grad
+    shape_a, shape_b = a._data.shape, b._data.shape
+
+    def vjp(gradients: Any) -> Any:
+        dy = gradients[0]
+        return (
+            unbroadcast(da(dy), shape_a) if to_a else None,
+            unbroadcast(db(dy), shape_b) if to_b else None,
+        )
+
+    return record(name, (a, b), (out,), vjp)[0]
+
+
+def _combine(name: str, a: Tensor, b: Tensor, f: Callable[[Array, Array], Any]) -> Any:
+    try:
+        return f(a._data, b._data)
+    except ValueError:
+        raise ValueError(
+            f"{name}: the shapes {a.shape} and {b.shape} cannot be broadcast to one shape: counted from the last axis, "
+            "sizes must be equal or 1"
+        ) from None
+
+
+def add(a: Any, b: Any) -> Tensor:
+    """a + b."""
+    a, b = _operands("add", a, b)
+    return _record("add", a, b, _combine("add", a, b, np.add), lambda dy: dy, lambda dy: dy)
+
+
+def subtract(a: Any, b: Any) -> Tensor:
+    """a - b."""
+    a, b = _operands("subtract", a, b)
+    return _record("subtract", a, b, _combine("subtract", a, b, np.subtract), lambda dy: dy, lambda dy: -dy)
+
+
+def multiply(a: Any, b: Any) -> Tensor:
+    """a * b."""
+    a, b = _operands("multiply", a, b)
+    x, y = a._data, b._data
+    return _record(
+        "multiply", a, b, _combine("multiply", a, b, np.multiply), lambda dy: dy * y, lambda dy: dy * x
+    )
+
+
+def divide(a: Any, b: Any) -> Tensor:
+    """a / b."""
+    a, b = _operands("divide", a, b)
+    y = b._data
+    out = np.asarray(_combine("divide", a, b, np.divide))
+    return _record("divide", a, b, out, lambda dy: dy / y, lambda dy: -dy * out / y)
+
+
+def power(a: Any, b: Any) -> Tensor:
+    """a ** b. The derivative by the exponent is a^b log a, taken as 0 where a is 0."""
+    a, b = _operands("power", a, b)
+    x, y = a._data, b._data
+    out = np.asarray(_combine("power", a, b, np.power))
+
+    def by_base(dy: Array) -> Array:
+        return np.asarray(dy * np.where(y == 0, 0, y * x ** np.where(y == 0, 1, y - 1)))
+
+    def by_exponent(dy: Array) -> Array:
+        return np.asarray(dy * out * np.log(np.where(x == 0, 1, x)))
+
+    return _record("power", a, b, out, by_base, by_exponent)
+
+
+def maximum(a: Any, b: Any) -> Tensor:
+    """The larger of a and b; where they are equal, each gets half of the gradient."""
+    a, b = _operands("maximum", a, b)
+    x, y = a._data, b._data
+    out = _combine("maximum", a, b, np.maximum)
+    return _record(
+        "maximum",
+        a,
+        b,
+        out,
+        lambda dy: dy * _share(x > y, x == y, dy),
+        lambda dy: dy * _share(x < y, x == y, dy),
+    )
+
+
+def minimum(a: Any, b: Any) -> Tensor:
+    """The smaller of a and b; where they are equal, each gets half of the gradient."""
+    a, b = _operands("minimum", a, b)
+    x, y = a._data, b._data
+    out = _combine("minimum", a, b, np.minimum)
+    return _record(
+        "minimum",
+        a,
+        b,
+        out,
+        lambda dy: dy * _share(x < y, x == y, dy),
+        lambda dy: dy * _share(x > y, x == y, dy),
+    )
+
+
+def _share(wins: Array, ties: Array, dy: Array) -> Array:
+    return (wins + 0.5 * ties).astype(dy.dtype)
+
+
+def where(condition: Any, a: Any, b: Any) -> Tensor:
+    """a where the condition holds, else b. The condition is boolean and takes part in broadcasting."""
+    mask = condition._data if isinstance(condition, Tensor) else np.asarray(condition)
+    if mask.dtype.kind != "b":
+        raise TypeError(f"where: the condition has dtype {mask.dtype}, expected bool")
+    a, b = _operands("where", a, b)
+    out = _combine("where", a, b, lambda x, y: np.where(mask, x, y))
+    return _record("where", a, b, out, lambda dy: np.where(mask, dy, 0), lambda dy: np.where(mask, 0, dy))
+
+
+def _unary(name: str, x: Tensor, out: Any, rule: Rule) -> Tensor:
+    return record(name, (x,), (out,), lambda gradients: (rule(gradients[0]),))[0]
+
+
+def negative(x: Any) -> Tensor:
+    """-x."""
+    x = float_tensor("negative", x)
+    return _unary("negative", x, -x._data, lambda dy: -dy)
+
+
+def absolute(x: Any) -> Tensor:
+    """|x|; the derivative at 0 is 0."""
+    x = float_tensor("absolute", x)
+    data = x._data
+    return _unary("absolute", x, np.abs(data), lambda dy: dy * np.sign(data))
+
+
+def square(x: Any) -> Tensor:
+    """x^2."""
+    x = float_tensor("square", x)
+    data = x._data
+    return _unary("square", x, data * data, lambda dy: (dy + dy) * data)
+
+
+def sqrt(x: Any) -> Tensor:
+    """Square root; NaN with NumPy's warning where x < 0."""
+    x = float_tensor("sqrt", x)
+    out = np.asarray(np.sqrt(x._data))
+    return _unary("sqrt", x, out, lambda dy: 0.5 * dy / out)
+
+
+def log(x: Any) -> Tensor:
+    """Natural logarithm; -inf or NaN with NumPy's warning where x <= 0."""
+    x = float_tensor("log", x)
+    data = x._data
+    return _unary("log", x, np.log(data), lambda dy: dy / data)
+
+
+def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
+    """x kept within [low, high]; no gradient where it was outside."""
+    x = float_tensor("clip", x)
+    if low is not None and high is not None and not low <= high:
+        raise ValueError(f"clip: received low={low} and high={high}, expected low <= high")
+    data = x._data
+    inside = np.ones(data.shape, bool)
+    if low is not None:
+        inside &= data >= low
+    if high is not None:
+        inside &= data <= high
+    return _unary("clip", x, np.clip(data, low, high), lambda dy: dy * inside)
+
+
+def astype(x: Any, dtype: Any) -> Tensor:
+    """x in another dtype; between float dtypes the gradient goes through."""
+    x = as_tensor(x)
+    before, wanted = x._data.dtype, np.dtype(dtype)
+    out = Tensor(x._data.astype(wanted))._data
+    if wanted.kind != "f" or before.kind != "f":
+        return Tensor(out)
+    return _unary("astype", x, out, lambda dy: dy.astype(before))

@@ -1,0 +1,213 @@
+"""Ops that move elements and do no arithmetic, in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from unrolled.ops.arithmetic import unbroadcast
+from unrolled.ops.checks import integer_array, one_axis
+from unrolled.tape import Array
+from unrolled.tensor import Tensor, as_tensor, record
+
+
+class _Slice:
+    """A gradient that is zero outside one selection of elements."""
+
+    __slots__ = ("key", "repeats", "value")
+
+    def __init__(self, key: Any, value: Array, repeats: bool) -> None:
+        self.key = key
+        self.value = value
+        self.repeats = repeats  # the selection may name an element twice
+
+    def add_to(self, dense: Array) -> None:
+        if self.repeats:
+            np.add.at(dense, self.key, self.value)
+        else:
+            dense[self.key] += self.value
+
+
+def _plain_key(key: Any) -> Any:
+    if isinstance(key, tuple):
+        return tuple(_plain_key(part) for part in key)
+    if isinstance(key, Tensor):
+        return key._data.copy()
+    return (
+        np.array(key) if isinstance(key, (list, np.ndarray)) else key
+    )  # the caller may change its array afterwards
+
+
+def getitem(x: Any, key: Any) -> Tensor:
+    """x[key] with NumPy's rules: integers, slices, None, Ellipsis, integer arrays and boolean arrays."""
+    x = as_tensor(x)
+    key = _plain_key(key)
+    try:
+        out = x._data[key]
+    except IndexError as error:
+        raise IndexError(f"Tensor of shape {x.shape}: {error}") from None
+    repeats = any(
+        isinstance(part, np.ndarray) and part.dtype.kind != "b"
+        for part in (key if isinstance(key, tuple) else (key,))
+    )
+    return record("getitem", (x,), (out,), lambda gradients: (_Slice(key, gradients[0], repeats),))[0]
+
+
+def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
+    """numpy.take_along_axis: along `axis`, element i of the result is the one of x that indices[i] names."""
+    x = as_tensor(x)
+    axis = one_axis("take_along_axis", axis, x.ndim)
+    index = integer_array("take_along_axis", indices, "indices")
+    if index.ndim != x.ndim:
+        raise ValueError(f"take_along_axis: indices have shape {index.shape}, expected {x.ndim} axes like x")
+    grid = list(np.ogrid[tuple(slice(size) for size in index.shape)])
+    grid[axis] = index
+    return getitem(x, tuple(grid))
+
+
+def reshape(x: Any, shape: Any) -> Tensor:
+    """The same elements in another shape; one size may be -1."""
+    x = as_tensor(x)
+    before = x._data.shape
+    try:
+        out = x._data.reshape(shape)
+    except ValueError:
+        raise ValueError(f"reshape: a tensor of shape {before} cannot become {shape}") from None
+    return record("reshape", (x,), (out,), lambda gradients: (gradients[0].reshape(before),))[0]
+
+
+def squeeze(x: Any, axis: int) -> Tensor:
+    """Without an axis of size 1."""
+    x = as_tensor(x)
+    axis = one_axis("squeeze", axis, x.ndim)
+    if x.shape[axis] != 1:
+        raise ValueError(f"squeeze: x has shape {x.shape}, expected size 1 along axis {axis}")
+    return reshape(x, x.shape[:axis] + x.shape[axis + 1 :])
+
+
+def unsqueeze(x: Any, axis: int) -> Tensor:
+    """With a new axis of size 1 at `axis`."""
+    x = as_tensor(x)
+    axis = one_axis("unsqueeze", axis, x.ndim + 1)
+    return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
+
+
+def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
+    """Axes in another order, reversed by default."""
+    x = as_tensor(x)
+    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(axes)
+    chosen = tuple(one_axis("transpose", axis, x.ndim) for axis in order)
+    if sorted(chosen) != list(range(x.ndim)):
+        raise ValueError(f"transpose: axes={order}, expected every axis of shape {x.shape} once")
+    back = tuple(int(i) for i in np.argsort(chosen))
+    return record(
+        "transpose", (x,), (x._data.transpose(chosen),), lambda gradients: (gradients[0].transpose(back),)
+    )[0]
+
+
+def swapaxes(x: Any, first: int, second: int) -> Tensor:
+    """Two axes exchanged."""
+    x = as_tensor(x)
+    first, second = one_axis("swapaxes", first, x.ndim), one_axis("swapaxes", second, x.ndim)
+    order = list(range(x.ndim))
+    order[first], order[second] = order[second], order[first]
+    return transpose(x, order)
+
+
+def broadcast_to(x: Any, shape: Any) -> Tensor:
+    """x repeated along new axes and axes of size 1."""
+    x = as_tensor(x)
+    before = x._data.shape
+    if before == tuple(shape):
+        return x
+    try:
+        out = np.broadcast_to(x._data, shape)
+    except ValueError:
+        raise ValueError(f"broadcast_to: a tensor of shape {before} cannot become {tuple(shape)}") from None
+    return record("broadcast_to", (x,), (out,), lambda gradients: (unbroadcast(gradients[0], before),))[0]
+
+
+def _tensors(name: str, tensors: Any) -> list[Tensor]:
+    if isinstance(tensors, (Tensor, np.ndarray)) or not isinstance(tensors, Sequence):
+        raise TypeError(f"{name}: received {type(tensors).__name__}, expected a list or tuple of tensors")
+    if not tensors:
+        raise ValueError(f"{name}: received no tensors, expected at least one")
+    parts = [as_tensor(t) for t in tensors]
+    for part in parts:
+        if part._data.dtype != parts[0]._data.dtype:
+            raise TypeError(
+                f"{name}: the tensors have dtypes {parts[0].dtype} and {part.dtype}, expected one dtype"
+            )
+    return parts
+
+
+def concat(tensors: Any, axis: int = 0) -> Tensor:
+    """The tensors one after the other along an existing axis; the other sizes must agree."""
+    parts = _tensors("concat", tensors)
+    axis = one_axis("concat", axis, parts[0].ndim)
+    for part in parts:
+        if part.ndim != parts[0].ndim or _without(part.shape, axis) != _without(parts[0].shape, axis):
+            raise ValueError(
+                f"concat: the shapes {parts[0].shape} and {part.shape} differ in another axis than axis {axis}"
+            )
+    ends = np.cumsum([part.shape[axis] for part in parts])[:-1]
+    out = np.concatenate([part._data for part in parts], axis)
+    return record("concat", parts, (out,), lambda gradients: np.split(gradients[0], ends, axis))[0]
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return shape[:axis] + shape[axis + 1 :]
+
+
+def stack(tensors: Any, axis: int = 0) -> Tensor:
+    """Tensors of one shape along a new axis."""
+    parts = _tensors("stack", tensors)
+    axis = one_axis("stack", axis, parts[0].ndim + 1)
+    for part in parts:
+        if part.shape != parts[0].shape:
+            raise ValueError(
+                f"stack: the tensors have shapes {parts[0].shape} and {part.shape}, expected one shape"
+            )
+    out = np.stack([part._data for part in parts], axis)
+    return record("stack", parts, (out,), lambda gradients: list(np.moveaxis(gradients[0], axis, 0)))[0]
+
+
+def unstack(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
+    """The slices along an axis, which disappears."""
+    x = as_tensor(x)
+    axis = one_axis("unstack", axis, x.ndim)
+    shape, dtype = x.shape, x.dtype
+
+    def vjp(gradients: Any) -> Any:
+        full = np.zeros(shape, dtype)
+        for part, gradient in zip(np.moveaxis(full, axis, 0), gradients):
+            if gradient is not None:
+                part[...] = gradient
+        return (full,)
+
+    return record("unstack", (x,), list(np.moveaxis(x._data, axis, 0)), vjp)
+
+
+def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
+    """Pieces along an axis: `sizes` is the number of equal pieces, or the size of each."""
+    x = as_tensor(x)
+    axis = one_axis("split", axis, x.ndim)
+    length = x.shape[axis]
+    if isinstance(sizes, int):
+        if sizes < 1 or length % sizes:
+            raise ValueError(f"split: {length} elements along axis {axis} cannot make {sizes} equal pieces")
+        sizes = [length // sizes] * sizes
+    if any(size < 0 for size in sizes) or np.sum(sizes, dtype=int) != length:
+        raise ValueError(
+            f"split: sizes={list(sizes)}, expected a sum of {length} because x has shape {x.shape}"
+        )
+    ends = np.cumsum(sizes)[:-1]
+    shapes, dtype = [(*x.shape[:axis], int(size), *x.shape[axis + 1 :]) for size in sizes], x.dtype
+
+    def vjp(gradients: Any) -> Any:
+        parts = [np.zeros(s, dtype) if g is None else g for g, s in zip(gradients, shapes)]
+        return (np.concatenate(parts, axis),)
+
+    return record("split", (x,), np.split(x._data, ends, axis), vjp)

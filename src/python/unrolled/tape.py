@@ -1,0 +1,199 @@
+"""The tape: how tensors remember what made them, and how gradients flow back.
+
+Every recorded op is a `Node`. A node knows where each of its inputs came from (another node's output, or a leaf tensor)
+and a function `vjp` from the gradients of its outputs to the gradients of its inputs. Nodes are numbered as they are
+made, so going through the reachable ones by falling number is reverse topological order; no recursion is involved.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ContextDecorator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from unrolled.tensor import Tensor
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class PartialGradient(Protocol):
+    """A gradient that is zero nearly everywhere: it knows how to add itself to a dense one."""
+
+    def add_to(self, dense: Array) -> None: ...
+
+
+Gradient = Array | PartialGradient | None
+Spec = tuple[tuple[int, ...], np.dtype[Any]]
+Edge = Any  # tuple[Node, int] | Tensor | None
+Vjp = Callable[[Sequence[Any]], Sequence[Any]]  # Array | None in, Gradient out
+
+
+class _Mode(threading.local):
+    enabled = True
+
+
+_mode = _Mode()
+_numbers = itertools.count()
+_delivery = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _delivery
+    _delivery = threading.Lock()  # another thread of the parent may have held the old one
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+class _SetMode(ContextDecorator):
+    def __init__(self, enabled: bool) -> None:
+        self._enabled = enabled
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_mode.enabled)
+        _mode.enabled = self._enabled
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _mode.enabled = self._before.pop()
+
+    def _recreate_cm(self) -> _SetMode:  # a decorated function may run in many threads
+        return _SetMode(self._enabled)
+
+
+def no_grad() -> _SetMode:
+    """Context manager and decorator: nothing is recorded in this thread."""
+    return _SetMode(False)
+
+
+def enable_grad() -> _SetMode:
+    """Context manager and decorator: recording is on again inside `no_grad`."""
+    return _SetMode(True)
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops are recorded in this thread."""
+    return _mode.enabled
+
+
+def needs_grad(*tensors: Tensor | None) -> bool:
+    """Whether recording is on and at least one of the tensors requires a gradient."""
+    return _mode.enabled and any(t is not None and t.requires_grad for t in tensors)
+
+
+class Node:
+    """One recorded op: name, `vjp`, shape and dtype of every output, and where its inputs came from.
+
+    `edges[i]` is `(node, output number)` for the result of another op, the tensor itself for a leaf, None for a constant.
+    """
+
+    __slots__ = ("__weakref__", "edges", "name", "number", "outputs", "vjp")
+
+    def __init__(self, name: str, edges: tuple[Edge, ...], outputs: tuple[Spec, ...], vjp: Vjp) -> None:
+        self.name = name
+        self.edges = edges
+        self.outputs = outputs
+        self.vjp: Vjp | None = vjp
+        self.number = next(_numbers)
+
+
+class GradientSum:
+    """A gradient under construction: dense parts are added at once, partial ones when the sum is asked for."""
+
+    __slots__ = ("dense", "owned", "partial")
+
+    def __init__(self) -> None:
+        self.dense: Array | None = None
+        self.owned = False
+        self.partial: list[PartialGradient] = []
+
+    def add(self, gradient: Array | PartialGradient, owned: bool) -> None:
+        if not isinstance(gradient, np.ndarray):
+            self.partial.append(gradient)
+        elif self.dense is None:
+            self.dense, self.owned = gradient, owned
+        elif self.owned:
+            self.dense += gradient
+        else:
+            self.dense, self.owned = np.asarray(self.dense + gradient), True
+
+    def value(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        if self.partial:
+            if self.dense is None:
+                self.dense = np.zeros(shape, dtype)
+            elif not self.owned:
+                self.dense = self.dense.copy()
+            self.owned = True
+            for part in self.partial:
+                part.add_to(self.dense)
+            self.partial = []
+        assert self.dense is not None
+        if self.dense.shape != shape or self.dense.dtype != dtype:
+            raise RuntimeError(
+                f"backward: a gradient has shape {self.dense.shape} and dtype {self.dense.dtype}, expected {shape} "
+                f"and {dtype}; the vjp of an op is wrong"
+            )
+        return self.dense
+
+
+def _reachable(root: Node) -> list[Node]:
+    """Every node that the root depends on, itself included, last made first."""
+    seen = {root}
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node.vjp is None:
+            raise RuntimeError(
+                "backward: this graph has been freed by an earlier backward; compute the result again, or sum the "
+                "losses and call backward once"
+            )
+        for edge in node.edges:
+            if type(edge) is tuple and edge[0] not in seen:
+                seen.add(edge[0])
+                stack.append(edge[0])
+    return sorted(seen, key=lambda node: node.number, reverse=True)
+
+
+def _is_fresh(gradient: Array, incoming: Sequence[Array | None], given: Sequence[Gradient]) -> bool:
+    """Whether a gradient a vjp returned is memory of its own: not a view, not what it was given, not returned twice."""
+    if gradient.base is not None or any(gradient is g for g in incoming):
+        return False
+    return sum(gradient is g for g in given) == 1
+
+
+def backward(root: Node, index: int, gradient: Array) -> None:
+    """Sends `gradient` of output `index` of `root` back to every leaf, and frees the graph."""
+    sums: dict[Node, dict[int, GradientSum]] = {root: {index: GradientSum()}}
+    sums[root][index].add(gradient, False)
+    leaves: dict[int, tuple[Tensor, GradientSum]] = {}
+    for node in _reachable(root):
+        slots, vjp, edges = sums.pop(node, None), node.vjp, node.edges
+        node.vjp, node.edges = None, ()
+        if slots is None or vjp is None:
+            continue
+        incoming = [slots[i].value(*spec) if i in slots else None for i, spec in enumerate(node.outputs)]
+        given = vjp(incoming)
+        if len(given) != len(edges):
+            raise RuntimeError(f"{node.name}: vjp gave {len(given)} gradients for {len(edges)} inputs")
+        for edge, part in zip(edges, given, strict=True):
+            if edge is None or part is None:
+                continue
+            if isinstance(part, np.generic):  # NumPy's arithmetic on arrays without axes
+                part = np.asarray(part)
+            if type(edge) is tuple:
+                total = sums.setdefault(edge[0], {}).setdefault(edge[1], GradientSum())
+            else:
+                total = leaves.setdefault(id(edge), (edge, GradientSum()))[1]
+            total.add(part, isinstance(part, np.ndarray) and _is_fresh(part, incoming, given))
+    with _delivery:
+        for leaf, total in leaves.values():
+            leaf._receive(total)
