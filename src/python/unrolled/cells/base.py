@@ -95,7 +95,9 @@ class Recurrent(Module):
             y (T, B, H) and the last state.
         """
         who = type(self).__name__
-        array = checks.floats(who, "x", x, self.dtype, (None, None, self.input_size), self._shape_of_x("time, batch"))
+        array = checks.floats(
+            who, "x", x, self.dtype, (None, None, self.input_size), self._shape_of_x("time, batch")
+        )
         T, B = array.shape[:2]
         states = self._checked_state(state, B)
         sizes = checks.lengths(who, lengths, T, B)
@@ -160,7 +162,10 @@ class Recurrent(Module):
         return result  # type: ignore[no-any-return]
 
     def _filled_state(self, state: Any, batch: int) -> list[Array]:
-        return [np.zeros((batch, self.hidden_size), self.dtype) if s is None else s for s in self._checked_state(state, batch)]
+        return [
+            np.zeros((batch, self.hidden_size), self.dtype) if s is None else s
+            for s in self._checked_state(state, batch)
+        ]
 
     def _packed(self, places: int) -> Any:
         """Weights packed by an earlier call, or now if that is worth it; None: let the call pack them."""

@@ -31,13 +31,17 @@ def float_dtype(who: str, value: Any) -> np.dtype[Any]:
     except TypeError:
         raise TypeError(f"{who}: dtype is {value!r}, expected float32 or float64") from None
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise TypeError(f"{who}: dtype is {dtype.str if not dtype.isnative else dtype}, expected native float32 or float64")
+        raise TypeError(
+            f"{who}: dtype is {dtype.str if not dtype.isnative else dtype}, expected native float32 or float64"
+        )
     return dtype
 
 
 def flag(who: str, name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{who}: {name} is {'None' if value is None else f'a {kind_of(value)}'}, expected a bool")
+        raise TypeError(
+            f"{who}: {name} is {'None' if value is None else f'a {kind_of(value)}'}, expected a bool"
+        )
     return bool(value)
 
 
@@ -57,14 +61,18 @@ def number(who: str, name: str, value: Any) -> float:
     return float(value)
 
 
-def floats(who: str, name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], why: str) -> Array:
+def floats(
+    who: str, name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], why: str
+) -> Array:
     """A C-contiguous array of exactly this dtype and shape; None in the shape: any size. `why` tells where the shape is from."""
     array = value._data if isinstance(value, Tensor) else value
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{who}: {name} is a {kind_of(value)}, expected a NumPy array or a Tensor")
     if array.dtype != dtype:
         got = array.dtype if array.dtype.isnative else array.dtype.str
-        raise TypeError(f"{who}: {name} has dtype {got}, expected {dtype}, the dtype of the layer; convert it with .astype")
+        raise TypeError(
+            f"{who}: {name} has dtype {got}, expected {dtype}, the dtype of the layer; convert it with .astype"
+        )
     if not _fits(array.shape, shape):
         raise ValueError(f"{who}: {name} has shape {array.shape}, expected {why}")
     return np.ascontiguousarray(array)
@@ -77,10 +85,14 @@ def lengths(who: str, value: Any, steps: int, batch: int) -> Array | None:
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{who}: lengths has dtype {array.dtype}, expected int64")
     if array.shape != (batch,):
-        raise ValueError(f"{who}: lengths has shape {array.shape}, expected ({batch},): one per row of the batch")
+        raise ValueError(
+            f"{who}: lengths has shape {array.shape}, expected ({batch},): one per row of the batch"
+        )
     wrong = array[(array < 0) | (array > steps)] if batch else array
     if wrong.size:
-        raise ValueError(f"{who}: lengths has {wrong[0]}, expected 0 to {steps}, the number of time steps of x")
+        raise ValueError(
+            f"{who}: lengths has {wrong[0]}, expected 0 to {steps}, the number of time steps of x"
+        )
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
@@ -91,7 +103,9 @@ def resets(who: str, value: Any, steps: int, batch: int) -> Array | None:
     if array.dtype != np.bool_:
         raise TypeError(f"{who}: reset has dtype {array.dtype}, expected bool")
     if array.shape != (steps, batch):
-        raise ValueError(f"{who}: reset has shape {array.shape}, expected ({steps}, {batch}): time steps and rows of x")
+        raise ValueError(
+            f"{who}: reset has shape {array.shape}, expected ({steps}, {batch}): time steps and rows of x"
+        )
     return np.ascontiguousarray(array)
 
 

@@ -48,9 +48,13 @@ class RNN(Recurrent):
         rng: np.random.Generator | None = None,
     ) -> None:
         if not isinstance(nonlinearity, str):
-            raise TypeError(f"RNN: nonlinearity is a {kind_of(nonlinearity)}, expected one of {', '.join(NONLINEARITIES)}")
+            raise TypeError(
+                f"RNN: nonlinearity is a {kind_of(nonlinearity)}, expected one of {', '.join(NONLINEARITIES)}"
+            )
         if nonlinearity not in NONLINEARITIES:
-            raise ValueError(f"RNN: nonlinearity is {nonlinearity!r}, expected one of {', '.join(NONLINEARITIES)}")
+            raise ValueError(
+                f"RNN: nonlinearity is {nonlinearity!r}, expected one of {', '.join(NONLINEARITIES)}"
+            )
         self.nonlinearity = nonlinearity
         super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
 

@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         return _fail(args.prog, str(error))
     except MemoryError as error:
-        return _fail(args.prog, f"not enough memory ({error}); smaller --hidden, --batch or --steps need less")
+        return _fail(
+            args.prog, f"not enough memory ({error}); smaller --hidden, --batch or --steps need less"
+        )
     except OSError as error:
         return _fail(args.prog, explain(error))
 

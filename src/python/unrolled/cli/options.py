@@ -73,7 +73,9 @@ examples:
   unrolled lm eval {CHECKPOINT}
   unrolled lm eval {CHECKPOINT} other.txt"""
 
-_INFO = "Show the version, the instruction set level in use and those available, threads, compiler and libraries."
+_INFO = (
+    "Show the version, the instruction set level in use and those available, threads, compiler and libraries."
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -99,27 +101,39 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_train(commands: Any) -> None:
     p = _command(commands, "train", "train a language model and save it", _TRAIN, _TRAIN_EXAMPLES)
-    p.add_argument("file", nargs="?", metavar="FILE", help="UTF-8 text to learn (default: Python's language reference)")
+    p.add_argument(
+        "file", nargs="?", metavar="FILE", help="UTF-8 text to learn (default: Python's language reference)"
+    )
     model = p.add_argument_group("model")
     model.add_argument("--cell", choices=CELLS, help="recurrent cell (default: LSTM)")
     model.add_argument("--hidden", type=_count, metavar="N", help="units in every layer")
     model.add_argument("--layers", type=_count, metavar="N", help="recurrent layers (default: 1)")
     model.add_argument("--embedding", type=_count, metavar="N", help="size of a character's or word's vector")
-    model.add_argument("--dropout", type=_share, metavar="P", help="dropped share between layers (default: 0)")
+    model.add_argument(
+        "--dropout", type=_share, metavar="P", help="dropped share between layers (default: 0)"
+    )
     model.add_argument("--level", choices=("char", "word"), help="what a token is (default: char)")
     train = p.add_argument_group("training")
     train.add_argument("--epochs", type=_count, metavar="N", help="passes over the text")
     train.add_argument("--batch", type=_count, metavar="N", help="parts of the text read side by side")
     train.add_argument("--steps", type=_count, metavar="N", help="steps that gradients flow back through")
     train.add_argument("--lr", type=_positive, metavar="X", help="highest learning rate of Adam")
-    train.add_argument("--clip", type=_positive, metavar="X", help="largest norm of the gradient (default: 1)")
+    train.add_argument(
+        "--clip", type=_positive, metavar="X", help="largest norm of the gradient (default: 1)"
+    )
     train.add_argument("--quick", action="store_true", help="a small model and one short pass: a few seconds")
     train.add_argument("--seed", type=_whole, metavar="N", help="initial weights and dropout (default: 0)")
-    train.add_argument("--threads", type=_count, metavar="N", help="processor threads (default: all available)")
+    train.add_argument(
+        "--threads", type=_count, metavar="N", help="processor threads (default: all available)"
+    )
     files = p.add_argument_group("files")
-    files.add_argument("--checkpoint", default=CHECKPOINT, metavar="PATH", help=f"where to save (default: {CHECKPOINT})")
+    files.add_argument(
+        "--checkpoint", default=CHECKPOINT, metavar="PATH", help=f"where to save (default: {CHECKPOINT})"
+    )
     files.add_argument("--resume", action="store_true", help="go on from the checkpoint, with its settings")
-    files.add_argument("--plot", metavar="PATH", help="draw the learning curve into a PNG, PDF or SVG file (matplotlib)")
+    files.add_argument(
+        "--plot", metavar="PATH", help="draw the learning curve into a PNG, PDF or SVG file (matplotlib)"
+    )
     _runs(p, "unrolled.cli.train")
 
 
@@ -127,11 +141,27 @@ def _add_generate(commands: Any) -> None:
     p = _command(commands, "generate", "write text with a saved model", _GENERATE, _GENERATE_EXAMPLES)
     p.add_argument("checkpoint", metavar="CHECKPOINT", help="file that `unrolled lm train` saved")
     p.add_argument("--prompt", default="", metavar="TEXT", help="text to go on from (default: a new line)")
-    p.add_argument("--length", type=_whole, default=1000, metavar="N", help="characters or words to write (default: 1000)")
-    p.add_argument("--temperature", type=_nonnegative, default=0.8, metavar="X", help="0: the most probable (default: 0.8)")
+    p.add_argument(
+        "--length",
+        type=_whole,
+        default=1000,
+        metavar="N",
+        help="characters or words to write (default: 1000)",
+    )
+    p.add_argument(
+        "--temperature",
+        type=_nonnegative,
+        default=0.8,
+        metavar="X",
+        help="0: the most probable (default: 0.8)",
+    )
     p.add_argument("--top-k", type=_count, metavar="K", help="draw from the K most probable only")
-    p.add_argument("--top-p", type=_probability, metavar="P", help="draw from the most probable that reach P together")
-    p.add_argument("--seed", type=_whole, metavar="N", help="the same seed writes the same text (default: a new one)")
+    p.add_argument(
+        "--top-p", type=_probability, metavar="P", help="draw from the most probable that reach P together"
+    )
+    p.add_argument(
+        "--seed", type=_whole, metavar="N", help="the same seed writes the same text (default: a new one)"
+    )
     p.add_argument("--threads", type=_count, metavar="N", help="processor threads (default: all available)")
     _runs(p, "unrolled.cli.generate")
 
@@ -139,13 +169,19 @@ def _add_generate(commands: Any) -> None:
 def _add_eval(commands: Any) -> None:
     p = _command(commands, "eval", "score a saved model on a text", _EVAL, _EVAL_EXAMPLES)
     p.add_argument("checkpoint", metavar="CHECKPOINT", help="file that `unrolled lm train` saved")
-    p.add_argument("file", nargs="?", metavar="FILE", help="UTF-8 text to score (default: the text it was trained on)")
+    p.add_argument(
+        "file", nargs="?", metavar="FILE", help="UTF-8 text to score (default: the text it was trained on)"
+    )
     p.add_argument("--threads", type=_count, metavar="N", help="processor threads (default: all available)")
     _runs(p, "unrolled.cli.evaluate")
 
 
-def _parser(make: Callable[..., argparse.ArgumentParser], prog: str, text: str, examples: str | None = None) -> Any:
-    parser = make(prog=prog, description=text, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter)
+def _parser(
+    make: Callable[..., argparse.ArgumentParser], prog: str, text: str, examples: str | None = None
+) -> Any:
+    parser = make(
+        prog=prog, description=text, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
     def show_help(args: argparse.Namespace) -> int:
         parser.print_help()
@@ -157,7 +193,12 @@ def _parser(make: Callable[..., argparse.ArgumentParser], prog: str, text: str, 
 
 def _command(commands: Any, name: str, summary: str, text: str, examples: str | None = None) -> Any:
     prefix = str(commands._prog_prefix)
-    return _parser(lambda **options: commands.add_parser(name, help=summary, **options), f"{prefix} {name}", text, examples)
+    return _parser(
+        lambda **options: commands.add_parser(name, help=summary, **options),
+        f"{prefix} {name}",
+        text,
+        examples,
+    )
 
 
 def _runs(parser: argparse.ArgumentParser, module: str) -> None:

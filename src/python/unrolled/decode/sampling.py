@@ -35,8 +35,12 @@ def sampling_probabilities(
     _check_options(temperature, top_k, top_p)
     scores = _checked(logits, "sampling_probabilities")
     if temperature == 0.0 or top_k == 1:
-        return np.asarray(np.arange(scores.shape[-1]) == scores.argmax(axis=-1, keepdims=True), dtype=np.float64)
-    with np.errstate(over="ignore"):  # next to temperature 0 all but the most probable token go to -infinity, rightly
+        return np.asarray(
+            np.arange(scores.shape[-1]) == scores.argmax(axis=-1, keepdims=True), dtype=np.float64
+        )
+    with np.errstate(
+        over="ignore"
+    ):  # next to temperature 0 all but the most probable token go to -infinity, rightly
         p = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
     p /= p.sum(axis=-1, keepdims=True)
     if top_k is None and top_p is None:
@@ -93,7 +97,9 @@ class Sampler:
 
 def _check_options(temperature: float, top_k: int | None, top_p: float | None) -> None:
     if not 0.0 <= temperature < np.inf:
-        raise ValueError(f"temperature is {temperature}, expected 0 (always the most probable token) or above")
+        raise ValueError(
+            f"temperature is {temperature}, expected 0 (always the most probable token) or above"
+        )
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}, expected 1 or more")
     if top_p is not None and not 0.0 < top_p <= 1.0:
@@ -103,7 +109,11 @@ def _check_options(temperature: float, top_k: int | None, top_p: float | None) -
 def _checked(logits: ArrayLike, who: str) -> NDArray[np.float64]:
     scores = np.asarray(logits, dtype=np.float64)
     if scores.ndim == 0 or scores.shape[-1] == 0:
-        raise ValueError(f"{who}: logits has shape {scores.shape}, expected (..., tokens) with one token or more")
+        raise ValueError(
+            f"{who}: logits has shape {scores.shape}, expected (..., tokens) with one token or more"
+        )
     if np.isnan(scores).any() or not np.isfinite(scores.max(axis=-1, initial=-np.inf)).all():
-        raise ValueError(f"{who}: the logits hold NaN or infinity; the model has diverged or its weights are damaged")
+        raise ValueError(
+            f"{who}: the logits hold NaN or infinity; the model has diverged or its weights are damaged"
+        )
     return scores

@@ -110,11 +110,16 @@ class KneserNey:
         """The probabilities of `text` under the models of order 0 .. max_order, which share all but their highest order."""
         lower = np.full(text.size, 1.0 / self.vocabulary_size)
         answers = [lower]
-        grams = np.zeros(text.size + 1, np.int64)  # grams[s]: id of the n-gram that starts at position s; now of length 0
+        grams = np.zeros(
+            text.size + 1, np.int64
+        )  # grams[s]: id of the n-gram that starts at position s; now of length 0
         for k in range(1, min(max_order, text.size) + 1):
             contexts = grams[: text.size - k + 1]
             grams = _find(self._orders[k - 1].keys, contexts, text[k - 1 :], self.vocabulary_size)
-            head, tail = lower[: k - 1], lower[k - 1 :]  # the head has shorter histories than this order asks for
+            head, tail = (
+                lower[: k - 1],
+                lower[k - 1 :],
+            )  # the head has shorter histories than this order asks for
             highest = _interpolate(self._smoothed(k, True), contexts, grams, tail)
             answers.append(np.concatenate([head, highest]))
             if k < self.max_order:
@@ -123,7 +128,9 @@ class KneserNey:
 
     def _checked_order(self) -> int:
         if not 1 <= self.order <= self.max_order:
-            raise ValueError(f"KneserNey: order is {self.order}, expected 1 to {self.max_order}, the orders counted")
+            raise ValueError(
+                f"KneserNey: order is {self.order}, expected 1 to {self.max_order}, the orders counted"
+            )
         return self.order
 
     def _text(self, tokens: ArrayLike, name: str, least: int = 1) -> Integers:
@@ -149,7 +156,9 @@ def _count(text: Integers, size: int, max_order: int) -> list[_Order]:
     found: list[tuple[Integers, Integers, Integers, int]] = []
     for k in range(1, max_order + 1):
         pairs = grams[: text.size - k + 1] * size + text[k - 1 :]
-        keys, first, ids, counts = np.unique(pairs, return_index=True, return_inverse=True, return_counts=True)
+        keys, first, ids, counts = np.unique(
+            pairs, return_index=True, return_inverse=True, return_counts=True
+        )
         if found:  # n-grams of this order, each counted once for what follows their first token
             shorter, plain, _, before = found[-1]
             continuation = np.bincount(grams[first + 1], minlength=shorter.size)
@@ -176,7 +185,9 @@ def _smooth(counts: Integers, context: Integers, contexts: int) -> _Smoothed:
 def _discounts(counts: Integers) -> Floats:
     """D_0 .. D_3 by the count, 3 standing for three and more."""
     n = np.bincount(np.minimum(counts, 5), minlength=6)[:5].astype(np.float64)
-    if not n[1:].all():  # too little text to estimate them from (or too few distinct n-grams, as single characters are)
+    if not n[
+        1:
+    ].all():  # too little text to estimate them from (or too few distinct n-grams, as single characters are)
         return np.array([0.0, 0.5, 1.0, 1.5])
     y = n[1] / (n[1] + 2.0 * n[2])
     estimated = [j - (j + 1) * y * n[j + 1] / n[j] for j in (1, 2, 3)]

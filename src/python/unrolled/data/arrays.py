@@ -1,0 +1,126 @@
+"""Lists and arrays of sequences: padding, windows, splits, one-hot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def pad(sequences: Sequence[Any], *, value: float = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays of shapes (T_i, ...) -> (padded (T, B, ...), lengths (B,) int64), T the longest; `value` fills
+    the rest.
+    """
+    arrays = [np.asarray(sequence) for sequence in sequences]
+    if not arrays:
+        raise ValueError("pad: the list of sequences is empty")
+    first = arrays[0]
+    for index, array in enumerate(arrays):
+        if array.ndim == 0:
+            raise ValueError(
+                f"pad: sequence {index} is a single number, expected an array of shape (time, ...)"
+            )
+        if array.dtype != first.dtype and array.size and first.size:
+            raise TypeError(
+                f"pad: sequence {index} has dtype {array.dtype}, expected {first.dtype} as sequence 0"
+            )
+        if array.shape[1:] != first.shape[1:]:
+            raise ValueError(
+                f"pad: sequence {index} has shape {array.shape}, expected (time, *{first.shape[1:]}) as "
+                "sequence 0"
+            )
+    lengths = np.array([len(array) for array in arrays], np.int64)
+    dtype = next((array.dtype for array in arrays if array.size), first.dtype)
+    padded = np.full((int(lengths.max()), len(arrays), *first.shape[1:]), value, dtype)
+    for index, array in enumerate(arrays):
+        padded[: len(array), index] = array
+    return padded, lengths
+
+
+def windows(series: Any, size: int, *, horizon: int = 1, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Every stretch of `size` values and the `horizon` values after it, for forecasting.
+
+    A series (L,) or (L, F) gives inputs (size, N, F) and targets (horizon, N, F), N = 1 + (L - size -
+    horizon) // stride; F = 1 for a plain series. Neighbouring windows start `stride` values apart, the first
+    at 0.
+    """
+    array = np.asarray(series)
+    if array.ndim not in (1, 2):
+        raise ValueError(f"windows: series has shape {array.shape}, expected (length,) or (length, features)")
+    for name, number in (("size", size), ("horizon", horizon), ("stride", stride)):
+        if number < (0 if name == "horizon" else 1):
+            raise ValueError(f"windows: {name} is {number}, expected a positive number")
+    array = array.reshape(len(array), -1)
+    if len(array) < size + horizon:
+        raise ValueError(
+            f"windows: the series has {len(array)} values, expected at least size + horizon = "
+            f"{size + horizon}"
+        )
+    starts = np.arange(0, len(array) - size - horizon + 1, stride)
+    inputs = array[starts + np.arange(size)[:, None]]
+    targets = array[starts + size + np.arange(horizon)[:, None]]
+    return inputs, targets
+
+
+def split(
+    data: Any,
+    *more: Any,
+    fraction: float = 0.1,
+    shuffle: bool = False,
+    rng: np.random.Generator | None = None,
+    axis: int = 0,
+) -> Any:
+    """Cuts data into a training and a validation part: the last `fraction`, or with `shuffle` a random
+    `fraction`.
+
+    Lists are cut by items, arrays along `axis` (1 for (time, batch, ...)). One argument gives `(train,
+    validation)`; several, which are cut alike, give one such pair each: `(x_train, x_valid), (y_train,
+    y_valid) = split(x, y)`. Both parts have at least one item. `shuffle=False` keeps the order, which is what
+    a text or a series needs.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"split: fraction is {fraction!r}, expected a number between 0 and 1")
+    parts = (data, *more)
+    sizes = [part.shape[axis] if isinstance(part, np.ndarray) else len(part) for part in parts]
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"split: the arguments have {', '.join(map(str, sizes))} items, expected equal numbers"
+        )
+    if sizes[0] < 2:
+        raise ValueError(f"split: there is {sizes[0]} item, expected at least 2")
+    cut = sizes[0] - min(max(math.floor(sizes[0] * fraction + 0.5), 1), sizes[0] - 1)
+    order = np.arange(sizes[0])
+    if shuffle:
+        order = (np.random.default_rng() if rng is None else rng).permutation(sizes[0])
+    pairs = tuple(
+        (_take(part, order, 0, cut, axis, shuffle), _take(part, order, cut, None, axis, shuffle))
+        for part in parts
+    )
+    return pairs if more else pairs[0]
+
+
+def _take(part: Any, order: np.ndarray, start: int, stop: int | None, axis: int, shuffled: bool) -> Any:
+    if not isinstance(part, np.ndarray):
+        return (
+            [part[index] for index in order[start:stop]]
+            if shuffled or isinstance(part, list)
+            else part[start:stop]
+        )
+    if shuffled:
+        return np.take(part, order[start:stop], axis=axis)
+    return np.ascontiguousarray(part[(slice(None),) * axis + (slice(start, stop),)])
+
+
+def one_hot(indices: Any, size: int, *, dtype: Any = np.float32) -> np.ndarray:
+    """(...) integers in 0 .. size - 1 -> (..., size) with a one at each index."""
+    array = np.asarray(indices)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"one_hot: indices have dtype {array.dtype}, expected integers")
+    if array.size and (array.min() < 0 or array.max() >= size):
+        wrong = array.min() if array.min() < 0 else array.max()
+        raise ValueError(f"one_hot: index {wrong} is outside 0 .. {size - 1}")
+    result = np.zeros((array.size, size), dtype)
+    result[np.arange(array.size), array.reshape(-1)] = 1
+    return result.reshape(*array.shape, size)

@@ -1,0 +1,248 @@
+"""Initial values: `orthogonal`, `glorot_uniform`, `glorot_normal`, `he_uniform`, `he_normal`, `uniform`,
+`normal`, `zeros`, `forget_bias`.
+
+Every function takes a target and fills it in place: a Tensor, a mapping of names to Tensors, or a Module (all
+its parameters). `ur.init.uniform(model, -0.08, 0.08, rng=rng)` sets a whole model. Functions that speak of
+rows and columns (orthogonal, Glorot, He) fill matrices and leave vectors of a Module or mapping as they are.
+The functions whose names end in `_values` return a new array instead, for constructors.
+
+A matrix has shape (outputs, inputs). `blocks` is the number of gates stacked along its rows: each is
+initialised by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from unrolled.module import Module
+from unrolled.tensor import Tensor
+
+Target = Tensor | Module | Mapping[str, Tensor]
+Shape = tuple[int, ...]
+
+
+def orthogonal_values(
+    shape: Shape,
+    *,
+    blocks: int = 1,
+    gain: float = 1.0,
+    rng: np.random.Generator | None = None,
+    dtype: Any = np.float32,
+) -> np.ndarray:
+    """Each block is a random orthogonal matrix times `gain` (Saxe et al. 2014); not square: orthonormal rows
+    or columns.
+
+    The QR factors of a Gaussian matrix, signs chosen so that the diagonal of R is positive (uniform over the
+    group).
+    """
+    rng = np.random.default_rng() if rng is None else rng
+    rows, columns = _matrix("orthogonal", shape, blocks)
+    result = np.empty(shape, dtype)
+    for block in range(blocks):
+        gaussian = rng.standard_normal((max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(gaussian)
+        q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
+        result[block * rows : (block + 1) * rows] = gain * (q if rows >= columns else q.T)
+    return result
+
+
+def glorot_uniform_values(
+    shape: Shape,
+    *,
+    blocks: int = 1,
+    gain: float = 1.0,
+    rng: np.random.Generator | None = None,
+    dtype: Any = np.float32,
+) -> np.ndarray:
+    """Uniform in +-gain sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010), outputs counted per block."""
+    rows, columns = _matrix("glorot_uniform", shape, blocks)
+    return _uniform(shape, gain * math.sqrt(6 / max(rows + columns, 1)), rng, dtype)
+
+
+def glorot_normal_values(
+    shape: Shape,
+    *,
+    blocks: int = 1,
+    gain: float = 1.0,
+    rng: np.random.Generator | None = None,
+    dtype: Any = np.float32,
+) -> np.ndarray:
+    """Normal with deviation gain sqrt(2 / (inputs + outputs)) (Glorot and Bengio 2010), outputs counted per
+    block.
+    """
+    rows, columns = _matrix("glorot_normal", shape, blocks)
+    return _normal(shape, gain * math.sqrt(2 / max(rows + columns, 1)), rng, dtype)
+
+
+def he_uniform_values(
+    shape: Shape,
+    *,
+    gain: float = math.sqrt(2),
+    rng: np.random.Generator | None = None,
+    dtype: Any = np.float32,
+) -> np.ndarray:
+    """Uniform in +-gain sqrt(3 / inputs) (He et al. 2015)."""
+    return _uniform(shape, gain * math.sqrt(3 / max(_matrix("he_uniform", shape, 1)[1], 1)), rng, dtype)
+
+
+def he_normal_values(
+    shape: Shape,
+    *,
+    gain: float = math.sqrt(2),
+    rng: np.random.Generator | None = None,
+    dtype: Any = np.float32,
+) -> np.ndarray:
+    """Normal with deviation gain / sqrt(inputs) (He et al. 2015)."""
+    return _normal(shape, gain / math.sqrt(max(_matrix("he_normal", shape, 1)[1], 1)), rng, dtype)
+
+
+def _matrix(who: str, shape: Shape, blocks: int) -> tuple[int, int]:
+    """Rows per block and columns."""
+    if len(shape) != 2:
+        raise ValueError(f"{who}: shape is {tuple(shape)}, expected two dimensions (outputs, inputs)")
+    if blocks < 1 or shape[0] % blocks:
+        raise ValueError(f"{who}: {shape[0]} rows cannot be cut into {blocks} equal blocks")
+    return shape[0] // blocks, shape[1]
+
+
+def _uniform(shape: Shape, bound: float, rng: np.random.Generator | None, dtype: Any) -> np.ndarray:
+    rng = np.random.default_rng() if rng is None else rng
+    return rng.uniform(-bound, bound, shape).astype(dtype)
+
+
+def _normal(shape: Shape, deviation: float, rng: np.random.Generator | None, dtype: Any) -> np.ndarray:
+    rng = np.random.default_rng() if rng is None else rng
+    return (deviation * rng.standard_normal(shape)).astype(dtype)
+
+
+def _fill(
+    who: str, target: Target, values: Callable[[Tensor], np.ndarray], matrices_only: bool = False
+) -> None:
+    """Fills the parameters of a target in the order of their names as given, so that one generator gives one
+    model.
+    """
+    if isinstance(target, Tensor):
+        tensors = [target]
+    elif isinstance(target, (Module, Mapping)):
+        named = target.parameters() if isinstance(target, Module) else target
+        tensors = [tensor for tensor in named.values() if tensor.ndim == 2 or not matrices_only]
+    else:
+        raise TypeError(
+            f"{who}: target is {type(target).__name__}, expected a Tensor, a Module or a mapping of Tensors"
+        )
+    for tensor in tensors:
+        tensor._data[...] = values(tensor)
+        tensor.touch()
+
+
+def _gates(tensor: Tensor, blocks: int | None) -> int:
+    """Number of stacked square blocks of a recurrent matrix (G*H, H), if not given; otherwise 1."""
+    if blocks is not None or tensor.ndim != 2:
+        return blocks or 1
+    rows, columns = tensor.shape
+    return rows // columns if columns and rows and rows % columns == 0 else 1
+
+
+def orthogonal(
+    target: Target, *, gain: float = 1.0, blocks: int | None = None, rng: np.random.Generator | None = None
+) -> None:
+    """Orthogonal blocks, see `orthogonal_values`; `blocks=None` takes (G*H, H) as G square blocks."""
+    rng = np.random.default_rng() if rng is None else rng
+    _fill(
+        "orthogonal",
+        target,
+        lambda t: orthogonal_values(t.shape, blocks=_gates(t, blocks), gain=gain, rng=rng, dtype=t.dtype),
+        matrices_only=True,
+    )
+
+
+def glorot_uniform(
+    target: Target, *, gain: float = 1.0, blocks: int = 1, rng: np.random.Generator | None = None
+) -> None:
+    """See `glorot_uniform_values`."""
+    rng = np.random.default_rng() if rng is None else rng
+    _fill(
+        "glorot_uniform",
+        target,
+        lambda t: glorot_uniform_values(t.shape, blocks=blocks, gain=gain, rng=rng, dtype=t.dtype),
+        matrices_only=True,
+    )
+
+
+def glorot_normal(
+    target: Target, *, gain: float = 1.0, blocks: int = 1, rng: np.random.Generator | None = None
+) -> None:
+    """See `glorot_normal_values`."""
+    rng = np.random.default_rng() if rng is None else rng
+    _fill(
+        "glorot_normal",
+        target,
+        lambda t: glorot_normal_values(t.shape, blocks=blocks, gain=gain, rng=rng, dtype=t.dtype),
+        matrices_only=True,
+    )
+
+
+def he_uniform(target: Target, *, gain: float = math.sqrt(2), rng: np.random.Generator | None = None) -> None:
+    """See `he_uniform_values`."""
+    rng = np.random.default_rng() if rng is None else rng
+    _fill(
+        "he_uniform",
+        target,
+        lambda t: he_uniform_values(t.shape, gain=gain, rng=rng, dtype=t.dtype),
+        matrices_only=True,
+    )
+
+
+def he_normal(target: Target, *, gain: float = math.sqrt(2), rng: np.random.Generator | None = None) -> None:
+    """See `he_normal_values`."""
+    rng = np.random.default_rng() if rng is None else rng
+    _fill(
+        "he_normal",
+        target,
+        lambda t: he_normal_values(t.shape, gain=gain, rng=rng, dtype=t.dtype),
+        matrices_only=True,
+    )
+
+
+def uniform(target: Target, low: float, high: float, *, rng: np.random.Generator | None = None) -> None:
+    """Uniform in [low, high), every parameter: `uniform(model, -0.08, 0.08)`."""
+    if not low <= high:
+        raise ValueError(f"uniform: low is {low}, high is {high}, expected low <= high")
+    generator = np.random.default_rng() if rng is None else rng
+    _fill("uniform", target, lambda t: generator.uniform(low, high, t.shape))
+
+
+def normal(
+    target: Target, deviation: float, *, mean: float = 0.0, rng: np.random.Generator | None = None
+) -> None:
+    """Normal with the given mean and deviation, every parameter."""
+    generator = np.random.default_rng() if rng is None else rng
+    _fill("normal", target, lambda t: generator.normal(mean, deviation, t.shape))
+
+
+def zeros(target: Target) -> None:
+    """Zero, every parameter."""
+    _fill("zeros", target, lambda t: np.zeros(t.shape, t.dtype))
+
+
+def forget_bias(module: Module, value: float = 1.0) -> None:
+    """Sets the bias of every gate named `f` in the module (Gers et al. 2000; Jozefowicz et al. 2015 advise
+    1).
+    """
+    cells = [
+        m
+        for m in module.modules().values()
+        if "f" in getattr(m, "gates", ()) and getattr(m, "b", None) is not None
+    ]
+    if not cells:
+        raise ValueError(f"forget_bias: {type(module).__name__} has no cell with a forget gate and a bias")
+    for cell in cells:
+        gates, b = cell.gates, cell.b  # type: ignore[attr-defined]
+        size = b.shape[0] // len(gates)
+        start = gates.index("f") * size
+        b._data[start : start + size] = value
+        b.touch()

@@ -1,0 +1,107 @@
+"""`save` and `load`: a model as weights and configuration in one safetensors file. Nothing is pickled.
+
+The document of the file: `config` (how to build the model, see `registry`), `frozen` (names of frozen
+parameters) and `ties` (further name -> first name of a shared parameter). Arrays whose names start with "@"
+belong to training and are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from unrolled.io.file import CheckpointError, StrPath, read, write
+from unrolled.module import Module
+from unrolled.registry import decode
+from unrolled.tensor import Tensor
+
+
+def save(model: Module, path: StrPath) -> None:
+    """Writes the weights and the configuration of a model to one file; the file at `path` is replaced as a
+    whole.
+
+    Raises CheckpointError if the file cannot be written, TypeError if a constructor argument cannot be
+    stored.
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"save: model is {type(model).__name__}, expected a Module")
+    arrays = {name: tensor._data for name, tensor in model.parameters().items()}
+    write(path, arrays, {"model": describe(model)})
+
+
+def load(path: StrPath) -> Any:
+    """Builds the model of a file that `save` or `fit` wrote, in evaluation mode. Its classes must be defined
+    already.
+
+    Raises CheckpointError if the file is missing, damaged, or of a model that does not fit the classes
+    defined here.
+    """
+    arrays, document = read(path)
+    if "model" not in document:
+        raise CheckpointError(
+            f"{path} holds arrays but no model of unrolled; build the model and use load_parameters, or "
+            "from_torch"
+        )
+    return build(path, document["model"], weights(arrays))
+
+
+def weights(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The parameters among the arrays of a file."""
+    return {name: array for name, array in arrays.items() if not name.startswith("@")}
+
+
+def describe(model: Module) -> dict[str, Any]:
+    """What a file says about a model, apart from the values of its parameters."""
+    frozen = [name for name, tensor in model.parameters().items() if not tensor.requires_grad]
+    return {"config": model.config(), "frozen": frozen, "ties": model.ties()}
+
+
+def build(path: StrPath, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Module:
+    """The model that `describe` described, with these parameters."""
+    try:
+        model = decode(description["config"])
+        if not isinstance(model, Module):
+            raise ValueError(f"the configuration is of a {type(model).__name__}, not of a Module")
+        for name, first in description["ties"].items():
+            tie(model, name, first)
+        model.load_parameters(arrays)
+        for name in description["frozen"]:
+            parameter = model.parameters()[name]
+            parameter.is_parameter, parameter.requires_grad = True, False
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise CheckpointError(f"{path} does not fit the classes defined here: {error}") from error
+    return model.eval()
+
+
+def tie(model: Module, name: str, first: str) -> None:
+    """Makes the tensor called `name` the very tensor called `first`."""
+    *path, last = name.split(".")
+    owner: Any = model
+    for key in path:
+        owner = _item(owner, key)
+    tensor = model
+    for key in first.split("."):
+        tensor = _item(tensor, key)
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{first!r} is not a parameter")
+    if _item(owner, last) is tensor:
+        return
+    if isinstance(owner, Module):
+        setattr(owner, last, tensor)
+    elif isinstance(owner, (dict, list)):
+        owner[_key(owner, last)] = tensor
+    else:
+        raise ValueError(f"parameter {name!r} is inside a tuple and cannot be tied to {first!r}")
+
+
+def _item(owner: Any, key: str) -> Any:
+    return getattr(owner, key) if isinstance(owner, Module) else owner[_key(owner, key)]
+
+
+def _key(owner: Any, key: str) -> Any:
+    """The key or index of a container that a dotted name calls `key`."""
+    if isinstance(owner, dict):
+        return next(candidate for candidate in owner if str(candidate) == key)
+    return int(key)

@@ -1,0 +1,161 @@
+"""Weights from PyTorch: modules or state dictionaries of RNN, LSTM, GRU, Linear and Embedding. PyTorch itself
+is not imported.
+
+Gate orders agree (`i f g o`, `r z n`). PyTorch has two biases per gate, which only ever act as their sum: b =
+b_ih + b_hh. The exception is the gate n of the GRU, whose recurrent bias is inside the reset product and
+stays apart as `b_hn`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from unrolled.module import Module
+
+_CELLS = {4: "LSTM", 3: "GRU", 1: "RNN"}
+_RECURRENT_KEY = re.compile(r"(weight|bias)_(ih|hh|hr)_l(\d+)(_reverse)?")
+Arrays = dict[str, np.ndarray]
+
+
+def from_torch(source: Any, *, prefix: str = "", nonlinearity: str | None = None) -> Any:
+    """The layer that computes what a PyTorch layer computes, with a copy of its weights, in evaluation mode.
+
+    source: a torch.nn RNN, LSTM, GRU, Linear or Embedding, or the state dictionary of one (values: tensors or
+    arrays). prefix: takes the part of a larger state dictionary whose names start with it, such as
+    "encoder.lstm.". nonlinearity: "tanh" or "relu" of an RNN; known from a module, "tanh" for a state
+    dictionary unless given.
+
+    One layer gives a cell, or `Bidirectional`; several give a `Stack` of those. Inputs are always (time,
+    batch, features), whatever `batch_first` was. Training dropout between layers is kept from a module.
+    """
+    module = None if isinstance(source, Mapping) else source
+    if module is not None and not hasattr(module, "state_dict"):
+        raise TypeError(
+            f"from_torch: source is {type(source).__name__}, expected a PyTorch module or a state dictionary"
+        )
+    state = source if module is None else module.state_dict()
+    arrays = {
+        name[len(prefix) :]: _array(name, value) for name, value in state.items() if name.startswith(prefix)
+    }
+    if not arrays:
+        raise ValueError(
+            f"from_torch: no name in the state dictionary starts with {prefix!r}; it has {', '.join(state)}"
+        )
+    if all(_RECURRENT_KEY.fullmatch(name) for name in arrays):
+        mode = str(getattr(module, "mode", ""))
+        if nonlinearity is None:
+            nonlinearity = "relu" if mode == "RNN_RELU" else "tanh"
+        return _recurrent(
+            arrays, nonlinearity, float(getattr(module, "dropout", 0.0)), _CELLS.get(_gates(arrays), "")
+        ).eval()
+    return _plain(arrays, module).eval()
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    if not isinstance(value, np.ndarray):
+        try:
+            value = value.detach().cpu().numpy()
+        except (AttributeError, TypeError) as error:
+            raise TypeError(
+                f"from_torch: {name!r} cannot become an array ({error}); convert with .float() first"
+            ) from None
+    if value.dtype not in (np.float32, np.float64):
+        raise TypeError(
+            f"from_torch: {name!r} has dtype {value.dtype}, expected float32 or float64; convert with "
+            ".float()"
+        )
+    return np.ascontiguousarray(value)
+
+
+def _plain(arrays: Arrays, module: Any) -> Module:
+    import unrolled.layers as layers
+
+    names, kind = set(arrays), type(module).__name__
+    shape, dtype = (
+        arrays["weight"].shape if "weight" in arrays else (),
+        next(iter(arrays.values())).dtype.type,
+    )
+    layer: Module
+    if names == {"weight", "bias"} and len(shape) == 2:
+        layer = layers.Linear(shape[1], shape[0], dtype=dtype)
+        layer.load_parameters({"W": arrays["weight"], "b": arrays["bias"]})
+    elif names == {"weight"} and kind == "Linear":
+        layer = layers.Linear(shape[1], shape[0], bias=False, dtype=dtype)
+        layer.load_parameters({"W": arrays["weight"]})
+    elif names == {"weight"} and kind == "Embedding":
+        if getattr(module, "max_norm", None) is not None:
+            raise ValueError(
+                "from_torch: an Embedding with max_norm changes its weights when called; it is not supported"
+            )
+        layer = layers.Embedding(shape[0], shape[1], dtype=dtype)
+        layer.load_parameters({"W": arrays["weight"]})
+    elif names == {"weight"} and module is None:
+        raise ValueError(
+            "from_torch: 'weight' alone may be of a Linear or of an Embedding; pass the module itself"
+        )
+    else:
+        raise ValueError(
+            f"from_torch: the names {', '.join(arrays)} are not those of one RNN, LSTM, GRU, Linear or "
+            "Embedding; choose a part of a larger model with prefix="
+        )
+    return layer
+
+
+def _gates(arrays: Arrays) -> int:
+    hidden = arrays.get("weight_hh_l0")
+    if any("_hr_" in name for name in arrays):
+        raise ValueError("from_torch: an LSTM with proj_size (a projected state) is not supported")
+    if hidden is None or hidden.ndim != 2:
+        raise ValueError(
+            "from_torch: there is no matrix weight_hh_l0, the recurrent weights of the first layer"
+        )
+    gates = hidden.shape[0] // max(hidden.shape[1], 1)
+    if gates not in _CELLS or hidden.shape[0] != gates * hidden.shape[1]:
+        raise ValueError(
+            f"from_torch: weight_hh_l0 has shape {hidden.shape}, expected (G*H, H) with G = 1, 3 or 4 gates"
+        )
+    return gates
+
+
+def _recurrent(arrays: Arrays, nonlinearity: str, dropout: float, kind: str) -> Module:
+    import unrolled.layers as layers
+
+    depth = 1 + max(int(re.findall(r"_l(\d+)", name)[0]) for name in arrays)
+    both_ways = any(name.endswith("_reverse") for name in arrays)
+    stack: list[Module] = []
+    for level in range(depth):
+        cells = [
+            _cell(arrays, f"l{level}{way}", nonlinearity, kind)
+            for way in (["", "_reverse"] if both_ways else [""])
+        ]
+        stack.append(layers.Bidirectional(*cells) if both_ways else cells[0])
+    return stack[0] if depth == 1 else layers.Stack(stack, dropout=dropout)
+
+
+def _cell(arrays: Arrays, level: str, nonlinearity: str, kind: str) -> Module:
+    import unrolled.cells as cells
+
+    names = [f"{what}_{part}_{level}" for what in ("weight", "bias") for part in ("ih", "hh")]
+    bias = any(name.startswith("bias") for name in arrays)
+    missing = [name for name in names[: 4 if bias else 2] if name not in arrays]
+    if missing:
+        raise ValueError(f"from_torch: {', '.join(missing)} is missing from the state dictionary")
+    W_ih, W_hh = arrays[names[0]], arrays[names[1]]
+    hidden_size = W_hh.shape[1]
+    values = {"W_ih": W_ih, "W_hh": W_hh}
+    if bias:
+        b_ih, b_hh = arrays[names[2]], arrays[names[3]]
+        values["b"] = b_ih + b_hh
+        if kind == "GRU":
+            n = slice(2 * hidden_size, None)
+            values["b"][n], values["b_hn"] = b_ih[n], b_hh[n].copy()
+    options = {"nonlinearity": nonlinearity} if kind == "RNN" else {}
+    cell: Module = getattr(cells, kind)(
+        W_ih.shape[1], hidden_size, bias=bias, dtype=W_ih.dtype.type, **options
+    )
+    cell.load_parameters(values)
+    return cell

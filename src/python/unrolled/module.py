@@ -1,0 +1,252 @@
+"""`Module`: the base class of layers and models. Finds parameters, freezes, loads, copies, and remembers how
+it was built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from unrolled.registry import Configurable, _named_arguments
+from unrolled.tensor import Tensor
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class LoadReport(NamedTuple):
+    """What `load_parameters` did not find in the mapping, and what it found there without a place for it."""
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+
+class Module(Configurable):
+    """A part of a model: parameters, other modules, and a `forward`.
+
+    A parameter is a `Tensor(array, requires_grad=True)` attribute. Parameters are found by scanning
+    attributes in the order of assignment, through modules, lists, tuples and dictionaries; their names are
+    the dotted paths. A tensor reached twice (weight tying) is one parameter under its first name. Constructor
+    arguments are remembered (see `Configurable`), so that `ur.save` and `ur.load` need no further code in a
+    subclass:
+
+        class Classifier(ur.Module):
+            def __init__(self, input_size, hidden_size, classes, *, rng=None):
+                self.lstm = ur.LSTM(input_size, hidden_size, rng=rng)
+                self.output = ur.Linear(hidden_size, classes, rng=rng)
+
+            def forward(self, x, lengths=None):
+                y, state = self.lstm(x, lengths=lengths)
+                return self.output(state.h)
+    """
+
+    training: bool = True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} does not define forward")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Tensor) and _is_parameter(value):
+            value.is_parameter = True  # stays one when requires_grad is cleared
+        super().__setattr__(name, value)
+
+    # --- what there is
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Dotted name -> Tensor, frozen ones included; a tied tensor once, under its first name."""
+        found: dict[str, Tensor] = {}
+        seen: set[int] = set()
+        for name, tensor in self._all_parameters():
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                found[name] = tensor
+        return found
+
+    def ties(self) -> dict[str, str]:
+        """Further name -> first name, for every tensor that is reached by more than one path."""
+        first: dict[int, str] = {}
+        ties = {}
+        for name, tensor in self._all_parameters():
+            if first.setdefault(id(tensor), name) != name:
+                ties[name] = first[id(tensor)]
+        return ties
+
+    def modules(self) -> dict[str, Module]:
+        """Dotted name -> module, this one first under the empty name; a shared module once."""
+        found: dict[str, Module] = {}
+        seen: set[int] = set()
+        for name, value in _walk(self, "", ()):
+            if isinstance(value, Module) and id(value) not in seen:
+                seen.add(id(value))
+                found[name] = value
+        return found
+
+    def _all_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        for name, value in _walk(self, "", ()):
+            if isinstance(value, Tensor) and _is_parameter(value):
+                yield name, value
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers the parameters hold, frozen ones included, tied ones once."""
+        return sum(tensor.size for tensor in self.parameters().values())
+
+    # --- modes
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode (dropout works) for this module and all inside it."""
+        for module in self.modules().values():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Evaluation mode (dropout does nothing) for this module and all inside it."""
+        return self.train(False)
+
+    def freeze(self, pattern: str | None = None) -> Self:
+        """Takes parameters out of training: all, or those whose dotted name matches `pattern` (`*`, `?`,
+        `[...]`).
+        """
+        return self._set_frozen(pattern, True)
+
+    def unfreeze(self, pattern: str | None = None) -> Self:
+        """Puts parameters back into training."""
+        return self._set_frozen(pattern, False)
+
+    def _set_frozen(self, pattern: str | None, frozen: bool) -> Self:
+        chosen = [t for name, t in self._all_parameters() if pattern is None or fnmatchcase(name, pattern)]
+        if pattern is not None and not chosen:
+            names = ", ".join(self.parameters())
+            raise ValueError(
+                f"{type(self).__name__}: pattern {pattern!r} matches no parameter; the parameters are {names}"
+            )
+        for tensor in chosen:
+            tensor.is_parameter = True
+            tensor.requires_grad = not frozen
+            if frozen:
+                tensor.grad = None
+        return self
+
+    def zero_grad(self) -> None:
+        """Clears the gradient of every parameter."""
+        for tensor in self.parameters().values():
+            tensor.grad = None
+
+    # --- values
+
+    def load_parameters(self, mapping: Mapping[str, Any], strict: bool = True) -> LoadReport:
+        """Copies arrays into the parameters of the same names; nothing is changed unless everything fits.
+
+        With `strict=False`, parameters without an array keep their values and arrays without a parameter are
+        passed over; the report names both. A shape or dtype that differs is an error either way.
+        """
+        who = type(self).__name__
+        parameters, ties = self.parameters(), self.ties()
+        arrays: dict[str, np.ndarray] = {}
+        unexpected = []
+        for name, value in mapping.items():
+            first = ties.get(name, name)
+            if first not in parameters:
+                unexpected.append(name)
+            elif first == name or first not in mapping:
+                arrays[first] = np.asarray(value)
+        missing = [name for name in parameters if name not in arrays]
+        if strict and (missing or unexpected):
+            parts = [f"no value for {', '.join(missing)}"] * bool(missing)
+            parts += [f"no parameter for {', '.join(unexpected)}"] * bool(unexpected)
+            raise ValueError(f"{who}: {'; '.join(parts)}; strict=False loads the names that both have")
+        for name, array in arrays.items():
+            target = parameters[name]
+            if array.dtype != target.dtype:
+                raise TypeError(
+                    f"{who}: parameter {name!r} has dtype {target.dtype}, got {array.dtype}; convert with "
+                    ".astype"
+                )
+            if array.shape != target.shape:
+                raise ValueError(f"{who}: parameter {name!r} has shape {target.shape}, got {array.shape}")
+        for name, array in arrays.items():
+            parameters[name]._data[...] = array
+            parameters[name].touch()
+        return LoadReport(tuple(missing), tuple(unexpected))
+
+    # --- text
+
+    def __repr__(self) -> str:
+        return "\n".join(_describe(self, "", set()))
+
+
+def _is_parameter(tensor: Tensor) -> bool:
+    """A leaf that takes a gradient or has been frozen; a stored activation is not a parameter."""
+    return tensor._node is None and (tensor.requires_grad or tensor.is_parameter)
+
+
+def _walk(value: Any, name: str, inside: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+    """Every module and tensor below `value`, depth first, with its dotted name. `inside`: the containers on
+    the way.
+    """
+    if isinstance(value, Tensor):
+        yield name, value
+        return
+    if isinstance(value, Module):
+        items: Any = [(key, item) for key, item in vars(value).items() if key != "_arguments"]
+    elif isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    else:
+        return
+    if id(value) in inside:
+        return
+    if isinstance(value, Module):
+        yield name, value
+    for key, item in list(items):
+        if isinstance(item, (Tensor, Module, dict, list, tuple)):
+            yield from _walk(item, f"{name}.{key}" if name else str(key), (*inside, id(value)))
+
+
+def _children(module: Module) -> Iterator[tuple[str, Any]]:
+    """Modules and parameters directly inside `module`, through containers but not through modules."""
+
+    def expand(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, Module) or (isinstance(value, Tensor) and _is_parameter(value)):
+            yield name, value
+        elif isinstance(value, (dict, list, tuple)):
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                yield from expand(f"{name}.{key}", item)
+
+    for name, value in vars(module).items():
+        if name != "_arguments":
+            yield from expand(name, value)
+
+
+def _describe(module: Module, indent: str, seen: set[int]) -> list[str]:
+    lines = [f"{type(module).__name__}({_arguments_text(module)}): {module.num_parameters:,} parameters"]
+    indent += "  "
+    for name, value in _children(module):
+        again = id(value) in seen
+        seen.add(id(value))
+        if again:
+            lines.append(f"{indent}{name}: shared with the {type(value).__name__} above")
+        elif isinstance(value, Module):
+            first, *rest = _describe(value, indent, seen)
+            lines += [f"{indent}{name}: {first}", *rest]
+        else:
+            frozen = "" if value.requires_grad else " frozen"
+            lines.append(f"{indent}{name} {value.shape} {value.dtype}{frozen}")
+    return lines
+
+
+def _arguments_text(module: Module) -> str:
+    """Simple constructor arguments, shortened; modules and other long values are left out."""
+    try:
+        named = _named_arguments(module)
+    except TypeError:
+        return ""
+    plain = (bool, int, float, str, np.generic)
+    return ", ".join(f"{k}={v!r}" for k, v in named.items() if isinstance(v, plain) and len(repr(v)) <= 40)

@@ -1,0 +1,171 @@
+"""What all optimizers share. Every update is in place on the parameters.
+
+Notation of the docstrings, elementwise: parameter p, gradient g, rate lr, number of updates of this parameter
+t. A positive `weight_decay` adds `weight_decay * p` to g first (except AdamW, which says what it does). Every
+formula is written once, for a flat block of a parameter that stays in cache through all its passes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from unrolled.module import Module
+from unrolled.tensor import Tensor
+
+_BLOCK = 8192
+Update = Callable[..., None]
+
+
+class Optimizer:
+    """What all optimizers share: the parameters, the rate, the state arrays (`slots`), saving and restoring.
+
+    `parameters` is a Module or a mapping of names to Tensors. Parameters that are frozen or have no gradient
+    are passed over.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ()
+    decay_in_gradient: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        parameters: Module | Mapping[str, Tensor],
+        *,
+        lr: float,
+        weight_decay: float = 0.0,
+        **hyper: float,
+    ) -> None:
+        self.parameters = named_tensors(type(self).__name__, parameters)
+        self.lr = at_least_zero(self, "lr", lr)
+        self.weight_decay = at_least_zero(self, "weight_decay", weight_decay)
+        for name, value in hyper.items():
+            setattr(self, name, at_least_zero(self, name, value))
+        self._hyper = ("lr", "weight_decay", *hyper)
+        self.updates = dict.fromkeys(self.parameters, 0)
+        self.state: dict[str, dict[str, np.ndarray]] = {}
+        self._scratch: dict[Any, np.ndarray] = {}
+
+    def zero_grad(self) -> None:
+        """Clears the gradients of all parameters."""
+        for tensor in self.parameters.values():
+            tensor.grad = None
+
+    def step(self) -> None:
+        """One update of every parameter that has a gradient and is not frozen."""
+        for name, tensor in self.parameters.items():
+            rows = tensor.row_grad if self._zero_rows_stay() else None
+            gradient = tensor.grad if rows is None else rows.values
+            if gradient is None or not tensor.requires_grad:
+                continue
+            if name not in self.state:
+                self.state[name] = {slot: self._first_value(tensor) for slot in self._used_slots()}
+            self.updates[name] += 1
+            slots = list(self.state[name].values())
+            if rows is None:
+                self._update_blocks(name, tensor._data, gradient, slots)
+            else:
+                taken, *parts = (array[rows.rows] for array in (tensor._data, *slots))
+                self._update_blocks(name, taken, gradient, parts)
+                for array, part in zip((tensor._data, *slots), (taken, *parts), strict=True):
+                    array[rows.rows] = part
+            tensor.touch()
+
+    def _update_blocks(self, name: str, p: np.ndarray, g: np.ndarray, slots: Sequence[np.ndarray]) -> None:
+        update = self._update(self.updates[name])
+        p, g, *slots = (np.ascontiguousarray(array).reshape(-1) for array in (p, g, *slots))
+        if p.dtype not in self._scratch:
+            self._scratch[p.dtype] = np.empty((3, _BLOCK), p.dtype)
+        scratch = self._scratch[p.dtype]
+        for start in range(0, p.size, _BLOCK):
+            part = slice(start, min(start + _BLOCK, p.size))
+            decayed, first, second = scratch[:, : part.stop - start]
+            gradient = g[part]
+            if self.weight_decay and self.decay_in_gradient:
+                np.multiply(p[part], self.weight_decay, out=decayed)
+                gradient = np.add(decayed, gradient, out=decayed)
+            update(p[part], gradient, *(slot[part] for slot in slots), first, second)
+
+    def _zero_rows_stay(self) -> bool:
+        """Whether a zero gradient changes nothing, so that a table's gradient may be given as its non-zero
+        rows.
+        """
+        return False
+
+    def _used_slots(self) -> tuple[str, ...]:
+        return self.slots
+
+    def _first_value(self, tensor: Tensor) -> np.ndarray:
+        return np.zeros_like(tensor._data)
+
+    def _update(self, t: int) -> Update:
+        """The update number t as a function of (p, g, slots ..., two scratch blocks)."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next steps depend on but parameters and gradients; arrays are copies."""
+        return {
+            "class": type(self).__name__,
+            "hyper": {name: getattr(self, name) for name in self._hyper},
+            "updates": dict(self.updates),
+            "arrays": {name: {k: a.copy() for k, a in slots.items()} for name, slots in self.state.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what `state_dict` gave; nothing is changed unless everything fits."""
+        who = type(self).__name__
+        if state["class"] != who:
+            raise ValueError(f"{who}: the saved state is of optimizer {state['class']}, expected {who}")
+        if set(state["updates"]) != set(self.parameters):
+            wrong = sorted(set(state["updates"]) ^ set(self.parameters))
+            raise ValueError(
+                f"{who}: the saved state is of other parameters; they differ in {', '.join(wrong)}"
+            )
+        for name, slots in state["arrays"].items():
+            for slot, array in slots.items():
+                if array.shape != self.parameters[name].shape:
+                    expected = self.parameters[name].shape
+                    raise ValueError(
+                        f"{who}: saved {slot} of {name!r} has shape {array.shape}, expected {expected}"
+                    )
+        for name, value in state["hyper"].items():
+            setattr(self, name, value)
+        self.updates = {name: int(state["updates"][name]) for name in self.parameters}
+        self.state = {
+            name: {k: np.array(slots[k], self.parameters[name].dtype) for k in self._used_slots()}
+            for name, slots in state["arrays"].items()
+        }
+
+    def __repr__(self) -> str:
+        hyper = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._hyper)
+        return f"{type(self).__name__}({len(self.parameters)} parameters, {hyper})"
+
+
+def named_tensors(who: str, parameters: Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    named = parameters.parameters() if isinstance(parameters, Module) else parameters
+    if not isinstance(named, Mapping):
+        raise TypeError(
+            f"{who}: parameters is {type(named).__name__}, expected a Module or a mapping of names to Tensors"
+        )
+    unique: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in named.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{who}: parameter {name!r} is {type(tensor).__name__}, expected a Tensor")
+        unique.setdefault(id(tensor), (name, tensor))
+    if not unique:
+        raise ValueError(f"{who}: there are no parameters to train")
+    return dict(unique.values())
+
+
+def at_least_zero(who: object, name: str, value: float) -> float:
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{type(who).__name__}: {name} is {value!r}, expected a finite number, zero or more")
+    return float(value)
+
+
+def below_one(who: object, **values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{type(who).__name__}: {name} is {value!r}, expected a number in [0, 1)")

@@ -1,0 +1,82 @@
+"""Gradient clipping, by global norm and by value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from unrolled.module import Module
+from unrolled.optim.base import named_tensors
+from unrolled.tensor import Tensor
+
+_BLOCK = 1 << 16
+
+
+class DivergenceError(ArithmeticError):
+    """A loss or a gradient is not finite, so that a further step would ruin the parameters."""
+
+
+def clip_grad_norm(
+    parameters: Module | Mapping[str, Tensor], max_norm: float = math.inf, *, check_finite: bool = True
+) -> float:
+    """Scales all gradients so that their common Euclidean norm is at most `max_norm`; returns the norm before
+    that.
+
+    The norm is summed in float64. A norm that is not finite raises DivergenceError and names the parameter,
+    before any gradient is changed; with `check_finite=False` it is returned and nothing is scaled. The
+    default `max_norm` only reports.
+    """
+    if not max_norm > 0:
+        raise ValueError(f"clip_grad_norm: max_norm is {max_norm!r}, expected a positive number")
+    gradients = _gradients("clip_grad_norm", parameters)
+    squares = {name: _sum_of_squares(gradient) for name, gradient in gradients.items()}
+    norm = math.sqrt(math.fsum(squares.values())) if all(map(math.isfinite, squares.values())) else math.nan
+    if not math.isfinite(norm):
+        if check_finite:
+            name = next(name for name, square in squares.items() if not math.isfinite(square))
+            raise DivergenceError(
+                f"clip_grad_norm: the gradient of {name!r} is not finite (overflow, or a division by zero)"
+            )
+        return norm
+    if norm > max_norm:
+        for gradient in gradients.values():
+            gradient *= max_norm / norm
+    return norm
+
+
+def clip_grad_value(parameters: Module | Mapping[str, Tensor], limit: float) -> float:
+    """Cuts every gradient to [-limit, limit], in place (NaN stays NaN); returns the largest magnitude before
+    that.
+    """
+    if not limit > 0:
+        raise ValueError(f"clip_grad_value: limit is {limit!r}, expected a positive number")
+    largest = 0.0
+    for gradient in _gradients("clip_grad_value", parameters).values():
+        if gradient.size:
+            magnitude = float(np.abs(gradient).max())
+            largest = max(magnitude, largest) if largest == largest and magnitude == magnitude else math.nan
+        np.clip(gradient, -limit, limit, out=gradient)
+    return largest
+
+
+def _gradients(who: str, parameters: Module | Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """The gradient arrays, of a table only its non-zero rows; writing into them changes the gradients."""
+    found = {}
+    for name, tensor in named_tensors(who, parameters).items():
+        rows = tensor.row_grad
+        gradient = tensor.grad if rows is None else rows.values
+        if gradient is not None:
+            found[name] = gradient
+    return found
+
+
+def _sum_of_squares(array: np.ndarray) -> float:
+    """In float64, in blocks: the same at any number of threads, no overflow of float32, no large copies."""
+    flat = array.reshape(-1)
+    total = 0.0
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start : start + _BLOCK].astype(np.float64)
+        total += float(np.square(block, out=block).sum())
+    return total

@@ -1,0 +1,59 @@
+"""Stochastic gradient descent, plain or with momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from unrolled.module import Module
+from unrolled.optim.base import Optimizer, Update
+from unrolled.tensor import Tensor
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent.
+
+    p <- p - lr g; with momentum m: v <- m v + g, p <- p - lr v; Nesterov: p <- p - lr (g + m v) with the new
+    v (Sutskever et al. 2013, in the form of PyTorch).
+    """
+
+    slots = ("velocity",)
+    momentum: float
+
+    def __init__(
+        self,
+        parameters: Module | Mapping[str, Tensor],
+        lr: float = 0.01,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if nesterov and momentum == 0:
+            raise ValueError("SGD: nesterov=True needs a positive momentum")
+        super().__init__(parameters, lr=lr, weight_decay=weight_decay, momentum=momentum)
+        self.nesterov = nesterov
+        self._hyper = (*self._hyper, "nesterov")
+
+    def _used_slots(self) -> tuple[str, ...]:
+        return self.slots if self.momentum else ()
+
+    def _zero_rows_stay(self) -> bool:
+        return not self.momentum and not self.weight_decay
+
+    def _update(self, t: int) -> Update:
+        lr, momentum = self.lr, self.momentum
+
+        def plain(p: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+            p -= np.multiply(g, lr, out=a)
+
+        def with_momentum(p: np.ndarray, g: np.ndarray, v: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+            v *= momentum
+            v += g
+            direction = v
+            if self.nesterov:
+                direction = np.add(g, np.multiply(v, momentum, out=a), out=a)
+            p -= np.multiply(direction, lr, out=a)
+
+        return with_momentum if momentum else plain

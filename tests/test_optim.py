@@ -1,0 +1,326 @@
+"""Optimizers against PyTorch and against their formulas; state, clipping, schedules."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from unrolled.module import Module
+from unrolled.optim import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    CosineLR,
+    DivergenceError,
+    ReduceLROnPlateau,
+    RMSprop,
+    StepLR,
+    WarmupLR,
+    clip_grad_norm,
+    clip_grad_value,
+)
+from unrolled.tensor import Tensor
+
+CASES = [
+    (SGD, "SGD", {"lr": 0.1}, {}),
+    (SGD, "SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}, {}),
+    (SGD, "SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}, {}),
+    (RMSprop, "RMSprop", {"lr": 0.01}, {}),
+    (RMSprop, "RMSprop", {"lr": 0.01, "alpha": 0.9, "momentum": 0.5, "weight_decay": 0.1}, {}),
+    (RMSprop, "RMSprop", {"lr": 0.01, "centered": True}, {}),
+    (RMSprop, "RMSprop", {"lr": 0.01, "centered": True, "momentum": 0.9, "eps": 1e-3}, {}),
+    (Adam, "Adam", {"lr": 0.01}, {}),
+    (Adam, "Adam", {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}, {}),
+    (AdamW, "AdamW", {"lr": 0.01}, {}),
+    (AdamW, "AdamW", {"lr": 0.01, "weight_decay": 0.3}, {}),
+    (Adagrad, "Adagrad", {"lr": 0.1}, {}),
+    (Adagrad, "Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1}, {"initial": 0.5}),
+]
+IDS = [f"{name}-{index}" for index, (_, name, _, _) in enumerate(CASES)]
+SHAPES = {"W": (130, 70), "b": (7,), "s": ()}  # W is more than one block, and its last block is not full
+
+
+def make(dtype=np.float64, seed=0) -> dict[str, Tensor]:
+    rng = np.random.default_rng(seed)
+    return {
+        name: Tensor(rng.standard_normal(shape).astype(dtype), requires_grad=True)
+        for name, shape in SHAPES.items()
+    }
+
+
+def set_gradients(tensors: dict[str, Tensor], rng: np.random.Generator) -> None:
+    for tensor in tensors.values():
+        tensor.grad = np.asarray(rng.standard_normal(tensor.shape), tensor.dtype)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(("ours", "theirs", "options", "renamed"), CASES, ids=IDS)
+@pytest.mark.parametrize(("dtype", "bound"), [(np.float64, 1e-13), (np.float32, 1e-5)])
+def test_twelve_steps_agree_with_pytorch(ours, theirs, options, renamed, dtype, bound):
+    # float32: sums of rounding errors of 12 steps of size lr, relative 6e-8 each, through a square root and a
+    # quotient
+    torch = pytest.importorskip("torch")
+    tensors = make(dtype)
+    peers = {name: torch.nn.Parameter(torch.from_numpy(np.array(t._data))) for name, t in tensors.items()}
+    extra = {"initial_accumulator_value": renamed["initial"]} if renamed else {}
+    optimizer, peer = (
+        ours(tensors, **options, **renamed),
+        getattr(torch.optim, theirs)(peers.values(), **options, **extra),
+    )
+    before = {name: np.array(t._data) for name, t in tensors.items()}
+    rng = np.random.default_rng(1)
+    for step in range(12):
+        set_gradients(tensors, rng)
+        if step % 3 == 2:  # no gradient, no update, no decay of the state
+            tensors["b"].grad = None
+        for name, tensor in tensors.items():
+            peers[name].grad = None if tensor.grad is None else torch.from_numpy(np.array(tensor.grad))
+        optimizer.step()
+        peer.step()
+    for name, tensor in tensors.items():
+        assert np.abs(tensor._data - before[name]).max() > 1e-3
+        np.testing.assert_allclose(tensor._data, peers[name].detach().numpy(), rtol=bound, atol=bound)
+
+
+def test_graves_rmsprop_is_equations_38_to_41():
+    w = np.array([0.5, -1.0, 2.0])
+    tensor = Tensor(w.copy(), requires_grad=True)
+    optimizer = RMSprop.graves({"w": tensor}, lr=0.01)
+    n = gbar = delta = np.zeros(3)
+    rng = np.random.default_rng(0)
+    for step in range(8):
+        optimizer.lr = lr = 0.01 / (step + 1)  # the rate is inside the velocity
+        e = rng.standard_normal(3)
+        n = 0.95 * n + 0.05 * e**2
+        gbar = 0.95 * gbar + 0.05 * e
+        delta = 0.9 * delta - lr * e / np.sqrt(n - gbar**2 + 1e-4)
+        w = w + delta
+        tensor.grad = e
+        optimizer.step()
+    np.testing.assert_allclose(tensor._data, w, rtol=1e-13)
+
+
+@pytest.mark.parametrize(("kind", "_name", "options", "renamed"), CASES, ids=IDS)
+def test_saved_state_goes_on_bit_for_bit(kind, _name, options, renamed):
+    tensors, rng = make(np.float32), np.random.default_rng(2)
+    optimizer = kind(tensors, **options, **renamed)
+    for _ in range(3):
+        set_gradients(tensors, rng)
+        optimizer.step()
+    twins = {name: Tensor(t._data.copy(), requires_grad=True) for name, t in tensors.items()}
+    other = kind(twins, lr=7.0)
+    other.load_state_dict(optimizer.state_dict())
+    assert other.lr == optimizer.lr
+    for _ in range(3):
+        set_gradients(tensors, rng)
+        for name, tensor in tensors.items():
+            twins[name].grad = np.array(tensor.grad)
+        optimizer.step()
+        other.step()
+    for name in tensors:
+        np.testing.assert_array_equal(tensors[name]._data, twins[name]._data)
+
+
+def test_state_of_another_optimizer_or_model_is_refused():
+    optimizer = Adam(make())
+    with pytest.raises(ValueError, match="Adam: the saved state is of optimizer SGD, expected Adam"):
+        optimizer.load_state_dict(SGD(make()).state_dict())
+    tensors = make()
+    del tensors["b"]
+    with pytest.raises(ValueError, match="of other parameters; they differ in b"):
+        optimizer.load_state_dict(Adam(tensors).state_dict())
+    tensors = {**make(), "b": Tensor(np.zeros(3), requires_grad=True)}
+    smaller = Adam(tensors)
+    set_gradients(tensors, np.random.default_rng(0))
+    smaller.step()
+    with pytest.raises(ValueError, match=r"saved mean of 'b' has shape \(3,\), expected \(7,\)"):
+        optimizer.load_state_dict(smaller.state_dict())
+
+
+def test_frozen_parameters_stay_and_changes_are_marked():
+    tensors = make()
+    tensors["b"].requires_grad = False
+    set_gradients(tensors, np.random.default_rng(0))
+    before = {name: (t._data.copy(), t._version) for name, t in tensors.items()}
+    AdamW(tensors).step()
+    np.testing.assert_array_equal(tensors["b"]._data, before["b"][0])
+    assert tensors["b"]._version == before["b"][1]
+    assert tensors["W"]._version > before["W"][1]
+    assert (tensors["W"]._data != before["W"][0]).any()
+
+
+def test_module_and_tied_parameters():
+    class Tied(Module):
+        def __init__(self):
+            self.one = Tensor(np.ones(2), requires_grad=True)
+            self.two = self.one
+
+    model = Tied()
+    optimizer = SGD(model, lr=1.0)
+    model.one.grad = np.ones(2)
+    optimizer.step()
+    np.testing.assert_array_equal(model.one._data, [0, 0])  # once, not twice
+    SGD({"one": model.one, "two": model.two}, lr=1.0).step()
+    np.testing.assert_array_equal(model.one._data, [-1, -1])
+    optimizer.zero_grad()
+    assert model.one.grad is None
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: SGD({}), ValueError, "SGD: there are no parameters"),
+        (lambda: SGD([1]), TypeError, "parameters is list, expected a Module or a mapping"),
+        (lambda: SGD({"w": np.zeros(3)}), TypeError, "parameter 'w' is ndarray, expected a Tensor"),
+        (lambda: SGD(make(), lr=-1), ValueError, "lr is -1"),
+        (lambda: SGD(make(), lr=math.nan), ValueError, "lr is nan"),
+        (lambda: SGD(make(), nesterov=True), ValueError, "nesterov=True needs a positive momentum"),
+        (lambda: Adam(make(), betas=(0.9, 1.0)), ValueError, r"beta2 is 1.0, expected a number in \[0, 1\)"),
+        (lambda: RMSprop(make(), alpha=1.5), ValueError, "alpha is 1.5"),
+        (lambda: clip_grad_norm(make(), 0), ValueError, "max_norm is 0"),
+        (lambda: clip_grad_value(make(), -1), ValueError, "limit is -1"),
+    ],
+)
+def test_bad_options(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_clip_by_global_norm():
+    tensors = make(np.float32)
+    set_gradients(tensors, np.random.default_rng(0))
+    tensors["s"].grad = None
+    before = {name: tensors[name].grad.copy() for name in ("W", "b")}
+    expected = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in before.values()))
+    assert clip_grad_norm(tensors) == pytest.approx(expected, rel=1e-12)
+    assert clip_grad_norm(tensors, 1000.0) == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_array_equal(tensors["W"].grad, before["W"])
+    assert clip_grad_norm(tensors, 2.0) == pytest.approx(expected, rel=1e-12)
+    assert clip_grad_norm(tensors) == pytest.approx(2.0, rel=1e-6)  # float32 rounding of the scaled gradients
+    np.testing.assert_allclose(tensors["b"].grad, before["b"] * (2 / expected), rtol=1e-6)
+
+
+def test_the_norm_does_not_overflow_in_float32():
+    tensor = Tensor(np.zeros(4, np.float32), requires_grad=True)
+    tensor.grad = np.full(4, 1e30, np.float32)
+    assert clip_grad_norm({"w": tensor}, 1.0) == pytest.approx(2e30, rel=1e-6)
+    np.testing.assert_allclose(tensor.grad, 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_gradient_that_is_not_finite_is_named_and_nothing_scaled(bad):
+    tensors = make()
+    set_gradients(tensors, np.random.default_rng(0))
+    tensors["b"].grad[3] = bad
+    before = tensors["W"].grad.copy()
+    with pytest.raises(DivergenceError, match="gradient of 'b' is not finite"):
+        clip_grad_norm(tensors, 0.1)
+    assert math.isnan(clip_grad_norm(tensors, 0.1, check_finite=False))
+    np.testing.assert_array_equal(tensors["W"].grad, before)
+
+
+def test_clip_by_value():
+    tensors = make()
+    set_gradients(tensors, np.random.default_rng(0))
+    before = tensors["W"].grad.copy()
+    assert clip_grad_value(tensors, 0.5) == max(np.abs(before).max(), 0)
+    np.testing.assert_array_equal(tensors["W"].grad, np.clip(before, -0.5, 0.5))
+    tensors["b"].grad[0] = math.nan
+    assert math.isnan(clip_grad_value(tensors, 0.5))
+
+
+def rates(optimizer, schedule, count, metric=None):
+    found = [optimizer.lr]
+    for step in range(count):
+        schedule.step(metric[step] if metric else None)
+        found.append(optimizer.lr)
+    return found
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("name", ["StepLR", "CosineLR", "ReduceLROnPlateau"])
+def test_schedules_agree_with_pytorch(name):
+    torch = pytest.importorskip("torch")
+    peer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    optimizer = SGD(make(), lr=0.5)
+    metric = [3.0, 2.0, 2.5, 2.5, 2.5, 2.0, 1.0, 1.0, 1.0, 1.0]
+    scheduler = torch.optim.lr_scheduler
+    ours, theirs = {
+        "StepLR": lambda: (StepLR(optimizer, 3, 0.5), scheduler.StepLR(peer, 3, 0.5)),
+        "CosineLR": lambda: (CosineLR(optimizer, 10, 0.1), scheduler.CosineAnnealingLR(peer, 10, 0.1)),
+        "ReduceLROnPlateau": lambda: (
+            ReduceLROnPlateau(optimizer, factor=0.5, patience=2),
+            scheduler.ReduceLROnPlateau(peer, factor=0.5, patience=2),
+        ),
+    }[name]()
+    expected = [0.5]
+    for value in metric:
+        peer.step()
+        theirs.step(value) if name == "ReduceLROnPlateau" else theirs.step()
+        expected.append(peer.param_groups[0]["lr"])
+    assert len(set(expected)) > 2
+    np.testing.assert_allclose(rates(optimizer, ours, 10, metric), expected, rtol=1e-12)
+
+
+def test_cosine_stays_at_its_minimum():
+    optimizer = SGD(make(), lr=1.0)
+    assert rates(optimizer, CosineLR(optimizer, 4, 0.25), 8)[4:] == pytest.approx([0.25] * 5)
+
+
+def test_warmup_rises_and_hands_over():
+    optimizer = SGD(make(), lr=1.0)
+    schedule = WarmupLR(optimizer, 3, after=StepLR(optimizer, 2, 0.5, unit="step"))
+    assert rates(optimizer, schedule, 7) == pytest.approx([0.25, 0.5, 0.75, 1, 1, 0.5, 0.5, 0.25])
+    optimizer = SGD(make(), lr=1.0)
+    schedule = WarmupLR(optimizer, 1)
+    schedule.step()
+    optimizer.lr = 0.3
+    schedule.step()
+    assert optimizer.lr == 0.3
+
+
+@pytest.mark.parametrize(
+    "make_schedule",
+    [
+        lambda o: StepLR(o, 2, 0.5),
+        lambda o: CosineLR(o, 9),
+        lambda o: WarmupLR(o, 3, after=CosineLR(o, 5)),
+        lambda o: ReduceLROnPlateau(o, factor=0.5, patience=1),
+    ],
+)
+def test_schedules_go_on_from_their_saved_state(make_schedule):
+    metric = [1.0, 2, 2, 2, 2, 2, 2, 2]
+    optimizer = SGD(make(), lr=1.0)
+    schedule = make_schedule(optimizer)
+    whole = rates(optimizer, schedule, 8, metric)
+    optimizer = SGD(make(), lr=1.0)
+    schedule = make_schedule(optimizer)
+    rates(optimizer, schedule, 4, metric)
+    saved = json.loads(json.dumps([schedule.state_dict(), optimizer.state_dict()]))
+    optimizer = SGD(make(), lr=1.0)
+    schedule = make_schedule(optimizer)
+    schedule.load_state_dict(saved[0])
+    optimizer.load_state_dict(saved[1])
+    assert rates(optimizer, schedule, 4, metric[4:]) == whole[4:]
+    assert len(set(whole)) > 3
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda o: StepLR(o, 0), ValueError, "step_size is 0"),
+        (lambda o: StepLR(o, 2, unit="batch"), ValueError, "unit is 'batch', expected 'step' or 'epoch'"),
+        (lambda o: CosineLR(3, 2), TypeError, "optimizer is int"),
+        (lambda o: ReduceLROnPlateau(o, factor=1.0), ValueError, "factor is 1.0"),
+        (lambda o: ReduceLROnPlateau(o).step(), ValueError, "needs the metric"),
+        (lambda o: WarmupLR(o, 2, after=StepLR(o, 2)), ValueError, "same unit"),
+        (lambda o: StepLR(o, 2).load_state_dict({"count": 1}), ValueError, "saved state has"),
+    ],
+)
+def test_bad_schedules(call, error, message):
+    with pytest.raises(error, match=message):
+        call(SGD(make()))
