@@ -26,8 +26,8 @@ def require(name: str) -> Any:
 
 
 def torch_layer(case: Case, cell: Any) -> Any:
-    """The torch.nn layer with the parameters of the cell: our one bias is its first, its second is zero and frozen,
-    but for the block that the reset gate multiplies."""
+    """The torch.nn layer with the parameters of the cell. Of torch's two biases the first is ours; the second
+    is frozen at zero, but for the block that the reset gate multiplies."""
     torch = require("torch")
     parameters = {name: torch.from_numpy(np.array(p)) for name, p in cell.parameters().items()}
     layer = getattr(torch.nn, case.torch)(
