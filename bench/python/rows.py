@@ -118,7 +118,7 @@ def steps(sides: Sequence[Side], targets: Targets) -> Iterator[Plan]:
 
 def variable(sides: Sequence[Side], targets: Targets) -> Iterator[Plan]:
     """Sequences of unequal length, forward and backward: lengths= against PackedSequence, and against
-    ourselves on the full padded batch, where the ideal is the inverse of the part of the steps that is valid."""
+    ourselves on the full padded batch, where the ideal is the inverse of the valid part of the steps."""
     for cell in ("LSTM", "GRU"):
         for shape in VARIABLE:
             w = Workload(cell, *shape, variable=True)
