@@ -26,8 +26,8 @@ def require(name: str) -> Any:
 
 
 def torch_layer(case: Case, cell: Any) -> Any:
-    """The torch.nn layer with the parameters of the cell: our one bias is its first, its second is zero and frozen,
-    but for the block that the reset gate multiplies."""
+    """The torch.nn layer with the parameters of the cell. Of torch's two biases the first is ours; the second
+    is frozen at zero, but for the block that the reset gate multiplies."""
     torch = require("torch")
     parameters = {name: torch.from_numpy(np.array(p)) for name, p in cell.parameters().items()}
     layer = getattr(torch.nn, case.torch)(
@@ -99,14 +99,13 @@ def onnx_session(case: Case, cell: Any, *, reverse: bool = False, lengths: bool 
         case.onnx, inputs, ["Y", *(f"last_{s}" for s in case.states)], hidden_size=H,
         direction="reverse" if reverse else "forward", **case.onnx_options,
     )  # fmt: skip
-    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("X", *states)]
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["t", "b", None]) for n in ("X", *states)]
     if lengths:
-        values.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, None))
+        values.append(helper.make_tensor_value_info("lengths", TensorProto.INT32, ["b"]))
     outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in node.output]
     constants = [numpy_helper.from_array(np.ascontiguousarray(a), n) for n, a in weights.items()]
     graph = helper.make_graph([node], "cell", values, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
-    onnx.checker.check_model(model)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
     return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -19,8 +19,7 @@ Shape = tuple[int, int, int, int]
 
 
 def bound(dtype: Any, T: int, I: int, H: int) -> float:
-    """Two computations that sum in different orders: rounding errors walk at random through I + H products and T
-    steps (see test_cells_values.py); twice 16 for two sides."""
+    """Two computations that sum in different orders: as in test_cells_values.py, twice 16 for two sides."""
     return float(32 * np.finfo(dtype).eps * np.sqrt(T * (I + H)))
 
 

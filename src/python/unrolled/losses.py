@@ -1,8 +1,9 @@
 """Losses from logits, with masks: what a padded or partly labelled batch of sequences costs.
 
-Every loss is a sum or mean over positions. A position counts with its weight: that of its class, times its mask, and 0 where
-it is ignored. A position of weight 0 is not read at all: whatever stands there, NaN included, neither the loss nor the
-gradients see it. The mean divides by the sum of the weights, and is 0 where no position counts.
+Every loss is a sum or mean over positions. A position counts with its weight: that of its class, times its
+mask, and 0 where it is ignored. A position of weight 0 is not read at all: whatever stands there, NaN
+included, neither the loss nor the gradients see it. The mean divides by the sum of the weights, and is 0
+where no position counts.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def cross_entropy(
     shape, classes = logits.shape[:-1], logits.shape[-1]
     if labels.shape != shape:
         raise ValueError(
-            f"{name}: targets have shape {labels.shape}, expected {shape} because logits have shape {logits.shape}"
+            f"{name}: targets have shape {labels.shape}, expected {shape} because logits "
+            f"have shape {logits.shape}"
         )
     _check_reduction(name, reduction)
     weights = _mask_weights(name, mask, shape, logits.dtype)
@@ -67,7 +69,8 @@ def cross_entropy(
 def binary_cross_entropy(
     logits: Any, targets: Any, mask: Any = None, class_weights: Any = None, reduction: str = "mean"
 ) -> Tensor:
-    """-(t log s + (1 - t) log(1 - s)) of every element, s = sigmoid(logit), computed as max(x, 0) - x t + log(1 + e^-|x|).
+    """-(t log s + (1 - t) log(1 - s)) of every element, s = sigmoid(logit), computed as max(x, 0) - x t +
+    log(1 + e^-|x|).
 
     Args:
         logits: any shape, float32 or float64.
@@ -108,8 +111,8 @@ def binary_cross_entropy(
 def mean_squared_error(predictions: Any, targets: Any, mask: Any = None, reduction: str = "mean") -> Tensor:
     """(prediction - target)^2 of every element, averaged or summed.
 
-    `targets` has the shape of `predictions`; `mask` too, or without the last axis (see `cross_entropy`). Gradients go to
-    the targets also, where they are a tensor that requires them.
+    `targets` has the shape of `predictions`; `mask` too, or without the last axis (see `cross_entropy`).
+    Gradients go to the targets also, where they are a tensor that requires them.
     """
     name = "mean_squared_error"
     predictions = float_tensor(name, predictions, "predictions")

@@ -23,9 +23,9 @@ def _plain(value: Any) -> Any:
 
 
 class Operators:
-    """What tensors can do in an expression. Comparisons give boolean arrays; everything else gives tensors."""
+    """What tensors can do in an expression. Comparisons give boolean arrays, the rest tensors."""
 
-    __slots__ = ()
+    __slots__ = ("_data", "requires_grad")
     _data: Array
     requires_grad: bool
 
@@ -79,8 +79,8 @@ class Operators:
 
     def __setitem__(self, key: Any, value: Any) -> NoReturn:
         raise TypeError(
-            "Tensor: elements cannot be assigned, because the graph may need the old ones; write into t.data[...] "
-            "outside of the graph, or use where, concat, stack"
+            "Tensor: elements cannot be assigned, because the graph may need the old ones; write into "
+            "t.data[...] outside of the graph, or use where, concat, stack"
         )
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -131,7 +131,7 @@ class Operators:
     __hash__ = object.__hash__
 
     @property
-    def T(self) -> Tensor:  # noqa: N802
+    def T(self) -> Tensor:
         return ops.transpose(self)
 
     def reshape(self, *shape: Any) -> Tensor:

@@ -48,7 +48,7 @@ class RowGradient:
 
     @staticmethod
     def merged(parts: Sequence[RowGradient]) -> RowGradient | _Array:
-        """The sum of the parts with every row once; a dense array where about as many rows were seen as there are."""
+        """The sum of the parts, every row once; dense where about as many rows were seen as there are."""
         shape = parts[0].shape
         rows = parts[0].rows if len(parts) == 1 else np.concatenate([p.rows for p in parts])
         values = parts[0].values if len(parts) == 1 else np.concatenate([p.values for p in parts])

@@ -1,8 +1,9 @@
 """The tape: how tensors remember what made them, and how gradients flow back.
 
-Every recorded op is a `Node`. A node knows where each of its inputs came from (another node's output, or a leaf tensor)
-and a function `vjp` from the gradients of its outputs to the gradients of its inputs. Nodes are numbered as they are
-made, so going through the reachable ones by falling number is reverse topological order; no recursion is involved.
+Every recorded op is a `Node`. A node knows where each of its inputs came from (another node's output, or a
+leaf tensor) and a function `vjp` from the gradients of its outputs to the gradients of its inputs. Nodes are
+numbered as they are made, so going through the reachable ones by falling number is reverse topological order;
+no recursion is involved.
 """
 
 from __future__ import annotations
@@ -87,13 +88,18 @@ def is_grad_enabled() -> bool:
 
 def needs_grad(*tensors: Tensor | None) -> bool:
     """Whether recording is on and at least one of the tensors requires a gradient."""
-    return _mode.enabled and any(t is not None and t.requires_grad for t in tensors)
+    if _mode.enabled:
+        for tensor in tensors:
+            if tensor is not None and tensor.requires_grad:
+                return True
+    return False
 
 
 class Node:
     """One recorded op: name, `vjp`, shape and dtype of every output, and where its inputs came from.
 
-    `edges[i]` is `(node, output number)` for the result of another op, the tensor itself for a leaf, None for a constant.
+    `edges[i]` is `(node, output number)` for the result of another op, the tensor itself for a leaf, None for
+    a constant.
     """
 
     __slots__ = ("__weakref__", "edges", "name", "number", "outputs", "vjp")
@@ -107,7 +113,7 @@ class Node:
 
 
 class GradientSum:
-    """A gradient under construction: dense parts are added at once, partial ones when the sum is asked for."""
+    """A gradient being added up: dense parts at once, partial ones when the sum is asked for."""
 
     __slots__ = ("dense", "owned", "partial")
 
@@ -139,8 +145,8 @@ class GradientSum:
         assert self.dense is not None
         if self.dense.shape != shape or self.dense.dtype != dtype:
             raise RuntimeError(
-                f"backward: a gradient has shape {self.dense.shape} and dtype {self.dense.dtype}, expected {shape} "
-                f"and {dtype}; the vjp of an op is wrong"
+                f"backward: a gradient has shape {self.dense.shape} and dtype {self.dense.dtype}, expected "
+                f"{shape} and {dtype}; the vjp of an op is wrong"
             )
         return self.dense
 
@@ -153,8 +159,8 @@ def _reachable(root: Node) -> list[Node]:
         node = stack.pop()
         if node.vjp is None:
             raise RuntimeError(
-                "backward: this graph has been freed by an earlier backward; compute the result again, or sum the "
-                "losses and call backward once"
+                "backward: this graph has been freed by an earlier backward; compute the result again, or "
+                "sum the losses and call backward once"
             )
         for edge in node.edges:
             if type(edge) is tuple and edge[0] not in seen:
@@ -164,7 +170,7 @@ def _reachable(root: Node) -> list[Node]:
 
 
 def _is_fresh(gradient: Array, incoming: Sequence[Array | None], given: Sequence[Gradient]) -> bool:
-    """Whether a gradient a vjp returned is memory of its own: not a view, not what it was given, not returned twice."""
+    """Whether what a vjp returned is memory of its own: no view, not what it got, not returned twice."""
     if gradient.base is not None or any(gradient is g for g in incoming):
         return False
     return sum(gradient is g for g in given) == 1

@@ -1,4 +1,4 @@
-"""`Tensor`: a NumPy array that remembers how it was made, so that gradients can flow back to what it was made from."""
+"""`Tensor`: a NumPy array that remembers how it was made, so that gradients can flow back."""
 
 from __future__ import annotations
 
@@ -7,41 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from unrolled import tape
-from unrolled.operators import Operators
-from unrolled.row_gradient import RowGradient
-from unrolled.tape import Array, GradientSum, Node, Vjp, enable_grad, is_grad_enabled, needs_grad, no_grad
+from unrolled.differentiable import Differentiable, checked_array
+from unrolled.tape import Array, Node, Vjp, enable_grad, is_grad_enabled, needs_grad, no_grad
 
-__all__ = [
-    "RowGradient", "Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad", "no_grad", "record",
-]  # fmt: skip
+__all__ = ["Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad", "no_grad", "record"]
 
-Scalar = int | float
 Operand = Any  # a Tensor, an array, a number, or nested lists of numbers: whatever `as_tensor` takes
 
 
-def _checked_array(value: Any) -> Array:
-    """The value as a C-contiguous array of a type that tensors hold; no copy where it is one already."""
-    if isinstance(value, Tensor):
-        return value._data
-    try:
-        array = np.asarray(value, order="C")
-    except ValueError as error:
-        raise ValueError(f"Tensor: cannot make an array of this {type(value).__name__}: {error}") from None
-    kind = array.dtype.kind
-    if kind not in "fiub" or (kind == "f" and array.dtype.itemsize not in (4, 8)):
-        raise TypeError(
-            f"Tensor: received dtype {array.dtype}, expected float32, float64, an integer type or bool"
-        )
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-
-
-class Tensor(Operators):
+class Tensor(Differentiable):
     """An n-dimensional array that takes part in differentiation.
 
-    `Tensor(array)` wraps a C-contiguous NumPy array without a copy; anything else is converted once. Ops on tensors give
-    tensors. Where recording is on (see `no_grad`) and an operand has `requires_grad`, the result remembers how it was
-    made, and `result.backward()` adds the gradient of every leaf it depends on to that leaf's `grad`.
+    `Tensor(array)` wraps a C-contiguous NumPy array without a copy; anything else is converted once. Ops on
+    tensors give tensors. Where recording is on (see `no_grad`) and an operand has `requires_grad`, the result
+    remembers how it was made, and `result.backward()` adds the gradient of every leaf it depends on to that
+    leaf's `grad`.
 
     Attributes:
         data: the array itself; whoever takes it may write into it.
@@ -50,23 +30,16 @@ class Tensor(Operators):
         is_parameter: made with `requires_grad=True`; stays set while the parameter is frozen.
     """
 
-    __slots__ = (
-        "__weakref__", "_data", "_grad", "_index", "_node", "_version", "is_parameter", "requires_grad",
-    )  # fmt: skip
+    __slots__ = ("__weakref__", "_version", "is_parameter")
     __array_ufunc__ = None  # array + tensor asks the tensor
 
-    _data: Array
-    _grad: Array | RowGradient | None
-    _node: Node | None
-    _index: int
     _version: int
     is_parameter: bool
-    requires_grad: bool
 
     def __init__(self, data: Operand, *, requires_grad: bool = False, dtype: Any = None) -> None:
         if dtype is not None:
             data = np.asarray(data._data if isinstance(data, Tensor) else data, dtype=dtype)
-        array = _checked_array(data)
+        array = checked_array(data)
         if requires_grad and array.dtype.kind != "f":
             raise TypeError(
                 f"Tensor: received dtype {array.dtype} with requires_grad=True, expected float32 or float64: "
@@ -79,7 +52,8 @@ class Tensor(Operators):
         self._version = 0
         self.requires_grad = self.is_parameter = bool(requires_grad)
 
-    # --- contents ------------------------------------------------------------------------------------------------
+    # --- contents
+    # ------------------------------------------------------------------------------------------------
     @property
     def data(self) -> Array:
         self._version += 1  # the receiver may write into it
@@ -87,7 +61,7 @@ class Tensor(Operators):
 
     @data.setter
     def data(self, value: Any) -> None:
-        array = _checked_array(value)
+        array = checked_array(value)
         if array.dtype != self._data.dtype:
             raise TypeError(f"Tensor.data: received dtype {array.dtype}, expected {self._data.dtype}")
         if array.shape != self._data.shape:
@@ -132,32 +106,6 @@ class Tensor(Operators):
             raise ValueError(f"Tensor.item: the shape is {self.shape}, expected a single element")
         return self._data.item()
 
-    # --- gradients -----------------------------------------------------------------------------------------------
-    @property
-    def grad(self) -> Array | None:
-        if isinstance(self._grad, RowGradient):
-            self._grad = self._grad.dense()
-        return self._grad
-
-    @grad.setter
-    def grad(self, value: Any) -> None:
-        if value is None:
-            self._grad = None
-            return
-        if not isinstance(value, np.ndarray) or value.dtype != self._data.dtype:
-            got = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-            raise TypeError(
-                f"Tensor.grad: received {got}, expected an array of dtype {self._data.dtype} or None"
-            )
-        if value.shape != self._data.shape:
-            raise ValueError(f"Tensor.grad: received shape {value.shape}, expected {self._data.shape}")
-        self._grad = value
-
-    @property
-    def row_grad(self) -> RowGradient | None:
-        """The gradient as its non-zero rows, where only embedding lookups made it and `grad` has not been read."""
-        return self._grad if isinstance(self._grad, RowGradient) else None
-
     @property
     def is_leaf(self) -> bool:
         """Whether it was made by the user rather than by a recorded op."""
@@ -167,56 +115,8 @@ class Tensor(Operators):
         """The same data (not a copy), cut from the graph."""
         return _wrap(self._data)
 
-    def backward(self, grad: Any = None) -> None:
-        """Adds d(sum(self * grad)) / d(leaf) to `grad` of every leaf this tensor depends on, and frees the graph.
-
-        `grad` has the shape and dtype of the tensor; it may be left out when the tensor has one element.
-        """
-        if not self.requires_grad:
-            raise RuntimeError(
-                "backward: this tensor does not depend on any tensor with requires_grad=True, or was computed under "
-                "no_grad"
-            )
-        seed = self._seed(grad)
-        if self._node is None:
-            total = GradientSum()
-            total.add(seed, False)
-            self._receive(total)
-        else:
-            tape.backward(self._node, self._index, seed)
-
-    def _seed(self, grad: Any) -> Array:
-        if grad is None:
-            if self._data.size != 1:
-                raise ValueError(
-                    f"backward: the tensor has shape {self.shape}; a gradient of that shape is needed unless it has "
-                    "one element"
-                )
-            return np.ones(self.shape, self.dtype)
-        if isinstance(grad, (int, float)):
-            grad = np.asarray(grad, self.dtype)
-        seed = _checked_array(grad)
-        if seed.dtype != self._data.dtype:
-            raise TypeError(f"backward: grad has dtype {seed.dtype}, expected {self.dtype} like the tensor")
-        if seed.shape != self._data.shape:
-            raise ValueError(f"backward: grad has shape {seed.shape}, expected {self.shape} like the tensor")
-        return seed
-
-    def _receive(self, total: GradientSum) -> None:
-        """Adds a finished gradient to `grad`. The sum may hand over its memory only if nobody else has it."""
-        before = self._grad
-        rows = [part for part in total.partial if isinstance(part, RowGradient)]
-        if total.dense is None and len(rows) == len(total.partial) and not isinstance(before, np.ndarray):
-            self._grad = RowGradient.merged(rows if before is None else [before, *rows])
-            return
-        dense = total.value(self.shape, self.dtype)
-        if before is None:
-            self._grad = dense if total.owned else dense.copy()
-        else:
-            old = before.dense() if isinstance(before, RowGradient) else before
-            self._grad = np.asarray(old + dense)
-
-    # --- copies --------------------------------------------------------------------------------------------------
+    # --- copies
+    # --------------------------------------------------------------------------------------------------
     def __reduce__(self) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
         # A result of an op becomes a constant: its graph does not travel.
         return _rebuild, (self._data, self.requires_grad and self._node is None, self.is_parameter)
@@ -259,26 +159,39 @@ def as_tensor(x: Operand) -> Tensor:
 def record(
     name: str, inputs: Sequence[Tensor | None], outputs: Sequence[Array], vjp: Vjp
 ) -> tuple[Tensor, ...]:
-    """Puts one op with any number of outputs on the tape; without a need for gradients, the outputs become constants.
+    """Puts one op with any number of outputs on the tape; without a need for gradients, the outputs become
+    constants.
 
     Args:
         name: for messages.
         inputs: what the op read; None for an optional input that was not given.
         outputs: arrays that the op made.
-        vjp: gets the gradient of every output (None where nothing depends on it), and gives the gradient of every input
-            (None where not wanted). It is called at most once. What it gets is read-only. An array it returns becomes the
-            tape's own, unless it is a view, one of the arrays it got, or returned for two inputs: so it must not return
-            an array that is kept elsewhere.
+        vjp: gets the gradient of every output (None where nothing depends on it), and gives the gradient of
+            every input (None where not wanted). It is called at most once. What it gets is read-only. An
+            array it returns becomes the tape's own, unless it is a view, one of the arrays it got, or
+            returned for two inputs: so it must not return an array that is kept elsewhere.
     """
     tensors = tuple([_wrap(array) for array in outputs])
     if not needs_grad(*inputs):
         return tensors
-    edges = tuple([_edge(t) for t in inputs])
-    node = Node(name, edges, tuple([(t._data.shape, t._data.dtype) for t in tensors]), vjp)
+    specs = tuple([(t._data.shape, t._data.dtype) for t in tensors])
+    node = Node(name, tuple([_edge(t) for t in inputs]), specs, vjp)
     for index, tensor in enumerate(tensors):
         if tensor._data.dtype.kind == "f":
             tensor._node, tensor._index, tensor.requires_grad = node, index, True
     return tensors
+
+
+def record_one(name: str, inputs: Sequence[Tensor | None], output: Any, vjp: Vjp) -> Tensor:
+    """`record` for an op with one output, the quick way."""
+    tensor = _wrap(output)
+    if not needs_grad(*inputs):
+        return tensor
+    data = tensor._data
+    if data.dtype.kind == "f":
+        tensor._node = Node(name, tuple([_edge(t) for t in inputs]), ((data.shape, data.dtype),), vjp)
+        tensor.requires_grad = True
+    return tensor
 
 
 def _edge(tensor: Tensor | None) -> Any:

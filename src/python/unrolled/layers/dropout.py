@@ -16,8 +16,9 @@ from unrolled.tensor import Tensor, as_tensor
 class Dropout(Module):
     """In training, each element is 0 with probability p and divided by 1 - p otherwise; in evaluation, y = x.
 
-    Element i of call `counter` is kept or not as a function of (seed, counter, i) alone: the mask is the same at any number
-    of threads, and a run that is resumed with the saved `state_dict` draws the masks it would have drawn.
+    Element i of call `counter` is kept or not as a function of (seed, counter, i) alone: the mask is the same
+    at any number of threads, and a run that is resumed with the saved `state_dict` draws the masks it would
+    have drawn.
 
     Args:
         p: probability of 0.

@@ -21,8 +21,8 @@ class Embedding(Module):
         num_embeddings: V, size of the vocabulary.
         embedding_size: D.
         dtype: float32 or float64.
-        rng: source of the initial W, normal with deviation 1 / sqrt(D): vectors of length about 1, which suits a W that
-            is tied to an output layer too.
+        rng: source of the initial W, normal with deviation 1 / sqrt(D): vectors of length about 1, which
+            suits a W that is tied to an output layer too.
 
     Attributes:
         W: (V, D).

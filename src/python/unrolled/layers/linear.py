@@ -51,6 +51,7 @@ class Linear(Module):
         check_input("Linear", x, self.dtype)
         if x.ndim == 0 or x.shape[-1] != self.input_size:
             raise ValueError(
-                f"Linear: x has shape {x.shape}, expected (..., {self.input_size}) because input_size={self.input_size}"
+                f"Linear: x has shape {x.shape}, expected (..., {self.input_size}) "
+                f"because input_size={self.input_size}"
             )
         return ops.linear(x, self.W, self.b)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from unrolled.ops.checks import float_tensor
 from unrolled.tape import Array
-from unrolled.tensor import Tensor, as_tensor, record
+from unrolled.tensor import Tensor, as_tensor, record_one
 
-Rule = Callable[[Array], Array]
+Rule = Callable[[Array, Array, Array, Array], Any]
 
 
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
-    """The gradient of an operand of this shape, from that of what it was broadcast to: summed over what was repeated."""
+    """The gradient of an operand of this shape: that of what it was broadcast to, summed where repeated."""
     if gradient.shape == shape:
         return gradient
     lead = gradient.ndim - len(shape)
@@ -44,24 +45,24 @@ def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
 
 def _like(value: Any, other: Tensor) -> Tensor:
     """A number takes the dtype of the float tensor it meets; an array keeps its own."""
-    if isinstance(value, (int, float)) and other._data.dtype.kind == "f":
+    if isinstance(value, (int, float, np.generic)) and other._data.dtype.kind == "f":
         return Tensor(np.asarray(value, other._data.dtype))
     return as_tensor(value)
 
 
-def _record(name: str, a: Tensor, b: Tensor, out: Any, da: Rule, db: Rule) -> Tensor:
-    """`da` and `db` give the gradient of each operand before it is summed over broadcast axes."""
-    to_a, to_b = a.requires_grad, b.requires_grad
-    shape_a, shape_b = a._data.shape, b._data.shape
+def _record(name: str, a: Tensor, b: Tensor, out: Any, to_a: Rule, to_b: Rule) -> Tensor:
+    """`to_a(dy, x, y, out)` gives the gradient of operand x, `to_b` that of y, in the shape of out."""
+    rules = (to_a if a.requires_grad else None, to_b if b.requires_grad else None)
+    return record_one(name, (a, b), out, partial(_vjp, rules, a._data, b._data, out))
 
-    def vjp(gradients: Any) -> Any:
-        dy = gradients[0]
-        return (
-            unbroadcast(da(dy), shape_a) if to_a else None,
-            unbroadcast(db(dy), shape_b) if to_b else None,
-        )
 
-    return record(name, (a, b), (out,), vjp)[0]
+def _vjp(rules: tuple[Rule | None, Rule | None], x: Array, y: Array, out: Array, gradients: Any) -> Any:
+    to_a, to_b = rules
+    dy = gradients[0]
+    return (
+        None if to_a is None else unbroadcast(to_a(dy, x, y, out), x.shape),
+        None if to_b is None else unbroadcast(to_b(dy, x, y, out), y.shape),
+    )
 
 
 def _combine(name: str, a: Tensor, b: Tensor, f: Callable[[Array, Array], Any]) -> Any:
@@ -69,87 +70,83 @@ def _combine(name: str, a: Tensor, b: Tensor, f: Callable[[Array, Array], Any]) 
         return f(a._data, b._data)
     except ValueError:
         raise ValueError(
-            f"{name}: the shapes {a.shape} and {b.shape} cannot be broadcast to one shape: counted from the last axis, "
-            "sizes must be equal or 1"
+            f"{name}: the shapes {a.shape} and {b.shape} cannot be broadcast to one shape: counted from the "
+            "last axis, sizes must be equal or 1"
         ) from None
 
 
 def add(a: Any, b: Any) -> Tensor:
     """a + b."""
     a, b = _operands("add", a, b)
-    return _record("add", a, b, _combine("add", a, b, np.add), lambda dy: dy, lambda dy: dy)
+    vjp = partial(_sum_vjp, a._data.shape, b._data.shape, a.requires_grad, b.requires_grad, False)
+    return record_one("add", (a, b), _combine("add", a, b, np.add), vjp)
 
 
 def subtract(a: Any, b: Any) -> Tensor:
     """a - b."""
     a, b = _operands("subtract", a, b)
-    return _record("subtract", a, b, _combine("subtract", a, b, np.subtract), lambda dy: dy, lambda dy: -dy)
+    vjp = partial(_sum_vjp, a._data.shape, b._data.shape, a.requires_grad, b.requires_grad, True)
+    return record_one("subtract", (a, b), _combine("subtract", a, b, np.subtract), vjp)
+
+
+def _sum_vjp(
+    shape_a: tuple[int, ...], shape_b: tuple[int, ...], to_a: bool, to_b: bool, minus: bool, gradients: Any
+) -> Any:
+    dy = gradients[0]
+    return (
+        unbroadcast(dy, shape_a) if to_a else None,
+        unbroadcast(-dy if minus else dy, shape_b) if to_b else None,
+    )
 
 
 def multiply(a: Any, b: Any) -> Tensor:
     """a * b."""
     a, b = _operands("multiply", a, b)
-    x, y = a._data, b._data
-    return _record(
-        "multiply", a, b, _combine("multiply", a, b, np.multiply), lambda dy: dy * y, lambda dy: dy * x
-    )
+    out = _combine("multiply", a, b, np.multiply)
+    return _record("multiply", a, b, out, lambda dy, x, y, out: dy * y, lambda dy, x, y, out: dy * x)
 
 
 def divide(a: Any, b: Any) -> Tensor:
     """a / b."""
     a, b = _operands("divide", a, b)
-    y = b._data
-    out = np.asarray(_combine("divide", a, b, np.divide))
-    return _record("divide", a, b, out, lambda dy: dy / y, lambda dy: -dy * out / y)
+    out = _combine("divide", a, b, np.divide)
+    return _record("divide", a, b, out, lambda dy, x, y, out: dy / y, lambda dy, x, y, out: -dy * out / y)
+
+
+def _power_by_base(dy: Array, x: Array, y: Array, out: Array) -> Any:
+    return dy * np.where(y == 0, 0, y * x ** np.where(y == 0, 1, y - 1))
+
+
+def _power_by_exponent(dy: Array, x: Array, y: Array, out: Array) -> Any:
+    return dy * out * np.log(np.where(x == 0, 1, x))
 
 
 def power(a: Any, b: Any) -> Tensor:
     """a ** b. The derivative by the exponent is a^b log a, taken as 0 where a is 0."""
+    if isinstance(b, (int, float)) and b == 2:
+        return square(a)
     a, b = _operands("power", a, b)
-    x, y = a._data, b._data
-    out = np.asarray(_combine("power", a, b, np.power))
+    return _record("power", a, b, _combine("power", a, b, np.power), _power_by_base, _power_by_exponent)
 
-    def by_base(dy: Array) -> Array:
-        return np.asarray(dy * np.where(y == 0, 0, y * x ** np.where(y == 0, 1, y - 1)))
 
-    def by_exponent(dy: Array) -> Array:
-        return np.asarray(dy * out * np.log(np.where(x == 0, 1, x)))
+def _to_larger(dy: Array, x: Array, y: Array, out: Array) -> Any:
+    return dy * ((x > y) + 0.5 * (x == y)).astype(dy.dtype)
 
-    return _record("power", a, b, out, by_base, by_exponent)
+
+def _to_smaller(dy: Array, x: Array, y: Array, out: Array) -> Any:
+    return dy * ((x < y) + 0.5 * (x == y)).astype(dy.dtype)
 
 
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of a and b; where they are equal, each gets half of the gradient."""
     a, b = _operands("maximum", a, b)
-    x, y = a._data, b._data
-    out = _combine("maximum", a, b, np.maximum)
-    return _record(
-        "maximum",
-        a,
-        b,
-        out,
-        lambda dy: dy * _share(x > y, x == y, dy),
-        lambda dy: dy * _share(x < y, x == y, dy),
-    )
+    return _record("maximum", a, b, _combine("maximum", a, b, np.maximum), _to_larger, _to_smaller)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of a and b; where they are equal, each gets half of the gradient."""
     a, b = _operands("minimum", a, b)
-    x, y = a._data, b._data
-    out = _combine("minimum", a, b, np.minimum)
-    return _record(
-        "minimum",
-        a,
-        b,
-        out,
-        lambda dy: dy * _share(x < y, x == y, dy),
-        lambda dy: dy * _share(x > y, x == y, dy),
-    )
-
-
-def _share(wins: Array, ties: Array, dy: Array) -> Array:
-    return (wins + 0.5 * ties).astype(dy.dtype)
+    return _record("minimum", a, b, _combine("minimum", a, b, np.minimum), _to_smaller, _to_larger)
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
@@ -159,11 +156,19 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
         raise TypeError(f"where: the condition has dtype {mask.dtype}, expected bool")
     a, b = _operands("where", a, b)
     out = _combine("where", a, b, lambda x, y: np.where(mask, x, y))
-    return _record("where", a, b, out, lambda dy: np.where(mask, dy, 0), lambda dy: np.where(mask, 0, dy))
+    mask = mask.copy()  # the caller may change it afterwards
+    return _record(
+        "where",
+        a,
+        b,
+        out,
+        lambda dy, x, y, out: np.where(mask, dy, dy.dtype.type(0)),
+        lambda dy, x, y, out: np.where(mask, dy.dtype.type(0), dy),
+    )
 
 
-def _unary(name: str, x: Tensor, out: Any, rule: Rule) -> Tensor:
-    return record(name, (x,), (out,), lambda gradients: (rule(gradients[0]),))[0]
+def _unary(name: str, x: Tensor, out: Any, rule: Callable[[Array], Any]) -> Tensor:
+    return record_one(name, (x,), out, lambda gradients: (rule(gradients[0]),))
 
 
 def negative(x: Any) -> Tensor:

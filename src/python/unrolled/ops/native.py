@@ -10,13 +10,13 @@ from unrolled._native import core
 from unrolled.ops.checks import check_range, float_tensor, integer_array, one_axis, same_dtype
 from unrolled.ops.shape import broadcast_to, reshape, swapaxes
 from unrolled.row_gradient import RowGradient
-from unrolled.tensor import Tensor, as_tensor, needs_grad, record
+from unrolled.tensor import Tensor, needs_grad, record
 
 _table = {name: core.op(name) for name in core.op_names()}
 
 
 def apply(name: str, *inputs: Tensor | None, **attributes: int | float) -> tuple[Tensor, ...]:
-    """Runs the op of this name of the native table and records it. `None` stands for an optional input not given."""
+    """Runs and records the op of this name of the native table. None: an optional input not given."""
     op = _table[name]
     arrays = [None if t is None else t._data for t in inputs]
     outputs = op.forward(arrays, attributes)
@@ -27,7 +27,10 @@ def apply(name: str, *inputs: Tensor | None, **attributes: int | float) -> tuple
     shapes = [(array.shape, array.dtype) for array in results]
 
     def vjp(gradients: Any) -> Any:
-        dense = [np.zeros(*s) if g is None else np.asarray(g, order="C") for g, s in zip(gradients, shapes)]
+        dense = [
+            np.zeros(*s) if g is None else np.asarray(g, order="C")
+            for g, s in zip(gradients, shapes, strict=True)
+        ]
         return op.vjp(arrays, attributes, outputs, dense, wanted)
 
     return record(name, inputs, results, vjp)
@@ -79,14 +82,15 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
 
 
 def matmul(a: Any, b: Any) -> Tensor:
-    """Matrix product over the last two axes, as `numpy.matmul`: leading axes are broadcast, vectors are allowed."""
+    """Matrix product over the last two axes, as `numpy.matmul`: leading axes broadcast, vectors allowed."""
     a, b = float_tensor("matmul", a, "a"), float_tensor("matmul", b, "b")
     same_dtype("matmul", a, b, "b")
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul: the shapes are {a.shape} and {b.shape}, expected at least one axis each")
     if a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
         raise ValueError(
-            f"matmul: the shapes are {a.shape} and {b.shape}, expected as many columns in the first as rows in the second"
+            f"matmul: the shapes are {a.shape} and {b.shape}, expected as many columns in the first "
+            "as rows in the second"
         )
     if a.ndim == 1:
         product = matmul(reshape(a, (1, -1)) if a.size else reshape(a, (1, 0)), b)
@@ -127,7 +131,8 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
         raise ValueError(f"linear: weight has shape {weight.shape}, expected (outputs, inputs)")
     if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(
-            f"linear: x has shape {x.shape}, expected (..., {weight.shape[1]}) because weight has shape {weight.shape}"
+            f"linear: x has shape {x.shape}, expected (..., {weight.shape[1]}) because weight "
+            f"has shape {weight.shape}"
         )
     if bias is not None:
         bias = float_tensor("linear", bias, "bias")
@@ -140,7 +145,8 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Tensor:
 def embedding(weight: Any, ids: Any) -> Tensor:
     """Rows of a table: weight (V, D), integer ids of any shape, result (..., D).
 
-    Equal to the product of one-hot rows with the table. The gradient costs what the looked-up rows cost, not the table.
+    Equal to the product of one-hot rows with the table. The gradient costs what the looked-up rows cost, not
+    the table.
     """
     weight = float_tensor("embedding", weight, "weight")
     indices = integer_array("embedding", ids, "ids")
@@ -177,7 +183,8 @@ def layer_norm(x: Any, gain: Any = None, bias: Any = None, *, eps: float = 1e-5)
 
 
 def dropout(x: Any, p: float, *, seed: int, counter: int = 0) -> Tensor:
-    """x / (1 - p) where element i of the random stream (seed, counter) keeps it, else 0; each kept with probability 1 - p.
+    """x / (1 - p) where element i of the random stream (seed, counter) keeps it, else 0; each kept with
+    probability 1 - p.
 
     The mask depends on seed, counter and the position in x alone (Philox 4x32-10; Salmon et al., 2011).
     """

@@ -10,7 +10,7 @@ import numpy as np
 from unrolled.ops.arithmetic import unbroadcast
 from unrolled.ops.checks import integer_array, one_axis
 from unrolled.tape import Array
-from unrolled.tensor import Tensor, as_tensor, record
+from unrolled.tensor import Tensor, as_tensor, record, record_one
 
 
 class _Slice:
@@ -52,7 +52,7 @@ def getitem(x: Any, key: Any) -> Tensor:
         isinstance(part, np.ndarray) and part.dtype.kind != "b"
         for part in (key if isinstance(key, tuple) else (key,))
     )
-    return record("getitem", (x,), (out,), lambda gradients: (_Slice(key, gradients[0], repeats),))[0]
+    return record_one("getitem", (x,), out, lambda gradients: (_Slice(key, gradients[0], repeats),))
 
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
@@ -75,7 +75,7 @@ def reshape(x: Any, shape: Any) -> Tensor:
         out = x._data.reshape(shape)
     except ValueError:
         raise ValueError(f"reshape: a tensor of shape {before} cannot become {shape}") from None
-    return record("reshape", (x,), (out,), lambda gradients: (gradients[0].reshape(before),))[0]
+    return record_one("reshape", (x,), out, lambda gradients: (gradients[0].reshape(before),))
 
 
 def squeeze(x: Any, axis: int) -> Tensor:
@@ -102,9 +102,8 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
     if sorted(chosen) != list(range(x.ndim)):
         raise ValueError(f"transpose: axes={order}, expected every axis of shape {x.shape} once")
     back = tuple(int(i) for i in np.argsort(chosen))
-    return record(
-        "transpose", (x,), (x._data.transpose(chosen),), lambda gradients: (gradients[0].transpose(back),)
-    )[0]
+    out = x._data.transpose(chosen)
+    return record_one("transpose", (x,), out, lambda gradients: (gradients[0].transpose(back),))
 
 
 def swapaxes(x: Any, first: int, second: int) -> Tensor:
@@ -118,15 +117,15 @@ def swapaxes(x: Any, first: int, second: int) -> Tensor:
 
 def broadcast_to(x: Any, shape: Any) -> Tensor:
     """x repeated along new axes and axes of size 1."""
-    x = as_tensor(x)
-    before = x._data.shape
+    tensor = as_tensor(x)
+    before = tensor.shape
     if before == tuple(shape):
-        return x
+        return tensor
     try:
-        out = np.broadcast_to(x._data, shape)
+        out = np.broadcast_to(tensor._data, shape)
     except ValueError:
         raise ValueError(f"broadcast_to: a tensor of shape {before} cannot become {tuple(shape)}") from None
-    return record("broadcast_to", (x,), (out,), lambda gradients: (unbroadcast(gradients[0], before),))[0]
+    return record_one("broadcast_to", (tensor,), out, lambda gradients: (unbroadcast(gradients[0], before),))
 
 
 def _tensors(name: str, tensors: Any) -> list[Tensor]:
@@ -150,11 +149,11 @@ def concat(tensors: Any, axis: int = 0) -> Tensor:
     for part in parts:
         if part.ndim != parts[0].ndim or _without(part.shape, axis) != _without(parts[0].shape, axis):
             raise ValueError(
-                f"concat: the shapes {parts[0].shape} and {part.shape} differ in another axis than axis {axis}"
+                f"concat: the shapes {parts[0].shape} and {part.shape} differ in another axis than {axis}"
             )
     ends = np.cumsum([part.shape[axis] for part in parts])[:-1]
     out = np.concatenate([part._data for part in parts], axis)
-    return record("concat", parts, (out,), lambda gradients: np.split(gradients[0], ends, axis))[0]
+    return record_one("concat", parts, out, lambda gradients: np.split(gradients[0], ends, axis))
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
@@ -171,7 +170,7 @@ def stack(tensors: Any, axis: int = 0) -> Tensor:
                 f"stack: the tensors have shapes {parts[0].shape} and {part.shape}, expected one shape"
             )
     out = np.stack([part._data for part in parts], axis)
-    return record("stack", parts, (out,), lambda gradients: list(np.moveaxis(gradients[0], axis, 0)))[0]
+    return record_one("stack", parts, out, lambda gradients: list(np.moveaxis(gradients[0], axis, 0)))
 
 
 def unstack(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
@@ -182,7 +181,7 @@ def unstack(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
 
     def vjp(gradients: Any) -> Any:
         full = np.zeros(shape, dtype)
-        for part, gradient in zip(np.moveaxis(full, axis, 0), gradients):
+        for part, gradient in zip(np.moveaxis(full, axis, 0), gradients, strict=True):
             if gradient is not None:
                 part[...] = gradient
         return (full,)
@@ -207,7 +206,7 @@ def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ..
     shapes, dtype = [(*x.shape[:axis], int(size), *x.shape[axis + 1 :]) for size in sizes], x.dtype
 
     def vjp(gradients: Any) -> Any:
-        parts = [np.zeros(s, dtype) if g is None else g for g, s in zip(gradients, shapes)]
+        parts = [np.zeros(s, dtype) if g is None else g for g, s in zip(gradients, shapes, strict=True)]
         return (np.concatenate(parts, axis),)
 
     return record("split", (x,), np.split(x._data, ends, axis), vjp)

@@ -1,0 +1,1 @@
+"""Speed of unrolled beside its peers, in one process: `python -m bench.python -h`."""

@@ -1,0 +1,116 @@
+"""The half of `Tensor` that has to do with gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from unrolled import tape
+from unrolled.operators import Operators
+from unrolled.row_gradient import RowGradient
+from unrolled.tape import Array, GradientSum, Node
+
+
+def checked_array(value: Any) -> Array:
+    """The value as a C-contiguous array of a type that tensors hold; no copy where it is one already."""
+    if isinstance(value, Differentiable):
+        return value._data
+    try:
+        array = np.asarray(value, order="C")
+    except ValueError as error:
+        raise ValueError(f"Tensor: cannot make an array of this {type(value).__name__}: {error}") from None
+    kind = array.dtype.kind
+    if kind not in "fiub" or (kind == "f" and array.dtype.itemsize not in (4, 8)):
+        raise TypeError(
+            f"Tensor: received dtype {array.dtype}, expected float32, float64, an integer type or bool"
+        )
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+class Differentiable(Operators):
+    """`grad`, and `backward` that fills it."""
+
+    __slots__ = ("_grad", "_index", "_node")
+    _grad: Array | RowGradient | None
+    _node: Node | None
+    _index: int
+
+    @property
+    def grad(self) -> Array | None:
+        if isinstance(self._grad, RowGradient):
+            self._grad = self._grad.dense()
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is None:
+            self._grad = None
+            return
+        if not isinstance(value, np.ndarray) or value.dtype != self._data.dtype:
+            got = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+            raise TypeError(
+                f"Tensor.grad: received {got}, expected an array of dtype {self._data.dtype} or None"
+            )
+        if value.shape != self._data.shape:
+            raise ValueError(f"Tensor.grad: received shape {value.shape}, expected {self._data.shape}")
+        self._grad = value
+
+    @property
+    def row_grad(self) -> RowGradient | None:
+        """The gradient as rows, if only embedding lookups made it and `grad` has not been read."""
+        return self._grad if isinstance(self._grad, RowGradient) else None
+
+    def backward(self, grad: Any = None) -> None:
+        """Adds d(sum(self * grad)) / d(leaf) to `grad` of every leaf this tensor depends on, and frees the
+        graph.
+
+        `grad` has the shape and dtype of the tensor; it may be left out when the tensor has one element.
+        """
+        if not self.requires_grad:
+            raise RuntimeError(
+                "backward: this tensor does not depend on any tensor with requires_grad=True, or was "
+                "computed under no_grad"
+            )
+        seed = self._seed(grad)
+        if self._node is None:
+            total = GradientSum()
+            total.add(seed, False)
+            self._receive(total)
+        else:
+            tape.backward(self._node, self._index, seed)
+
+    def _seed(self, grad: Any) -> Array:
+        if grad is None:
+            if self._data.size != 1:
+                raise ValueError(
+                    f"backward: the tensor has shape {self._data.shape}; a gradient of that shape is "
+                    "needed unless it has one element"
+                )
+            return np.ones(self._data.shape, self._data.dtype)
+        if isinstance(grad, (int, float)):
+            grad = np.asarray(grad, self._data.dtype)
+        seed = checked_array(grad)
+        if seed.dtype != self._data.dtype:
+            raise TypeError(
+                f"backward: grad has dtype {seed.dtype}, expected {self._data.dtype} like the tensor"
+            )
+        if seed.shape != self._data.shape:
+            raise ValueError(
+                f"backward: grad has shape {seed.shape}, expected {self._data.shape} like the tensor"
+            )
+        return seed
+
+    def _receive(self, total: GradientSum) -> None:
+        """Adds a finished gradient to `grad`. The sum may hand over its memory only if nobody else has it."""
+        before = self._grad
+        rows = [part for part in total.partial if isinstance(part, RowGradient)]
+        if total.dense is None and len(rows) == len(total.partial) and not isinstance(before, np.ndarray):
+            self._grad = RowGradient.merged(rows if before is None else [before, *rows])
+            return
+        dense = total.value(self._data.shape, self._data.dtype)
+        if before is None:
+            self._grad = dense if total.owned else dense.copy()
+        else:
+            old = before.dense() if isinstance(before, RowGradient) else before
+            self._grad = np.asarray(old + dense)
