@@ -76,6 +76,27 @@ def test_an_array_on_the_left_asks_the_tensor() -> None:
         assert y.requires_grad
 
 
+def test_numpy_functions_of_tensors() -> None:
+    t = leaf(3, 3)
+    array = np.asarray(t)
+    for f in (np.exp, np.abs, np.negative, np.square, np.sum, np.mean, np.max, np.min, np.var, np.transpose):
+        y = f(t)
+        assert isinstance(y, Tensor), f
+        assert y.requires_grad
+        np.testing.assert_allclose(y, f(array), rtol=1e-14)
+    assert isinstance(np.maximum(array, t), Tensor)
+    for f in (np.isnan, np.sign, np.argmax, np.ravel):
+        y = f(t.detach())
+        assert not isinstance(y, Tensor)
+        np.testing.assert_array_equal(y, f(array))
+    assert np.isfinite(t).all()
+    assert np.allclose(t, array)
+    np.testing.assert_array_equal(np.greater(t, 0), array > 0)
+    array += t.detach()
+    with no_grad():
+        np.testing.assert_array_equal(np.sin(t), np.sin(t._data))
+
+
 def test_gradients_accumulate_in_arrays_of_their_own() -> None:
     x = leaf(3)
     (x * 2).sum().backward()
