@@ -9,6 +9,7 @@ import pytest
 
 from unrolled import ops
 from unrolled._native import core
+from unrolled.losses import cross_entropy
 from unrolled.tensor import Tensor
 
 
@@ -206,3 +207,13 @@ def test_the_table_refuses_what_it_cannot_compute() -> None:
         tanh.vjp([x], {}, [x], [x[:1]], [True])
     with pytest.raises(ValueError, match="output is not what forward gave"):
         tanh.vjp([x], {}, [x[:1]], [x], [True])
+
+
+def test_ids_and_targets_may_be_overwritten_before_backward() -> None:
+    ids = np.array([0, 1, 1])
+    table, logits = Tensor(random(9, 2), requires_grad=True), Tensor(random(3, 4), requires_grad=True)
+    y, losses = ops.embedding(table, ids), cross_entropy(logits, ids, reduction="none")
+    ids[:] = 100
+    (y.sum() + losses.sum()).backward()
+    np.testing.assert_array_equal(table.grad[:3, 0], [1, 2, 0])
+    assert (np.argmin(logits.grad, -1) == [0, 1, 1]).all()

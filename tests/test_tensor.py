@@ -297,3 +297,16 @@ def test_copies_carry_no_gradient_and_no_graph(travel) -> None:
     assert not np.shares_memory(a._data, x._data)
     assert not c.requires_grad
     np.testing.assert_array_equal(a, x)
+
+
+def test_a_vjp_may_return_views_of_what_it_returns() -> None:
+    a, b = leaf(2, 3), leaf(6)
+
+    def vjp(gradients):
+        fresh = gradients[0] * 2
+        return fresh, fresh.reshape(6)
+
+    y = record("both", [a, b], [2 * a._data + 2 * b._data.reshape(2, 3)], vjp)[0]
+    (y + a * 5).sum().backward()
+    np.testing.assert_array_equal(a.grad, np.full((2, 3), 7.0))
+    np.testing.assert_array_equal(b.grad, np.full(6, 2.0))
