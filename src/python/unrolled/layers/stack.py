@@ -50,6 +50,8 @@ class Stack(Module):
                     f"{np.dtype(below.dtype)} as "
                     "the layer below"
                 )
+        if not 0 <= dropout < 1:
+            raise ValueError(f"Stack: dropout is {dropout!r}, expected a probability in [0, 1)")
         self.dropout = dropout
         self.masks = [Dropout(dropout, rng=rng) for _ in self.layers[1:]] if dropout else []
 
