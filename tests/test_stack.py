@@ -1,4 +1,4 @@
-"""Stack, Bidirectional, Sequential: against their layers called one by one; states, steps, dropout, errors."""
+"""Stack, Bidirectional, Sequential: against their layers called one by one; states, steps, dropout."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def test_a_stack_is_its_layers_one_after_the_other():
     lengths = np.array([5, 0, 3])
     reset = rng(1).random((T, B)) < 0.3
     y, state = stack(x, None, lengths, reset)
-    below, s0 = stack.layers[0](x, None, lengths, reset)
-    middle, s1 = stack.layers[1](below, None, lengths, reset)
-    top, s2 = stack.layers[2](middle, None, lengths, reset)
+    below, s0 = stack.cells[0](x, None, lengths, reset)
+    middle, s1 = stack.cells[1](below, None, lengths, reset)
+    top, s2 = stack.cells[2](middle, None, lengths, reset)
     np.testing.assert_array_equal(np.asarray(y), np.asarray(top))
     for ours, theirs in zip(state, (s0, s1, s2), strict=True):
         assert type(ours) is type(theirs)
@@ -106,14 +106,14 @@ def test_dropout_acts_between_layers_in_training_only():
     r = rng()
     stack, x = Stack([RNN(I, 50, rng=r), RNN(50, 50, rng=r)], dropout=0.5, rng=r), sequence()
     seen = []
-    original = stack.layers[1].forward
-    stack.layers[1].forward = lambda y, *rest, **options: (
+    original = stack.cells[1].forward
+    stack.cells[1].forward = lambda y, *rest, **options: (
         seen.append(np.asarray(y)),
         original(y, *rest, **options),
     )[1]
     stack(x)
     stack(x)
-    below = np.asarray(stack.layers[0](x)[0])
+    below = np.asarray(stack.cells[0](x)[0])
     for dropped in seen:
         kept = dropped != 0
         assert 0.4 < kept.mean() < 0.6
@@ -135,7 +135,7 @@ def test_sequential_passes_outputs_and_lengths_on():
     gru = model[1][0]
     expected = linear(Tensor(np.tanh(np.asarray(gru(lstm(x, lengths=lengths)[0], lengths=lengths)[0]))))
     np.testing.assert_allclose(np.asarray(model(x, lengths=lengths)), np.asarray(expected), atol=1e-6)
-    assert len(model) == 3 and list(model.parameters())[0] == "layers.0.W_ih"
+    assert len(model) == 3 and next(iter(model.parameters())) == "layers.0.W_ih"
 
 
 @pytest.mark.parametrize("how", ["save", "copy"])
@@ -172,7 +172,7 @@ def test_layers_come_back(how, tmp_path):
         (lambda: Bidirectional(RNN(2, 3), RNN(3, 3)), ValueError, "input sizes are 2 and 3"),
         (lambda: Bidirectional(RNN(2, 3), RNN(2, 4), merge="sum"), ValueError, "output sizes are 3 and 4"),
         (lambda: Bidirectional(RNN(2, 3), RNN(2, 3), merge="mean"), ValueError, "merge is 'mean'"),
-        (lambda: Bidirectional(RNN(2, 3), Linear(2, 3)), TypeError, "backward_layer is Linear"),
+        (lambda: Bidirectional(RNN(2, 3), Linear(2, 3)), TypeError, "backward_cell is Linear"),
         (lambda: Bidirectional(RNN(2, 3), RNN(2, 3, dtype=np.float64)), TypeError, "float32 and float64"),
         (lambda: Bidirectional(*[RNN(2, 3)] * 2), ValueError, "same object"),
         (

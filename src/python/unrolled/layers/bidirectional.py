@@ -29,56 +29,56 @@ class Bidirectional(Module):
     `(forward, backward)`. There is no `step`: the backward layer needs the end of the sequence first.
 
     Args:
-        forward_layer, backward_layer: cells or Stacks of equal input size, for "sum" of equal output size.
+        forward_cell, backward_cell: cells or Stacks of equal input size, for "sum" of equal output size.
         merge: "concat" or "sum".
     """
 
     State = BidirectionalState
 
-    def __init__(self, forward_layer: Any, backward_layer: Any, *, merge: str = "concat") -> None:
-        for name, layer in (("forward_layer", forward_layer), ("backward_layer", backward_layer)):
+    def __init__(self, forward_cell: Any, backward_cell: Any, *, merge: str = "concat") -> None:
+        for name, layer in (("forward_cell", forward_cell), ("backward_cell", backward_cell)):
             if not hasattr(layer, "initial_state"):
                 raise TypeError(
                     f"Bidirectional: {name} is {type(layer).__name__}, expected a recurrent layer"
                 )
-        if forward_layer is backward_layer:
+        if forward_cell is backward_cell:
             raise ValueError("Bidirectional: both directions are the same object, expected two layers")
         if merge not in ("concat", "sum"):
             raise ValueError(f"Bidirectional: merge is {merge!r}, expected 'concat' or 'sum'")
-        if forward_layer.input_size != backward_layer.input_size:
+        if forward_cell.input_size != backward_cell.input_size:
             raise ValueError(
-                f"Bidirectional: the input sizes are {forward_layer.input_size} and "
-                f"{backward_layer.input_size}, "
+                f"Bidirectional: the input sizes are {forward_cell.input_size} and "
+                f"{backward_cell.input_size}, "
                 "expected equal ones"
             )
-        if merge == "sum" and forward_layer.output_size != backward_layer.output_size:
+        if merge == "sum" and forward_cell.output_size != backward_cell.output_size:
             raise ValueError(
-                f"Bidirectional: the output sizes are {forward_layer.output_size} and "
-                f"{backward_layer.output_size}, "
+                f"Bidirectional: the output sizes are {forward_cell.output_size} and "
+                f"{backward_cell.output_size}, "
                 "expected equal ones because merge='sum'"
             )
-        if np.dtype(forward_layer.dtype) != np.dtype(backward_layer.dtype):
+        if np.dtype(forward_cell.dtype) != np.dtype(backward_cell.dtype):
             raise TypeError(
-                f"Bidirectional: the dtypes are {np.dtype(forward_layer.dtype)} and "
-                f"{np.dtype(backward_layer.dtype)}, "
+                f"Bidirectional: the dtypes are {np.dtype(forward_cell.dtype)} and "
+                f"{np.dtype(backward_cell.dtype)}, "
                 "expected equal ones"
             )
-        self.forward_layer = forward_layer
-        self.backward_layer = backward_layer
+        self.forward_cell = forward_cell
+        self.backward_cell = backward_cell
         self.merge = merge
 
     @property
     def input_size(self) -> int:
-        return int(self.forward_layer.input_size)
+        return int(self.forward_cell.input_size)
 
     @property
     def output_size(self) -> int:
-        sizes = (self.forward_layer.output_size, self.backward_layer.output_size)
+        sizes = (self.forward_cell.output_size, self.backward_cell.output_size)
         return int(sum(sizes) if self.merge == "concat" else sizes[0])
 
     @property
     def dtype(self) -> Any:
-        return self.forward_layer.dtype
+        return self.forward_cell.dtype
 
     def forward(
         self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, reverse: bool = False
@@ -87,15 +87,15 @@ class Bidirectional(Module):
         directions.
         """
         first, second = self._states(state)
-        there, there_state = self.forward_layer(x, first, lengths, reset, reverse=reverse)
-        back, back_state = self.backward_layer(x, second, lengths, reset, reverse=not reverse)
+        there, there_state = self.forward_cell(x, first, lengths, reset, reverse=reverse)
+        back, back_state = self.backward_cell(x, second, lengths, reset, reverse=not reverse)
         y = ops.concat([there, back], axis=-1) if self.merge == "concat" else there + back
         return y, BidirectionalState(there_state, back_state)
 
     def initial_state(self, batch_size: int) -> BidirectionalState:
         """The initial states of both directions."""
         return BidirectionalState(
-            self.forward_layer.initial_state(batch_size), self.backward_layer.initial_state(batch_size)
+            self.forward_cell.initial_state(batch_size), self.backward_cell.initial_state(batch_size)
         )
 
     def step(self, x_t: Any, state: Any = None) -> NoReturn:

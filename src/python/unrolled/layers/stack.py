@@ -21,23 +21,23 @@ class Stack(Module):
     layer (not along time: Zaremba et al. 2014), in evaluation and in `step` it is not.
 
     Args:
-        layers: cells, `Bidirectional`s or other Stacks; the output size of each is the input size of the
-        next. dropout: probability of zeroing, in [0, 1). rng: source of the dropout masks.
+        cells: recurrent layers, cells, `Bidirectional`s or other Stacks; the output size of each is the input
+        size of the next. dropout: probability of zeroing, in [0, 1). rng: source of the dropout masks.
     """
 
     def __init__(
-        self, layers: Sequence[Any], *, dropout: float = 0.0, rng: np.random.Generator | None = None
+        self, cells: Sequence[Any], *, dropout: float = 0.0, rng: np.random.Generator | None = None
     ) -> None:
-        self.layers = list(layers)
-        if not self.layers:
+        self.cells = list(cells)
+        if not self.cells:
             raise ValueError("Stack: there are no layers")
-        for number, layer in enumerate(self.layers):
+        for number, layer in enumerate(self.cells):
             if not hasattr(layer, "initial_state"):
                 raise TypeError(
                     f"Stack: layer {number} is {type(layer).__name__}, expected a recurrent layer; "
                     "Sequential takes others"
                 )
-        for number, (below, above) in enumerate(zip(self.layers, self.layers[1:], strict=False)):
+        for number, (below, above) in enumerate(zip(self.cells, self.cells[1:], strict=False)):
             if below.output_size != above.input_size:
                 raise ValueError(
                     f"Stack: layer {number + 1} ({type(above).__name__}) has input_size={above.input_size}, "
@@ -53,19 +53,19 @@ class Stack(Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"Stack: dropout is {dropout!r}, expected a probability in [0, 1)")
         self.dropout = dropout
-        self.masks = [Dropout(dropout, rng=rng) for _ in self.layers[1:]] if dropout else []
+        self.masks = [Dropout(dropout, rng=rng) for _ in self.cells[1:]] if dropout else []
 
     @property
     def input_size(self) -> int:
-        return int(self.layers[0].input_size)
+        return int(self.cells[0].input_size)
 
     @property
     def output_size(self) -> int:
-        return int(self.layers[-1].output_size)
+        return int(self.cells[-1].output_size)
 
     @property
     def dtype(self) -> Any:
-        return self.layers[0].dtype
+        return self.cells[0].dtype
 
     def forward(
         self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, reverse: bool = False
@@ -76,7 +76,7 @@ class Stack(Module):
         states = self._states(state)
         y: Any = x
         last = []
-        for number, layer in enumerate(self.layers):
+        for number, layer in enumerate(self.cells):
             if number and self.masks:
                 y = self.masks[number - 1](y)
             y, layer_state = layer(y, states[number], lengths, reset, reverse=reverse)
@@ -87,26 +87,22 @@ class Stack(Module):
         """x_t (B, I) -> y_t (B, H) and the next states, all plain arrays, without a tape."""
         states = self._states(state)
         last = []
-        for layer, layer_state in zip(self.layers, states, strict=True):
+        for layer, layer_state in zip(self.cells, states, strict=True):
             x_t, layer_state = layer.step(x_t, layer_state)
             last.append(layer_state)
         return x_t, tuple(last)
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
         """The initial state of every layer."""
-        return tuple(layer.initial_state(batch_size) for layer in self.layers)
+        return tuple(layer.initial_state(batch_size) for layer in self.cells)
 
     def _states(self, state: Any) -> Sequence[Any]:
         if state is None:
-            return [None] * len(self.layers)
-        if (
-            not isinstance(state, (tuple, list))
-            or hasattr(state, "_fields")
-            or len(state) != len(self.layers)
-        ):
+            return [None] * len(self.cells)
+        if not isinstance(state, (tuple, list)) or hasattr(state, "_fields") or len(state) != len(self.cells):
             got = f"{len(state)} states" if type(state) in (tuple, list) else f"a {type(state).__name__}"
             raise ValueError(
-                f"Stack: state is {got}, expected a tuple of {len(self.layers)} states, one per layer"
+                f"Stack: state is {got}, expected a tuple of {len(self.cells)} states, one per layer"
             )
         return state
 
