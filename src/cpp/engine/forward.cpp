@@ -30,7 +30,7 @@ void Run<S>::plan(const Inputs<S>& in, bool keep) {
   const Index by_cache = chunk_bytes / std::max<Index>(1, rows * slot_row_ * Index(sizeof(S)));
   const Index by_rows = chunk_rows_at_least / std::max<Index>(1, rows);
   chunk_steps_ = std::clamp<Index>(std::max(by_cache, by_rows), 1, std::max<Index>(1, schedule_.steps()));
-  plan_threads(rows, rows * chunk_steps_);
+  plan_threads(in.B);
 
   const Index kept = keep ? schedule_.places() : std::min(schedule_.places(), in.B * chunk_steps_);
   slots_.resize(kept * slot_row_);

@@ -48,10 +48,15 @@ typename Run<S>::Shares Run<S>::shares(int id, int count) const {
 }
 
 template <class S>
-void Run<S>::plan_threads(Index rows, Index chunk_rows) {
-  const int count = partition_.threads();
-  if (static_cast<int>(threads_.size()) < count) threads_.resize(static_cast<std::size_t>(count));
-  for (ThreadRows<S>& at : threads_) at.resize(kernel_->info, rows, chunk_rows);
+void Run<S>::plan_threads(Index batch) {
+  const std::size_t count = static_cast<std::size_t>(partition_.threads());
+  const Index share = (batch + partition_.row_shares - 1) / partition_.row_shares;
+  if (threads_.size() < count) threads_.resize(count);
+  // The first thread may find itself alone, see `shares`: it has room for all rows.
+  for (std::size_t id = 0; id < count; ++id) {
+    const Index rows = id == 0 ? batch : share;
+    threads_[id].resize(kernel_->info, rows, rows * chunk_steps_);
+  }
   if (barrier_count_ < partition_.row_shares) {
     barriers_ = std::make_unique<Barrier[]>(static_cast<std::size_t>(partition_.row_shares));
     barrier_count_ = partition_.row_shares;
@@ -98,7 +103,7 @@ template struct ThreadRows<float>;
 template struct ThreadRows<double>;
 #define UNROLLED_RUN(S)                                                \
   template Run<S>::Shares Run<S>::shares(int, int) const;              \
-  template void Run<S>::plan_threads(Index, Index);                    \
+  template void Run<S>::plan_threads(Index);                           \
   template void Run<S>::load_initial(const Inputs<S>&);                \
   template const S* Run<S>::output_before(const S*, Index, Index) const; \
   template const S* Run<S>::state_before(int, Index, Index) const;     \
