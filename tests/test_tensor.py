@@ -76,6 +76,27 @@ def test_an_array_on_the_left_asks_the_tensor() -> None:
         assert y.requires_grad
 
 
+def test_numpy_functions_of_tensors() -> None:
+    t = leaf(3, 3)
+    array = np.asarray(t)
+    for f in (np.exp, np.abs, np.negative, np.square, np.sum, np.mean, np.max, np.min, np.var, np.transpose):
+        y = f(t)
+        assert isinstance(y, Tensor), f
+        assert y.requires_grad
+        np.testing.assert_allclose(y, f(array), rtol=1e-14)
+    assert isinstance(np.maximum(array, t), Tensor)
+    for f in (np.isnan, np.sign, np.argmax, np.ravel):
+        y = f(t.detach())
+        assert not isinstance(y, Tensor)
+        np.testing.assert_array_equal(y, f(array))
+    assert np.isfinite(t).all()
+    assert np.allclose(t, array)
+    np.testing.assert_array_equal(np.greater(t, 0), array > 0)
+    array += t.detach()
+    with no_grad():
+        np.testing.assert_array_equal(np.sin(t), np.sin(t._data))
+
+
 def test_gradients_accumulate_in_arrays_of_their_own() -> None:
     x = leaf(3)
     (x * 2).sum().backward()
@@ -276,3 +297,16 @@ def test_copies_carry_no_gradient_and_no_graph(travel) -> None:
     assert not np.shares_memory(a._data, x._data)
     assert not c.requires_grad
     np.testing.assert_array_equal(a, x)
+
+
+def test_a_vjp_may_return_views_of_what_it_returns() -> None:
+    a, b = leaf(2, 3), leaf(6)
+
+    def vjp(gradients):
+        fresh = gradients[0] * 2
+        return fresh, fresh.reshape(6)
+
+    y = record("both", [a, b], [2 * a._data + 2 * b._data.reshape(2, 3)], vjp)[0]
+    (y + a * 5).sum().backward()
+    np.testing.assert_array_equal(a.grad, np.full((2, 3), 7.0))
+    np.testing.assert_array_equal(b.grad, np.full(6, 2.0))

@@ -1,14 +1,12 @@
 // Teams of threads. The interface is all that the rest of the library sees; OpenMP is named in threads.cpp only.
 #pragma once
 
+#include <unrolled/threads.h>
+
 #include <atomic>
 #include <memory>
 
 namespace unrolled {
-
-/// Most threads a call may use. Starts as the least of: processors this process may run on, the cgroup's CPU quota, OMP_NUM_THREADS.
-int get_num_threads();
-void set_num_threads(int count);
 
 /// Multiply-adds of a product from which a team is woken for it: about twenty microseconds of one thread.
 inline constexpr double least_team_work = 2e6;

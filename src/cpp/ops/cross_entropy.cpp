@@ -15,7 +15,7 @@ namespace {
 constexpr Index cost = 8;  // of one logit, in elementary operations
 
 // inputs:  logits (N, C), targets int64 (N), weights (N) or absent
-// outputs: loss (N); kept: log_sum (N), the log of the sum of exponentials
+// outputs: loss (N); kept: m (N), the largest logit, and the sum over c of e^(logits[n, c] - m[n]) (N)
 std::vector<Spec> shapes(const Arrays& inputs, const Attributes&) {
   const Array &logits = inputs[0], &targets = inputs[1], &weights = inputs[2];
   require_float(logits, "cross_entropy needs float32 or float64 logits");
@@ -29,7 +29,8 @@ std::vector<Spec> shapes(const Arrays& inputs, const Attributes&) {
     const std::int64_t target = targets.as<std::int64_t>()[n];
     require(target >= 0 && target < classes, "cross_entropy: a target is no class");
   }
-  return {{logits.spec.type, {positions}}, {logits.spec.type, {positions}}};
+  const Spec per_position{logits.spec.type, {positions}};
+  return {per_position, per_position, per_position};
 }
 
 template <class S>
@@ -38,16 +39,17 @@ void forward_rows(const Arrays& inputs, const Arrays& outputs) {
   const S* weights = inputs[2].as<S>();
   share(inputs[0].rows(), classes * cost, [&](Index begin, Index end) {
     for (Index n = begin; n < end; ++n) {
-      S &loss = outputs[0].as<S>()[n], &log_sum = outputs[1].as<S>()[n];
-      loss = log_sum = 0;
+      S &loss = outputs[0].as<S>()[n], &largest = outputs[1].as<S>()[n], &sum = outputs[2].as<S>()[n];
+      loss = largest = sum = 0;
       const S weight = weights ? weights[n] : S(1);
       if (weight == S(0)) continue;
       const S* logits = inputs[0].as<S>() + n * classes;
       const RowExp<S> row = row_exp(logits, classes);
-      const S log_of_sum = static_cast<S>(std::log(static_cast<double>(row.sum)));
-      log_sum = row.largest + log_of_sum;
-      // The largest logit is taken away first: both differences are small where the loss is small.
-      loss = weight * (log_of_sum + (row.largest - logits[inputs[1].as<std::int64_t>()[n]]));
+      largest = row.largest;
+      sum = row.sum;
+      // The largest logit is taken away before the logarithm is added: logits of any size keep the digits of the loss.
+      const S log_sum = static_cast<S>(std::log(static_cast<double>(sum)));
+      loss = weight * (log_sum + (largest - logits[inputs[1].as<std::int64_t>()[n]]));
     }
   });
 }
@@ -66,9 +68,9 @@ void vjp_rows(const Arrays& inputs, const Arrays& outputs, const Array& dloss, c
       }
       const S* logits = inputs[0].as<S>() + n * classes;
       const S factor = weight * dloss.as<S>()[n];
-      const Vec<S> log_sum(outputs[1].as<S>()[n]), scale(factor);
+      const Vec<S> largest(outputs[1].as<S>()[n]), scale(factor / outputs[2].as<S>()[n]);
       for (Index i = 0; i < classes; i += lanes<S>)
-        (scale * exp_of_negative(Vec<S>::load_partial(logits + i, classes - i) - log_sum))
+        (scale * exp_of_negative(Vec<S>::load_partial(logits + i, classes - i) - largest))
             .store_partial(dx + i, classes - i);
       dx[inputs[1].as<std::int64_t>()[n]] -= factor;
     }

@@ -6,7 +6,16 @@ from unrolled._native import core as _core
 from unrolled.cells import GRU, LSTM, RNN, GRUResetBefore, GRUState, LSTMState, Recurrent, RNNState
 from unrolled.data import CharVocabulary, WordVocabulary, one_hot
 from unrolled.io import CheckpointError, from_torch, load, save
-from unrolled.layers import Dropout, Embedding, LayerNorm, Linear
+from unrolled.layers import (
+    Bidirectional,
+    Dropout,
+    Embedding,
+    LayerNorm,
+    Linear,
+    Sequential,
+    Stack,
+    final_hidden,
+)
 from unrolled.losses import binary_cross_entropy, cross_entropy, mean_squared_error
 from unrolled.module import Module
 from unrolled.ops import concat, dropout, exp, log, log_softmax, matmul, relu, sigmoid, softmax, split, stack, tanh, where

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from unrolled.tape import is_grad_enabled
+
 if TYPE_CHECKING:
     from unrolled import ops
     from unrolled.tape import Array
@@ -15,6 +17,37 @@ else:
     ops = None  # `unrolled.ops` puts itself here once it is complete: its functions are made of tensors
 
 Axes = int | tuple[int, ...] | None
+
+
+# NumPy's functions that are ours under another or the same name.
+_UFUNCS = [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "power",
+    "matmul",
+    "negative",
+    "absolute",
+    "exp",
+    "log",
+    "sqrt",
+    "square",
+    "tanh",
+    "maximum",
+    "minimum",
+]
+
+
+def _refuse(name: str, options: dict[str, Any]) -> None:
+    """`numpy.sum(t)` and its kin pass options of arrays on; they must be at their defaults."""
+    for option, value in options.items():
+        if option not in ("dtype", "out", "ddof", "initial", "where"):
+            raise TypeError(f"Tensor.{name}: there is no option {option}")
+        if value is not None and not (option == "ddof" and value == 0):
+            raise TypeError(
+                f"Tensor.{name}: received {option}={value!r}; use numpy.asarray(t).{name} for that"
+            )
 
 
 def _plain(value: Any) -> Any:
@@ -110,6 +143,21 @@ class Operators:
             raise TypeError(f"{what}: the Tensor has shape {self._data.shape}, expected a single element")
         return self._data.item()
 
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """`numpy.exp(t)`, `array + t`: our op where there is one; what has no gradient, on the arrays."""
+        if method == "__call__" and ufunc.__name__ in _UFUNCS and not options:
+            return getattr(ops, ufunc.__name__)(*inputs)
+        if any(isinstance(out, Operators) for out in options.get("out", ())):
+            raise TypeError(f"numpy.{ufunc.__name__}: a Tensor cannot be written into; write into t.data")
+        result = getattr(ufunc, method)(*[_plain(x) for x in inputs], **options)
+        real = getattr(getattr(result, "dtype", None), "kind", "") == "f"
+        if real and is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in inputs):
+            raise TypeError(
+                f"numpy.{ufunc.__name__} of a Tensor would lose the gradient; call t.detach() or "
+                "numpy.asarray(t) first, or use a function of unrolled"
+            )
+        return result
+
     def __eq__(self, other: object) -> Array:  # type: ignore[override]
         return np.asarray(self._data == _plain(other))
 
@@ -143,19 +191,24 @@ class Operators:
     def astype(self, dtype: Any) -> Tensor:
         return ops.astype(self, dtype)
 
-    def sum(self, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
+    def sum(self, axis: Axes = None, *, keepdims: bool = False, **numpy_options: Any) -> Tensor:
+        _refuse("sum", numpy_options)
         return ops.sum(self, axis, keepdims=keepdims)
 
-    def mean(self, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
+    def mean(self, axis: Axes = None, *, keepdims: bool = False, **numpy_options: Any) -> Tensor:
+        _refuse("mean", numpy_options)
         return ops.mean(self, axis, keepdims=keepdims)
 
-    def var(self, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
+    def var(self, axis: Axes = None, *, keepdims: bool = False, **numpy_options: Any) -> Tensor:
+        _refuse("var", numpy_options)
         return ops.var(self, axis, keepdims=keepdims)
 
-    def max(self, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
+    def max(self, axis: Axes = None, *, keepdims: bool = False, **numpy_options: Any) -> Tensor:
+        _refuse("max", numpy_options)
         return ops.max(self, axis, keepdims=keepdims)
 
-    def min(self, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
+    def min(self, axis: Axes = None, *, keepdims: bool = False, **numpy_options: Any) -> Tensor:
+        _refuse("min", numpy_options)
         return ops.min(self, axis, keepdims=keepdims)
 
     def argmax(self, axis: int | None = None) -> Array:

@@ -173,7 +173,7 @@ def _is_fresh(gradient: Array, incoming: Sequence[Array | None], given: Sequence
     """Whether what a vjp returned is memory of its own: no view, not what it got, not returned twice."""
     if gradient.base is not None or any(gradient is g for g in incoming):
         return False
-    return sum(gradient is g for g in given) == 1
+    return sum(gradient is g or getattr(g, "base", None) is gradient for g in given) == 1
 
 
 def backward(root: Node, index: int, gradient: Array) -> None:

@@ -31,7 +31,6 @@ class Tensor(Differentiable):
     """
 
     __slots__ = ("__weakref__", "_version", "is_parameter")
-    __array_ufunc__ = None  # array + tensor asks the tensor
 
     _version: int
     is_parameter: bool

@@ -171,7 +171,7 @@ class ArrayBatches(Batches):
                 "with target_axis "
                 f"which axis has the {self.rows} rows"
             )
-        return fits[0]
+        return int(fits[0])
 
     def __len__(self) -> int:
         return -(-self.rows // self.batch_size)

@@ -118,7 +118,7 @@ def _gates(arrays: Arrays) -> int:
         raise ValueError(
             f"from_torch: weight_hh_l0 has shape {hidden.shape}, expected (G*H, H) with G = 1, 3 or 4 gates"
         )
-    return gates
+    return int(gates)
 
 
 def _recurrent(arrays: Arrays, nonlinearity: str, dropout: float, kind: str) -> Module:

@@ -25,7 +25,7 @@ def same_dtype(name: str, x: Tensor, other: Tensor, what: str) -> None:
 
 
 def integer_array(name: str, x: Any, what: str) -> Array:
-    """x as a C-contiguous int64 array."""
+    """A copy of x as a C-contiguous int64 array: what the caller does to x later does not matter."""
     array = x._data if isinstance(x, Tensor) else np.asarray(x)
     if array.size == 0 and not isinstance(x, (Tensor, np.ndarray)):
         array = array.astype(np.int64)  # an empty list has no type of its own
@@ -33,7 +33,7 @@ def integer_array(name: str, x: Any, what: str) -> Array:
         raise TypeError(f"{name}: {what} have dtype {array.dtype}, expected an integer type")
     if array.dtype == np.uint64 and array.size and int(array.max()) > np.iinfo(np.int64).max:
         raise ValueError(f"{name}: {what} hold {array.max()}, which is no 64-bit integer")
-    return np.asarray(array, np.int64, order="C")
+    return np.array(array, np.int64, order="C")
 
 
 def check_range(name: str, ids: Array, size: int, what: str) -> None:

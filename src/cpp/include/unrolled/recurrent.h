@@ -1,0 +1,106 @@
+// Recurrent cells for C++ programs: a sequence forward, back-propagation through time, and single steps.
+//
+//   #include <unrolled/recurrent.h>
+//
+//   unrolled::Recurrent<float> lstm("lstm", input_size, hidden_size);
+//   lstm.set_parameters({W_ih, W_hh, b});
+//   lstm.forward({T, B, x}, {y});
+//   lstm.step(B, x_t, state, next, y_t);
+//
+// Arrays are row-major: sequences (T, B, features), states (B, H), weights (G * H, I) and (G * H, H) with the gates stacked
+// along the rows (LSTM i f g o; GRU r z n). Compile this program for any processor; the kernels were compiled for one ISA level.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <unrolled/threads.h>
+
+namespace unrolled {
+
+/// Most states of a cell (h, c, ...) and most per-unit vectors (b_hn, ...).
+inline constexpr int max_states = 4, max_unit_vectors = 4;
+
+/// Names of all cells.
+std::vector<std::string> cell_names();
+
+template <class S>  // float or double
+class Recurrent {
+ public:
+  using Size = std::ptrdiff_t;
+
+  /// Where the caller keeps the parameters. b and the vectors may be null: zeros.
+  struct Weights {
+    const S* W_ih = nullptr;
+    const S* W_hh = nullptr;
+    const S* b = nullptr;
+    std::array<const S*, max_unit_vectors> vectors{};  // "gru": b_hn
+  };
+  /// Inputs of a call. `initial`: h, c, ... or null for zeros. `lengths` (B): valid steps of each row, 0 .. T, or null.
+  /// `reset` (T, B): nonzero sets the row's state to zero before the step, or null.
+  struct Sequence {
+    Size T = 0, B = 0;
+    const S* x = nullptr;
+    std::array<const S*, max_states> initial{};
+    const std::int64_t* lengths = nullptr;
+    const std::uint8_t* reset = nullptr;
+    bool reverse = false;
+  };
+  /// Outputs. `last`: the states after each row's last valid step, where not null.
+  struct Result {
+    S* y = nullptr;  // (T, B, H)
+    std::array<S*, max_states> last{};
+  };
+  /// Gradients of the loss with respect to the outputs; null: zero.
+  struct OutputGradients {
+    const S* y = nullptr;
+    std::array<const S*, max_states> last{};
+  };
+  /// Where gradients go (overwritten); null: not wanted.
+  struct Gradients {
+    S* x = nullptr;
+    std::array<S*, max_states> initial{};
+    S* W_ih = nullptr;
+    S* W_hh = nullptr;
+    S* b = nullptr;
+    std::array<S*, max_unit_vectors> vectors{};
+  };
+
+  /// Throws std::invalid_argument for an unknown cell or a size below 1.
+  Recurrent(const std::string& cell, Size input_size, Size hidden_size);
+  ~Recurrent();
+  Recurrent(Recurrent&&) noexcept;
+  Recurrent& operator=(Recurrent&&) noexcept;
+
+  Size input_size() const;
+  Size hidden_size() const;
+  int states() const;        // 1 (h) for most cells, 2 (h, c) for an LSTM
+  int unit_vectors() const;
+  Size weight_rows() const;  // rows of W_hh
+
+  /// Brings the parameters into kernel layout. Call it again after every change; backward reads them where they are.
+  void set_parameters(const Weights& weights);
+
+  /// Runs over a sequence. Throws std::logic_error without parameters, std::invalid_argument for lengths out of range, std::bad_alloc.
+  void forward(const Sequence& in, const Result& out);
+  /// The same, keeping what `backward` needs. x, y and the parameters must not change until it has run.
+  void forward_for_training(const Sequence& in, const Result& out);
+  void backward(const OutputGradients& given, const Gradients& wanted);
+
+  /// One step of B rows: the same numbers as `forward`. Allocates nothing after the first call of the largest B.
+  /// `state` may be null entries for zeros; `next` may be `state`.
+  void step(Size B, const S* x, const std::array<const S*, max_states>& state, const std::array<S*, max_states>& next, S* y);
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> self_;
+};
+
+extern template class Recurrent<float>;
+extern template class Recurrent<double>;
+
+}  // namespace unrolled

@@ -1,0 +1,149 @@
+// The public C++ interface over the engine.
+#include <unrolled/recurrent.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "engine/engine.h"
+#include "engine/registry.h"
+
+namespace unrolled {
+
+static_assert(max_states == 1 + most_streams && max_unit_vectors == most_vectors, "the engine's limits");
+
+std::vector<std::string> cell_names() { return cells().names(); }
+
+template <class S>
+struct Recurrent<S>::Implementation {
+  const CellKernel<S>* cell;
+  Sizes sizes;
+  Parameters<S> parameters;
+  ForwardWeights<S> weights;
+  bool packed = false;
+  Run<S> inference, training, single;
+  Inputs<S> kept;
+  const S* y = nullptr;
+
+  Inputs<S> inputs(const Sequence& in) const {
+    if (!packed) throw std::logic_error("Recurrent: set_parameters has not been called");
+    if (in.T < 0 || in.B < 0) throw std::invalid_argument("Recurrent: T and B must be at least 0");
+    for (Size row = 0; in.lengths && row < in.B; ++row)
+      if (in.lengths[row] < 0 || in.lengths[row] > in.T) throw std::invalid_argument("Recurrent: a length is not in 0 .. T");
+    Inputs<S> to;
+    to.T = in.T;
+    to.B = in.B;
+    to.x = in.x;
+    to.h0 = in.initial[0];
+    std::copy_n(in.initial.begin() + 1, most_streams, to.state0);
+    to.lengths = in.lengths;
+    to.reset = in.reset;
+    to.reverse = in.reverse;
+    return to;
+  }
+  static Outputs<S> outputs(const Result& out) {
+    Outputs<S> to;
+    to.y = out.y;
+    to.h_last = out.last[0];
+    std::copy_n(out.last.begin() + 1, most_streams, to.state_last);
+    return to;
+  }
+};
+
+template <class S>
+Recurrent<S>::Recurrent(const std::string& cell, Size input_size, Size hidden_size) : self_(new Implementation) {
+  if (input_size < 1 || hidden_size < 1) throw std::invalid_argument("Recurrent: input_size and hidden_size must be at least 1");
+  self_->cell = &cells().find<S>(cell);
+  self_->sizes = {input_size, hidden_size};
+}
+template <class S>
+Recurrent<S>::~Recurrent() = default;
+template <class S>
+Recurrent<S>::Recurrent(Recurrent&&) noexcept = default;
+template <class S>
+Recurrent<S>& Recurrent<S>::operator=(Recurrent&&) noexcept = default;
+
+template <class S>
+std::ptrdiff_t Recurrent<S>::input_size() const {
+  return self_->sizes.input;
+}
+template <class S>
+std::ptrdiff_t Recurrent<S>::hidden_size() const {
+  return self_->sizes.hidden;
+}
+template <class S>
+int Recurrent<S>::states() const {
+  return 1 + self_->cell->info.states;
+}
+template <class S>
+int Recurrent<S>::unit_vectors() const {
+  return self_->cell->info.vectors;
+}
+template <class S>
+std::ptrdiff_t Recurrent<S>::weight_rows() const {
+  return self_->cell->info.weight_gates * self_->sizes.hidden;
+}
+
+template <class S>
+void Recurrent<S>::set_parameters(const Weights& from) {
+  if (!from.W_ih || !from.W_hh) throw std::invalid_argument("Recurrent: W_ih and W_hh are needed");
+  Parameters<S>& to = self_->parameters;
+  to.W_ih = from.W_ih;
+  to.W_hh = from.W_hh;
+  to.b = from.b;
+  std::copy_n(from.vectors.begin(), most_vectors, to.vector);
+  self_->weights.prepare(self_->cell->info, self_->sizes);
+  self_->weights.pack_share(self_->cell->info, self_->sizes, to, 0, 1);
+  self_->packed = true;
+}
+
+template <class S>
+void Recurrent<S>::forward(const Sequence& in, const Result& out) {
+  Implementation& me = *self_;
+  me.inference.forward(*me.cell, me.sizes, me.weights, nullptr, me.inputs(in), me.outputs(out), false);
+}
+
+template <class S>
+void Recurrent<S>::forward_for_training(const Sequence& in, const Result& out) {
+  Implementation& me = *self_;
+  me.y = nullptr;
+  me.kept = me.inputs(in);
+  me.training.forward(*me.cell, me.sizes, me.weights, nullptr, me.kept, me.outputs(out), true);
+  me.y = out.y;
+}
+
+template <class S>
+void Recurrent<S>::backward(const OutputGradients& given, const Gradients& wanted) {
+  Implementation& me = *self_;
+  if (me.y == nullptr) throw std::logic_error("Recurrent: backward follows one forward_for_training");
+  unrolled::OutputGradients<S> from;
+  from.dy = given.y;
+  from.dh_last = given.last[0];
+  std::copy_n(given.last.begin() + 1, most_streams, from.dstate_last);
+  InputGradients<S> to;
+  to.dx = wanted.x;
+  to.dh0 = wanted.initial[0];
+  std::copy_n(wanted.initial.begin() + 1, most_streams, to.dstate0);
+  to.dW_ih = wanted.W_ih;
+  to.dW_hh = wanted.W_hh;
+  to.db = wanted.b;
+  std::copy_n(wanted.vectors.begin(), most_vectors, to.dvector);
+  me.training.backward(me.parameters, me.kept, me.y, from, to);
+  me.y = nullptr;
+}
+
+template <class S>
+void Recurrent<S>::step(Size B, const S* x, const std::array<const S*, max_states>& state,
+                        const std::array<S*, max_states>& next, S* y) {
+  Implementation& me = *self_;
+  Sequence in;
+  in.T = 1;
+  in.B = B;
+  in.x = x;
+  in.initial = state;
+  me.single.forward(*me.cell, me.sizes, me.weights, nullptr, me.inputs(in), me.outputs({y, next}), false);
+}
+
+template class Recurrent<float>;
+template class Recurrent<double>;
+
+}  // namespace unrolled

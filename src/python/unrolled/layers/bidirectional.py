@@ -1,0 +1,114 @@
+"""Two recurrent layers that read a sequence in both directions."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from unrolled import ops
+from unrolled.module import Module
+from unrolled.tensor import Tensor
+
+
+class BidirectionalState(NamedTuple):
+    """The states of both directions: forward after the last step, backward after the first."""
+
+    forward: Any
+    backward: Any
+
+
+class Bidirectional(Module):
+    """One layer reads from the first step to the last, the other from the last to the first (Schuster and
+    Paliwal 1997).
+
+        y[t] = [y_forward[t], y_backward[t]]    merge="concat"
+        y[t] = y_forward[t] + y_backward[t]     merge="sum"
+
+    With `lengths`, the backward layer starts at the last valid step of each row. The state is a named tuple
+    `(forward, backward)`. There is no `step`: the backward layer needs the end of the sequence first.
+
+    Args:
+        forward_cell, backward_cell: cells or Stacks of equal input size, for "sum" of equal output size.
+        merge: "concat" or "sum".
+    """
+
+    State = BidirectionalState
+
+    def __init__(self, forward_cell: Any, backward_cell: Any, *, merge: str = "concat") -> None:
+        for name, layer in (("forward_cell", forward_cell), ("backward_cell", backward_cell)):
+            if not hasattr(layer, "initial_state"):
+                raise TypeError(
+                    f"Bidirectional: {name} is {type(layer).__name__}, expected a recurrent layer"
+                )
+        if forward_cell is backward_cell:
+            raise ValueError("Bidirectional: both directions are the same object, expected two layers")
+        if merge not in ("concat", "sum"):
+            raise ValueError(f"Bidirectional: merge is {merge!r}, expected 'concat' or 'sum'")
+        if forward_cell.input_size != backward_cell.input_size:
+            raise ValueError(
+                f"Bidirectional: the input sizes are {forward_cell.input_size} and "
+                f"{backward_cell.input_size}, "
+                "expected equal ones"
+            )
+        if merge == "sum" and forward_cell.output_size != backward_cell.output_size:
+            raise ValueError(
+                f"Bidirectional: the output sizes are {forward_cell.output_size} and "
+                f"{backward_cell.output_size}, "
+                "expected equal ones because merge='sum'"
+            )
+        if np.dtype(forward_cell.dtype) != np.dtype(backward_cell.dtype):
+            raise TypeError(
+                f"Bidirectional: the dtypes are {np.dtype(forward_cell.dtype)} and "
+                f"{np.dtype(backward_cell.dtype)}, "
+                "expected equal ones"
+            )
+        self.forward_cell = forward_cell
+        self.backward_cell = backward_cell
+        self.merge = merge
+
+    @property
+    def input_size(self) -> int:
+        return int(self.forward_cell.input_size)
+
+    @property
+    def output_size(self) -> int:
+        sizes = (self.forward_cell.output_size, self.backward_cell.output_size)
+        return int(sum(sizes) if self.merge == "concat" else sizes[0])
+
+    @property
+    def dtype(self) -> Any:
+        return self.forward_cell.dtype
+
+    def forward(
+        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, reverse: bool = False
+    ) -> tuple[Tensor, BidirectionalState]:
+        """x (T, B, I) -> y (T, B, H) and the last states of both directions; `reverse` exchanges the
+        directions.
+        """
+        first, second = self._states(state)
+        there, there_state = self.forward_cell(x, first, lengths, reset, reverse=reverse)
+        back, back_state = self.backward_cell(x, second, lengths, reset, reverse=not reverse)
+        y = ops.concat([there, back], axis=-1) if self.merge == "concat" else there + back
+        return y, BidirectionalState(there_state, back_state)
+
+    def initial_state(self, batch_size: int) -> BidirectionalState:
+        """The initial states of both directions."""
+        return BidirectionalState(
+            self.forward_cell.initial_state(batch_size), self.backward_cell.initial_state(batch_size)
+        )
+
+    def step(self, x_t: Any, state: Any = None) -> NoReturn:
+        """Not possible; raises TypeError."""
+        raise TypeError(
+            "Bidirectional: there is no step, because the backward direction starts at the end of the "
+            "sequence; "
+            "call the layer on the whole sequence"
+        )
+
+    def _states(self, state: Any) -> tuple[Any, Any]:
+        if state is None:
+            return None, None
+        if not isinstance(state, tuple) or len(state) != 2:
+            raise ValueError(f"Bidirectional: state is {type(state).__name__}, expected (forward, backward)")
+        return state[0], state[1]

@@ -1,0 +1,43 @@
+"""Layers applied one after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unrolled.module import Module
+
+
+class Sequential(Module):
+    """Applies modules or plain functions in order: `Sequential(Embedding(V, D), LSTM(D, H), Linear(H, V))`.
+
+    Of a recurrent layer, which gives `(y, state)`, only y is passed on; `lengths` and `reset` go to every
+    recurrent layer. To start from a state or to keep the last one, write a Module. `layer = sequential[0]`
+    gives a layer, `len` their number.
+    """
+
+    def __init__(self, *layers: Any) -> None:
+        if not layers:
+            raise ValueError("Sequential: there are no layers")
+        for number, layer in enumerate(layers):
+            if not callable(layer):
+                raise TypeError(
+                    f"Sequential: layer {number} is {type(layer).__name__}, which cannot be called"
+                )
+        self.layers = list(layers)
+
+    def forward(self, x: Any, *, lengths: Any = None, reset: Any = None) -> Any:
+        """The output of the last layer."""
+        for layer in self.layers:
+            if hasattr(layer, "initial_state"):
+                x, _ = layer(x, None, lengths, reset)
+            elif isinstance(layer, Sequential):
+                x = layer(x, lengths=lengths, reset=reset)
+            else:
+                x = layer(x)
+        return x
+
+    def __getitem__(self, number: int) -> Any:
+        return self.layers[number]
+
+    def __len__(self) -> int:
+        return len(self.layers)

@@ -1,0 +1,127 @@
+"""Several recurrent layers, one on top of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from unrolled import ops
+from unrolled.layers.dropout import Dropout
+from unrolled.module import Module
+from unrolled.tensor import Tensor
+
+
+class Stack(Module):
+    """Recurrent layers of which each reads the outputs of the one below; the cells may be of different kinds.
+
+    The call and `step` are those of a cell. The state is a tuple with the state of every layer, bottom first;
+    `final_hidden(state)` joins them to one array. In training, dropout is applied to what goes from layer to
+    layer (not along time: Zaremba et al. 2014), in evaluation and in `step` it is not.
+
+    Args:
+        cells: recurrent layers, cells, `Bidirectional`s or other Stacks; the output size of each is the input
+        size of the next. dropout: probability of zeroing, in [0, 1). rng: source of the dropout masks.
+    """
+
+    def __init__(
+        self, cells: Sequence[Any], *, dropout: float = 0.0, rng: np.random.Generator | None = None
+    ) -> None:
+        self.cells = list(cells)
+        if not self.cells:
+            raise ValueError("Stack: there are no layers")
+        for number, layer in enumerate(self.cells):
+            if not hasattr(layer, "initial_state"):
+                raise TypeError(
+                    f"Stack: layer {number} is {type(layer).__name__}, expected a recurrent layer; "
+                    "Sequential takes others"
+                )
+        for number, (below, above) in enumerate(zip(self.cells, self.cells[1:], strict=False)):
+            if below.output_size != above.input_size:
+                raise ValueError(
+                    f"Stack: layer {number + 1} ({type(above).__name__}) has input_size={above.input_size}, "
+                    "expected "
+                    f"{below.output_size}, the output size of the {type(below).__name__} below it"
+                )
+            if np.dtype(below.dtype) != np.dtype(above.dtype):
+                raise TypeError(
+                    f"Stack: layer {number + 1} has dtype {np.dtype(above.dtype)}, expected "
+                    f"{np.dtype(below.dtype)} as "
+                    "the layer below"
+                )
+        if not 0 <= dropout < 1:
+            raise ValueError(f"Stack: dropout is {dropout!r}, expected a probability in [0, 1)")
+        self.dropout = dropout
+        self.masks = [Dropout(dropout, rng=rng) for _ in self.cells[1:]] if dropout else []
+
+    @property
+    def input_size(self) -> int:
+        return int(self.cells[0].input_size)
+
+    @property
+    def output_size(self) -> int:
+        return int(self.cells[-1].output_size)
+
+    @property
+    def dtype(self) -> Any:
+        return self.cells[0].dtype
+
+    def forward(
+        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, reverse: bool = False
+    ) -> tuple[Tensor, tuple[Any, ...]]:
+        """x (T, B, I) -> y (T, B, H) of the top layer and the last state of every layer. Arguments as for a
+        cell.
+        """
+        states = self._states(state)
+        y: Any = x
+        last = []
+        for number, layer in enumerate(self.cells):
+            if number and self.masks:
+                y = self.masks[number - 1](y)
+            y, layer_state = layer(y, states[number], lengths, reset, reverse=reverse)
+            last.append(layer_state)
+        return y, tuple(last)
+
+    def step(self, x_t: Any, state: Any = None) -> tuple[np.ndarray, tuple[Any, ...]]:
+        """x_t (B, I) -> y_t (B, H) and the next states, all plain arrays, without a tape."""
+        states = self._states(state)
+        last = []
+        for layer, layer_state in zip(self.cells, states, strict=True):
+            x_t, layer_state = layer.step(x_t, layer_state)
+            last.append(layer_state)
+        return x_t, tuple(last)
+
+    def initial_state(self, batch_size: int) -> tuple[Any, ...]:
+        """The initial state of every layer."""
+        return tuple(layer.initial_state(batch_size) for layer in self.cells)
+
+    def _states(self, state: Any) -> Sequence[Any]:
+        if state is None:
+            return [None] * len(self.cells)
+        if not isinstance(state, (tuple, list)) or hasattr(state, "_fields") or len(state) != len(self.cells):
+            got = f"{len(state)} states" if type(state) in (tuple, list) else f"a {type(state).__name__}"
+            raise ValueError(
+                f"Stack: state is {got}, expected a tuple of {len(self.cells)} states, one per layer"
+            )
+        return state
+
+
+def final_hidden(state: Any) -> Tensor:
+    """The hidden states of all layers and directions of a state, side by side: (B, sum of their sizes).
+
+    A classifier on the last states of a whole stack: `y, state = stack(x); logits =
+    linear(ur.final_hidden(state))`. Cell states (`c` of an LSTM) are left out.
+    """
+    parts = _hidden(state)
+    return parts[0] if len(parts) == 1 else ops.concat(parts, axis=-1)
+
+
+def _hidden(state: Any) -> list[Any]:
+    if hasattr(state, "h"):
+        return [state.h]
+    if not isinstance(state, (tuple, list)):
+        raise TypeError(
+            f"final_hidden: state is {type(state).__name__}, expected the state of a recurrent layer"
+        )
+    return [part for layer in state for part in _hidden(layer)]

@@ -1,0 +1,195 @@
+"""Weights from PyTorch: values, states and gradients of recurrent layers, and clear errors. Needs no PyTorch
+for state dictionaries.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import unrolled as ur
+from unrolled.tensor import Tensor
+
+T, B, I, H = 6, 3, 5, 4  # noqa: E741
+# float64 throughout: sums of at most H + I products over T steps, each rounded at 1e-16
+BOUND = 1e-12
+
+
+def torch_or_skip():
+    return pytest.importorskip("torch")
+
+
+def states_of(state, kind, layers, ways):
+    """Our nested state as PyTorch's (layers * ways, B, H) arrays."""
+    state = state if layers > 1 else (state,)
+    flat = [part for level in state for part in (level if ways == 2 else (level,))]
+    names = ("h", "c") if kind == "LSTM" else ("h",)
+    return [np.stack([np.asarray(getattr(part, name)) for part in flat]) for name in names]
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("kind", ["RNN", "RNN-relu", "LSTM", "GRU"])
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("ways", [1, 2])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("as_state_dict", [False, True])
+def test_values_states_and_input_gradients(kind, layers, ways, bias, as_state_dict):
+    torch = torch_or_skip()
+    torch.manual_seed(0)
+    name, _, nonlinearity = kind.partition("-")
+    options = {"nonlinearity": nonlinearity} if nonlinearity else {}
+    peer = getattr(torch.nn, name)(
+        I, H, layers, bias=bias, bidirectional=ways == 2, dtype=torch.float64, batch_first=False, **options
+    )
+    ours = ur.from_torch(peer.state_dict(), **options) if as_state_dict else ur.from_torch(peer)
+    rng = np.random.default_rng(1)
+    x, dy = rng.standard_normal((T, B, I)), rng.standard_normal((T, B, H * ways))
+    x_ours = Tensor(x, requires_grad=True)
+    x_peer = torch.tensor(x, requires_grad=True)
+    y, state = ours(x_ours)
+    y_peer, state_peer = peer(x_peer)
+    np.testing.assert_allclose(np.asarray(y), y_peer.detach().numpy(), atol=BOUND)
+    state_peer = state_peer if name == "LSTM" else (state_peer,)
+    for found, expected in zip(states_of(state, name, layers, ways), state_peer, strict=True):
+        np.testing.assert_allclose(found, expected.detach().numpy(), atol=BOUND)
+    y.backward(dy)
+    y_peer.backward(torch.from_numpy(dy))
+    np.testing.assert_allclose(x_ours.grad, x_peer.grad.numpy(), atol=BOUND)
+
+
+@pytest.mark.peer
+def test_dropout_batch_first_and_independence():
+    torch = torch_or_skip()
+    peer = torch.nn.LSTM(I, H, 2, dropout=0.25, batch_first=True)
+    ours = ur.from_torch(peer)
+    assert ours.dropout == 0.25 and not ours.training and ours.dtype == np.float32
+    x = np.random.default_rng(0).standard_normal((T, B, I)).astype(np.float32)
+    before = np.asarray(ours(x)[0]).copy()
+    expected = peer.eval()(torch.from_numpy(x.transpose(1, 0, 2).copy()))[0].detach().numpy()
+    np.testing.assert_allclose(before, expected.transpose(1, 0, 2), atol=1e-6)
+    with torch.no_grad():
+        peer.weight_hh_l0.zero_()
+    np.testing.assert_array_equal(np.asarray(ours(x)[0]), before)
+
+
+@pytest.mark.peer
+def test_ten_optimizer_steps_with_one_bias_frozen():
+    torch = torch_or_skip()
+    torch.manual_seed(0)
+    peer = torch.nn.GRU(I, H, dtype=torch.float64)
+    with torch.no_grad():
+        peer.bias_ih_l0[2 * H :] = 0.3
+    ours = ur.from_torch(peer)
+    peer.bias_hh_l0.requires_grad_(True)
+    frozen = torch.ones_like(peer.bias_hh_l0)
+    frozen[: 2 * H] = 0  # r and z have one bias here; b_hn has its own
+    peer.bias_hh_l0.register_hook(lambda gradient: gradient * frozen)
+    optimizer, other = ur.Adam(ours, lr=0.05), torch.optim.Adam(peer.parameters(), lr=0.05)
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        x, dy = rng.standard_normal((T, B, I)), rng.standard_normal((T, B, H))
+        ours.zero_grad()
+        peer.zero_grad()
+        ours(x)[0].backward(dy)
+        peer(torch.from_numpy(x))[0].backward(torch.from_numpy(dy))
+        optimizer.step()
+        other.step()
+    again = ur.from_torch(peer)
+    for name, tensor in again.parameters().items():
+        # Adam divides by the root of the squared gradient, which magnifies rounding where a gradient is small
+        np.testing.assert_allclose(ours.parameters()[name]._data, tensor._data, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.peer
+def test_linear_and_embedding():
+    torch = torch_or_skip()
+    for bias in (True, False):
+        peer = torch.nn.Linear(I, H, bias=bias)
+        x = np.random.default_rng(0).standard_normal((B, I)).astype(np.float32)
+        expected = peer(torch.from_numpy(x)).detach().numpy()
+        np.testing.assert_allclose(np.asarray(ur.from_torch(peer)(x)), expected, atol=1e-6)
+    embedding = torch.nn.Embedding(7, 3)
+    np.testing.assert_array_equal(ur.from_torch(embedding).W._data, embedding.weight.detach().numpy())
+    with pytest.raises(ValueError, match="max_norm"):
+        ur.from_torch(torch.nn.Embedding(7, 3, max_norm=1.0))
+
+
+@pytest.mark.peer
+def test_a_part_of_a_model_and_what_is_not_supported():
+    torch = torch_or_skip()
+    model = torch.nn.ModuleDict({"encoder": torch.nn.GRU(I, H), "head": torch.nn.Linear(H, 2)})
+    state = model.state_dict()
+    assert type(ur.from_torch(state, prefix="encoder.")).__name__ == "GRU"
+    assert ur.from_torch(state, prefix="head.").W.shape == (2, H)
+    for source, error, message in [
+        (state, ValueError, "choose a part of a larger model with prefix="),
+        (torch.nn.LSTM(I, H, proj_size=2), ValueError, "proj_size"),
+        (torch.nn.LSTM(I, H).half(), TypeError, "dtype float16, expected float32 or float64"),
+        (torch.nn.LSTM(I, H).bfloat16(), TypeError, r"cannot become an array .* convert with \.float"),
+        (torch.nn.Conv1d(2, 3, 4), ValueError, "are not those of one RNN"),
+        (torch.nn.ReLU(), ValueError, "no name in the state dictionary"),
+    ]:
+        with pytest.raises(error, match=message):
+            ur.from_torch(source)
+
+
+def state_dict(gates, suffixes=("l0",)):
+    rng, state = np.random.default_rng(0), {}
+    for suffix in suffixes:
+        state[f"weight_ih_{suffix}"] = rng.standard_normal((gates * H, I)).astype(np.float32)
+        state[f"weight_hh_{suffix}"] = rng.standard_normal((gates * H, H)).astype(np.float32)
+        state[f"bias_ih_{suffix}"] = rng.standard_normal(gates * H).astype(np.float32)
+        state[f"bias_hh_{suffix}"] = rng.standard_normal(gates * H).astype(np.float32)
+    return state
+
+
+def test_arrays_are_taken_without_pytorch():
+    state = state_dict(3)
+    gru = ur.from_torch(state)
+    np.testing.assert_array_equal(gru.b._data[: 2 * H], (state["bias_ih_l0"] + state["bias_hh_l0"])[: 2 * H])
+    np.testing.assert_array_equal(gru.b._data[2 * H :], state["bias_ih_l0"][2 * H :])
+    np.testing.assert_array_equal(gru.b_hn._data, state["bias_hh_l0"][2 * H :])
+    state["weight_hh_l0"][:] = 0
+    assert gru.W_hh._data.all()
+    assert ur.from_torch(state_dict(1), nonlinearity="relu").nonlinearity == "relu"
+    both = ur.from_torch(state_dict(4, ("l0", "l0_reverse")))
+    assert type(both).__name__ == "Bidirectional" and both.output_size == 2 * H
+
+
+def without(state, name):
+    return {key: value for key, value in state.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: ur.from_torch(3),
+            TypeError,
+            "source is int, expected a PyTorch module or a state dictionary",
+        ),
+        (lambda: ur.from_torch(state_dict(4), prefix="x."), ValueError, "starts with 'x.'"),
+        (lambda: ur.from_torch(state_dict(2)), ValueError, r"weight_hh_l0 has shape \(8, 4\)"),
+        (lambda: ur.from_torch(without(state_dict(4), "weight_hh_l0")), ValueError, "no matrix weight_hh_l0"),
+        (lambda: ur.from_torch(without(state_dict(4), "bias_hh_l0")), ValueError, "bias_hh_l0 is missing"),
+        (lambda: ur.from_torch(state_dict(4, ("l0", "l2"))), ValueError, "weight_ih_l1.* is missing"),
+        (
+            lambda: ur.from_torch({"weight": np.zeros((2, 3))}),
+            ValueError,
+            "may be of a Linear or of an Embedding",
+        ),
+        (lambda: ur.from_torch({"weight": np.zeros((2, 3), int)}), TypeError, "'weight' has dtype int64"),
+        (lambda: ur.from_torch({"weight": "x"}), TypeError, "'weight' cannot become an array"),
+    ],
+)
+def test_bad_state_dictionaries(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_pytorch_is_not_imported():
+    import subprocess
+    import sys
+
+    code = "import sys, unrolled; assert not {'torch', 'tqdm', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
