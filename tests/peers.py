@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,10 @@ ONNX_BLOCKS = {"RNN": [0], "LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2]}
 
 
 def require(name: str) -> Any:
-    """The module, else a skipped test; where CI is set, a peer that is missing fails instead."""
+    """The module, else a skipped test, which counts as failed where peers are required (see conftest.py)."""
     try:
         return importlib.import_module(name)
     except ImportError:
-        if os.environ.get("CI"):
-            pytest.fail(f"{name} is not installed and CI is set: tests against peers must run", pytrace=False)
         pytest.skip(f"{name} is not installed")
 
 
@@ -78,7 +75,7 @@ def torch_state(case: Case, state: tuple[Array, ...], requires_grad: bool = Fals
 def onnx_session(case: Case, cell: Any, *, reverse: bool = False, lengths: bool = False) -> Any:
     """An ONNX Runtime session of one recurrent node with the parameters of the cell."""
     runtime, onnx = require("onnxruntime"), require("onnx")
-    from onnx import TensorProto, helper, numpy_helper
+    helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
 
     H = cell.hidden_size
     blocks = ONNX_BLOCKS[case.onnx]

@@ -12,6 +12,8 @@ from cases import CASES, Case
 from peers import onnx_session, require, torch_layer, torch_parameters, torch_state
 from reference import Problem, forward, gradients, problem
 
+pytestmark = pytest.mark.peer
+
 IN_TORCH = [case for case in CASES if case.torch]
 IN_ONNX = [case for case in CASES if case.onnx]
 SHAPES = [(1, 1, 1, 1), (7, 17, 3, 33), (7, 1, 33, 64), (5, 40, 9, 20), (20, 4, 32, 128)]

@@ -69,7 +69,7 @@ class LanguageModel(ur.Module):
 def unrolled_trainer(V: int) -> Callable[[Array, Array], float]:
     model = LanguageModel(V)
     start = initial_parameters(V)
-    into = {
+    into: dict[str, Any] = {
         "E": model.embedding.W, "W_ih": model.recurrent.W_ih, "W_hh": model.recurrent.W_hh,
         "b": model.recurrent.b, "W": model.output.W, "c": model.output.b,
     }  # fmt: skip
