@@ -71,8 +71,9 @@ class LanguageModel(Module):
         self.cells = Stack(
             [CELLS[cell](i, h, dtype=dtype, rng=rng) for i, h in zip(sizes[:-1], sizes[1:], strict=True)],
             dropout=dropout,
+            rng=rng,
         )
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, rng=rng)
         self.output = Linear(hidden_size, len(vocabulary), dtype=dtype, rng=rng)
         if tie_weights:
             self.output.W = self.embedding.W
