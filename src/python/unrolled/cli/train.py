@@ -29,6 +29,7 @@ _HIGHEST_ORDER = {"char": 8, "word": 5}
 _MOST_TO_COUNT = 20_000_000  # tokens; an n-gram of more takes minutes and gigabytes
 _SAMPLE = {"char": 500, "word": 100}
 _SAMPLE_TEMPERATURE = 0.8
+_PROMPT = "The "  # prose, rather than the tables that new lines often begin
 
 Tokens = NDArray[np.int64]
 
@@ -80,6 +81,7 @@ class _Session:
                 f"{self.train.size} {self.unit}s to train on are too few for --batch {settings.batch}; use a smaller one"
             ) from None
         self.resumed = resume
+        self.own_file = resume  # whether the file at `path` is this run's, to be replaced
         self.ngram: KneserNey | None = None
         self.ngram_bits = float("nan")
 
@@ -103,12 +105,10 @@ class _Session:
 
     def _say_what(self) -> None:
         s, model = self.settings, self.model
-        sizes = ", ".join(
-            f"{name} {size:,}"
-            for name, size in zip(Splits._fields, (self.train.size, self.validation.size, self.test.size), strict=True)
+        print(
+            f"text        {s.file or DEFAULT_TEXT}: {self.train.size:,} {self.unit}s to train on, "
+            f"{self.validation.size:,} for validation, {self.test.size:,} for the test; {len(model.vocabulary):,} different"
         )
-        kinds = "different characters" if s.level == "char" else "different words"
-        print(f"text        {s.file or DEFAULT_TEXT}: {self.unit}s to {sizes}; {len(model.vocabulary):,} {kinds}")
         layers = f"{s.layers} layers of {s.hidden}" if s.layers > 1 else f"{s.hidden} units"
         print(
             f"model       {s.cell}, {layers}, embedding {s.embedding}"
@@ -173,12 +173,16 @@ class _Session:
         )
 
     def _save(self) -> None:
-        if not self.resumed:
-            kept = keep_earlier(self.path)
+        kept = None if self.own_file else keep_earlier(self.path)
+        try:
+            self.training.save(self.path)
+        except CheckpointError:
             if kept is not None:
-                print(f"the {self.path} that was there is now called {kept}", file=sys.stderr)
-            self.resumed = True  # from now on the file is this run's own
-        self.training.save(self.path)
+                kept.unlink()
+            raise
+        self.own_file = True
+        if kept is not None:
+            print(f"kept        the earlier {self.path} as {kept}", flush=True)
 
     def _finish(self) -> None:
         bits = self.model.bits(self.test)
@@ -196,4 +200,6 @@ class _Session:
     def _sample(self) -> Iterator[str]:
         rng = np.random.default_rng(self.settings.seed)
         length = _SAMPLE[self.settings.level]
-        return self.model.eval().generate("", length, temperature=_SAMPLE_TEMPERATURE, rng=rng)
+        prompt = _PROMPT if all(symbol in self.model.vocabulary for symbol in _PROMPT) else ""
+        yield prompt
+        yield from self.model.eval().generate(prompt, length, temperature=_SAMPLE_TEMPERATURE, rng=rng)
