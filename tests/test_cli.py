@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 import unrolled as ur
 from unrolled.cli import main
 
@@ -13,7 +14,12 @@ from unrolled.cli import main
 def run(*arguments, **options):
     """The command in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "unrolled", *arguments], capture_output=True, text=True, timeout=60, check=False, **options
+        [sys.executable, "-m", "unrolled", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
     )
 
 
@@ -24,13 +30,17 @@ def help_of(capsys, *command):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [(), ("lm",), ("info",), ("lm", "train"), ("lm", "generate"), ("lm", "eval")])
+@pytest.mark.parametrize(
+    "command", [(), ("lm",), ("info",), ("lm", "train"), ("lm", "generate"), ("lm", "eval")]
+)
 def test_help(capsys, command):
     text = help_of(capsys, *command)
     assert text.startswith(f"usage: {' '.join(('unrolled', *command))} ")
     assert max(map(len, text.splitlines())) < 125
     if len(command) == 2:
-        examples = re.findall(r"^  (unrolled lm .*?)(?:   .*)?$", text.partition("examples:")[2], re.MULTILINE)
+        examples = re.findall(
+            r"^  (unrolled lm .*?)(?:   .*)?$", text.partition("examples:")[2], re.MULTILINE
+        )
         assert len(examples) >= 2
         for example in examples:
             assert example.startswith(f"unrolled {' '.join(command)}")
@@ -81,7 +91,9 @@ def test_as_a_module():
     assert run("info").returncode == 0
     wrong = run("lm", "generate", "missing.safetensors")
     assert wrong.returncode == 2
-    assert wrong.stderr == "unrolled lm generate: cannot read missing.safetensors: No such file or directory\n"
+    assert (
+        wrong.stderr == "unrolled lm generate: cannot read missing.safetensors: No such file or directory\n"
+    )
     assert wrong.stdout == ""
 
 

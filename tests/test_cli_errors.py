@@ -1,4 +1,6 @@
-"""Bad input to `unrolled lm`: one sentence on standard error, exit status 2, and nothing already saved is lost."""
+"""Bad input to `unrolled lm`: one sentence on standard error, exit status 2, and nothing already saved is
+lost.
+"""
 
 import os
 import sys
@@ -6,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import unrolled as ur
 from unrolled.cli import main
 from unrolled.data.corpus import default_text
@@ -79,7 +82,9 @@ def test_no_default_text(folder, capsys, monkeypatch):
 
 
 def test_unwritable_places_are_found_before_training(folder, capsys):
-    assert "No such file or directory" in refused(capsys, "train", "text.txt", "--checkpoint", "no/such/x.safetensors")
+    assert "No such file or directory" in refused(
+        capsys, "train", "text.txt", "--checkpoint", "no/such/x.safetensors"
+    )
     Path("sub").mkdir()
     assert "it is a folder" in refused(capsys, "train", "text.txt", "--checkpoint", "sub")
     assert "No such file or directory" in refused(capsys, "train", "text.txt", "--plot", "no/curve.png")
@@ -139,7 +144,9 @@ def damage(kind):
         save_file({"W": np.zeros(3, np.float32)}, CHECKPOINT)
 
 
-@pytest.mark.parametrize("kind", ["missing", "truncated", "corrupted", "text", "empty", "another model", "arrays"])
+@pytest.mark.parametrize(
+    "kind", ["missing", "truncated", "corrupted", "text", "empty", "another model", "arrays"]
+)
 @pytest.mark.parametrize(
     "command", [["generate", str(CHECKPOINT)], ["eval", str(CHECKPOINT)], ["train", "text.txt", "--resume"]]
 )
@@ -158,7 +165,9 @@ def test_prompt_with_unknown_characters(trained, capsys):
 
 def test_eval_of_unfit_texts(trained, capsys):
     Path("one.txt").write_text("x", encoding="utf-8")
-    assert "one.txt has 1 characters, too short to score" in refused(capsys, "eval", str(CHECKPOINT), "one.txt")
+    assert "one.txt has 1 characters, too short to score" in refused(
+        capsys, "eval", str(CHECKPOINT), "one.txt"
+    )
     Path("text.txt").write_text(default_text()[:3001], encoding="utf-8")
     assert "another text" in refused(capsys, "eval", str(CHECKPOINT))
 
@@ -173,9 +182,9 @@ def test_resume_with_other_settings_or_text(trained, capsys):
 
 
 def test_divergence(folder, capsys, monkeypatch):
-    from unrolled.cli.loop import Run
+    from unrolled.cli.train import WarmCosine
 
-    monkeypatch.setattr(Run, "_rate", lambda self, update: 1e30)
+    monkeypatch.setattr(WarmCosine, "rate", lambda self, count: 1e30)
     with np.errstate(all="ignore"):
         assert "training has diverged" in refused(capsys, "train", "text.txt", *TINY)
 

@@ -1,11 +1,14 @@
 """Two examples of introductory lectures, and two one-liners that their readers ask for."""
 
 import numpy as np
+
 import unrolled as ur
 
 
 def test_two_steps_by_hand():
-    """Four instances, three inputs, five units, two steps: h1 = tanh(h0 W_h + x1 W_x + b), h2 = tanh(h1 W_h + x2 W_x + b)."""
+    """Four instances, three inputs, five units, two steps: h1 = tanh(h0 W_h + x1 W_x + b), h2 = tanh(h1 W_h +
+    x2 W_x + b).
+    """
     x1 = np.array([[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 0, 1]], np.float64) / 10
     x2 = np.array([[9, 8, 7], [0, 0, 0], [6, 5, 4], [3, 2, 1]], np.float64) / 10
     layer = ur.RNN(3, 5, dtype=np.float64, rng=np.random.default_rng(0))
@@ -32,14 +35,20 @@ def test_two_steps_by_hand():
 
 
 def test_hello():
-    """A network that has read 'hell' writes 'ello': the second 'l' differs from the first only in what came before."""
+    """A network that has read 'hell' writes 'ello': the second 'l' differs from the first only in what came
+    before.
+    """
     letters = "helo"
     x = np.eye(4, dtype=np.float32)[[letters.index(c) for c in "hell"]][:, None]
     targets = np.array([letters.index(c) for c in "ello"])[:, None]
     rng = np.random.default_rng(0)
     rnn, output = ur.RNN(4, 3, rng=rng), ur.Linear(3, 4, rng=rng)
     optimizer = ur.Adam(
-        {f"{name}.{key}": p for name, m in (("rnn", rnn), ("output", output)) for key, p in m.parameters().items()},
+        {
+            f"{name}.{key}": p
+            for name, m in (("rnn", rnn), ("output", output))
+            for key, p in m.parameters().items()
+        },
         lr=0.1,
     )
     for _ in range(100):
@@ -86,7 +95,7 @@ def test_classifier_on_the_last_states_of_all_layers():
 def test_uniform_initial_weights_in_one_line():
     rng = np.random.default_rng(0)
     model = ur.models.LanguageModel(ur.CharVocabulary("ab"), hidden_size=30)
-    for p in model.parameters().values(): p.data[...] = rng.uniform(-0.08, 0.08, p.shape)  # noqa: E701  # fmt: skip
+    [p.data.__setitem__(..., rng.uniform(-0.08, 0.08, p.shape)) for p in model.parameters().values()]
     values = np.concatenate([p.data.ravel() for p in model.parameters().values()])
     assert -0.08 <= values.min() < -0.079
     assert 0.079 < values.max() < 0.08

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unrolled.cli.errors import CommandError
 from unrolled.cli.files import load_model, load_text, use_threads
+from unrolled.cli.progress import score
 from unrolled.cli.settings import remembered_settings, splits_of, text_of
 from unrolled.data.vocabulary import CharVocabulary
 from unrolled.models.language_model import LanguageModel
@@ -39,11 +42,11 @@ def _score(model: LanguageModel, name: str, text: str) -> None:
         bits = model.bits(tokens)
     except ValueError as error:
         raise CommandError(str(error)) from error
-    perplexity = "" if characters else f", perplexity {2**bits:.1f}"
-    print(f"{name}: {bits:.3f} bits per {unit}{perplexity} over {tokens.size - 1:,} {unit}s{_unknown(model, tokens, unit)}")
+    result = score(bits * math.log(2.0), unit)
+    print(f"{name}: {result} over {tokens.size - 1:,} {unit}s{_unknown(model, tokens)}")
 
 
-def _unknown(model: LanguageModel, tokens: np.ndarray, unit: str) -> str:
+def _unknown(model: LanguageModel, tokens: NDArray[np.int64]) -> str:
     """How much of the text the vocabulary does not have; it is scored as one symbol for all of it."""
     symbol = model.vocabulary.unknown
     if symbol is None:

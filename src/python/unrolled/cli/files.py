@@ -37,7 +37,9 @@ def load_model(path: str | os.PathLike[str]) -> LanguageModel:
     except CheckpointError as error:
         raise CommandError(str(error)) from error
     if not isinstance(model, LanguageModel):
-        raise CommandError(f"{path} holds a {type(model).__name__}, not a language model; `unrolled lm train` makes one")
+        raise CommandError(
+            f"{path} holds a {type(model).__name__}, not a language model; `unrolled lm train` makes one"
+        )
     return model
 
 
@@ -48,7 +50,9 @@ def use_threads(count: int | None) -> None:
 
 
 def check_writable(path: Path, what: str) -> None:
-    """Writes and removes an empty file beside `path`, so that an hour of training does not end in a refusal."""
+    """Writes and removes an empty file beside `path`, so that an hour of training does not end in a
+    refusal.
+    """
     path = Path(os.path.realpath(path))
     if path.is_dir():
         raise CommandError(f"cannot write the {what} {path}: it is a folder, give the name of a file")
@@ -62,7 +66,9 @@ def check_writable(path: Path, what: str) -> None:
 
 
 def keep_earlier(path: Path) -> Path | None:
-    """Gives an existing file a second name, `name.1.safetensors` and so on, before a new one takes its place."""
+    """Gives an existing file a second name, `name.1.safetensors` and so on, before a new one takes its
+    place.
+    """
     if not path.exists():
         return None
     number = 1

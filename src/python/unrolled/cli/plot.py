@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +21,7 @@ def check_plot(path: str) -> None:
         raise CommandError(f"--plot {path}: the name should end in {', '.join(_FORMATS)}")
 
 
-def plot(path: str, history: Sequence[Mapping[str, float]], ngram_bits: float, unit: str) -> None:
+def plot(path: str, curves: Mapping[str, Sequence[float]], ngram_bits: float | None, unit: str) -> None:
     """Bits per character or word after every epoch, and the n-gram's as a line."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -30,10 +29,9 @@ def plot(path: str, history: Sequence[Mapping[str, float]], ngram_bits: float, u
     figure = Figure(figsize=(6, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    epochs = range(1, len(history) + 1)
-    for name in ("train", "validation"):
-        axes.plot(epochs, [entry[name] for entry in history], marker="o", markersize=3, label=name)
-    if math.isfinite(ngram_bits):
+    for name, values in curves.items():
+        axes.plot(range(1, len(values) + 1), values, marker="o", markersize=3, label=name)
+    if ngram_bits is not None:
         axes.axhline(ngram_bits, color="gray", linestyle="--", label="n-gram, validation")
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"bits per {unit}")

@@ -1,79 +1,74 @@
-"""What a training run shows while it is at work: a bar on a terminal, and Ctrl-C that waits for the end of an update."""
+"""What a training run shows: a bar with the rate while an epoch is at work, and a line for each that is
+done.
+"""
 
 from __future__ import annotations
 
-import signal
+import math
 import sys
-import threading
 import time
-from types import FrameType
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
-__all__ = ["Interrupt", "Progress"]
+from unrolled.train import Progress
+
+__all__ = ["Report", "score"]
 
 
-class Progress:
-    """A bar of one epoch on standard error, with the rate; a line per second without the tqdm library.
+def score(nats: float, unit: str) -> str:
+    """Bits per character, or bits per word and the perplexity."""
+    bits = f"{nats / math.log(2.0):.3f} bits per {unit}"
+    return bits if unit == "character" else f"{bits} (perplexity {math.exp(nats):.1f})"
 
-    Nothing is written if standard error is not a terminal.
+
+class Report(Progress):
+    """The bar goes to standard error if that is a terminal (a line per second without tqdm), the lines to
+    standard output.
+
+    `beside` is what is printed next to every validation score.
     """
 
-    def __init__(self, title: str, total: int, unit: str, *, done: int = 0) -> None:
-        self._title, self._total, self._unit = title, total, unit
-        self._done = self._first = done
-        self._start = self._shown = time.perf_counter()
-        self._bar = _bar(title, total, unit, done)
+    def __init__(self, unit: str, beside: str) -> None:
+        super().__init__()
+        self.unit, self.beside = unit, beside
+        self._title, self._epoch_bar, self._line_at = "", None, 0.0
 
-    def __call__(self, count: int) -> None:
-        """`count` more are done."""
-        self._done += count
-        if self._bar is not None:
-            self._bar.update(count)
-        elif sys.stderr.isatty() and time.perf_counter() - self._shown >= 1.0:
-            self._shown = time.perf_counter()
-            share = 100 * self._done // self._total
-            print(f"{self._title}  {share:3d} %  {self.rate:,.0f} {self._unit}/s", file=sys.stderr)
+    def start_epoch(self, epoch: int, epochs: int, batches: int | None, done: int) -> None:
+        self._title = f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
+        self._line_at = time.monotonic() + 1.0
+        self._epoch_bar = _bar(self._title, batches, done)
 
-    def __enter__(self) -> Progress:
-        return self
+    def step(self, done: int, loss: float, grad_norm: float, rate: float) -> None:
+        text = f"{rate:,.0f} {self.unit}s/s, {loss / math.log(2.0):.3f} bits"
+        if self._epoch_bar is not None:
+            self._epoch_bar.set_postfix_str(text, refresh=False)
+            self._epoch_bar.update(done - self._epoch_bar.n)
+        elif sys.stderr.isatty() and time.monotonic() >= self._line_at:
+            self._line_at = time.monotonic() + 1.0
+            print(f"{self._title}: batch {done}, {text}", file=sys.stderr, flush=True)
 
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    def end_epoch(self, row: Mapping[str, Any]) -> None:
+        self.close()
+        rate = row["positions"] / max(row["seconds"], 1e-9)
+        print(
+            f"{self._title}  train {row['loss'] / math.log(2.0):.3f}, validation "
+            f"{score(row['validation_loss'], self.unit)}{self.beside}; {rate:,.0f} {self.unit}s/s",
+            flush=True,
+        )
 
-    @property
-    def rate(self) -> float:
-        """Done per second."""
-        return (self._done - self._first) / max(time.perf_counter() - self._start, 1e-9)
+    def close(self) -> None:
+        if self._epoch_bar is not None:
+            self._epoch_bar.close()
+            self._epoch_bar = None
 
 
-def _bar(title: str, total: int, unit: str, done: int) -> Any:
+def _bar(title: str, total: int | None, done: int) -> Any:
     if not sys.stderr.isatty():
         return None
     try:
-        from tqdm import tqdm
+        tqdm = import_module("tqdm").tqdm
     except ImportError:
         return None
-    return tqdm(desc=title, total=total, initial=done, unit=f" {unit}", unit_scale=True, leave=False, dynamic_ncols=True)
-
-
-class Interrupt:
-    """While entered, Ctrl-C sets `asked` instead of raising; a second Ctrl-C raises at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: Any = None
-
-    def __enter__(self) -> Interrupt:
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._ask)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
+    form = "{desc} {percentage:3.0f}% |{bar}| {remaining} left{postfix}"
+    return tqdm(desc=title, total=total, initial=done, leave=False, dynamic_ncols=True, bar_format=form)

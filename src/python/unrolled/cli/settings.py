@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from unrolled.cli.errors import CommandError
@@ -13,13 +13,13 @@ from unrolled.cli.files import load_text
 from unrolled.data.corpus import Splits, split_text
 from unrolled.data.vocabulary import CharVocabulary, WordVocabulary
 from unrolled.io.file import CheckpointError, read
+from unrolled.train import Callback
 
 __all__ = [
-    "TRAINING", "UNKNOWN", "Settings", "new_settings", "remembered_settings", "resumed_settings", "splits_of",
+    "UNKNOWN", "Remember", "Settings", "new_settings", "remembered_settings", "resumed_settings", "splits_of",
     "text_of", "vocabulary_of",
 ]  # fmt: skip
 
-TRAINING = "language model training"  # where a checkpoint keeps them, beside the model
 UNKNOWN = "\ufffd"  # the character for all that the vocabulary does not have
 _END_OF_LINE = "<eol>"
 _WORDS = 10_000  # most frequent words that get a token of their own
@@ -50,6 +50,16 @@ _QUICK = Settings(hidden=96, embedding=32, epochs=1, batch=16, steps=32, lr=1e-2
 _WORD = Settings(level="word", hidden=256, embedding=256, dropout=0.3, epochs=10, batch=16, steps=35, lr=2e-3)
 
 
+class Remember(Callback):
+    """Puts the settings into every checkpoint of `fit`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"settings": asdict(self.settings)}
+
+
 def new_settings(args: argparse.Namespace, text: str) -> Settings:
     """The defaults of the level, with what was asked for on the command line."""
     base = _QUICK if args.quick else _WORD if args.level == "word" else Settings()
@@ -73,14 +83,18 @@ def text_of(settings: Settings, checkpoint: str) -> str:
     """The text of a run, which must be what it was then."""
     text = load_text(settings.file)
     if _digest(text) != settings.sha256:
-        raise CommandError(f"{checkpoint} was trained on another text than {settings.file or 'this Python carries'} is now")
+        raise CommandError(
+            f"{checkpoint} was trained on another text than {settings.file or 'this Python carries'} is now"
+        )
     return text
 
 
 def splits_of(text: str, name: str) -> Splits:
     """The three parts of a text, if it is long enough for them."""
     if len(text) < _SHORTEST:
-        raise CommandError(f"{name} has {len(text)} characters, too short to learn from; {_SHORTEST} are the least")
+        raise CommandError(
+            f"{name} has {len(text)} characters, too short to learn from; {_SHORTEST} are the least"
+        )
     return split_text(text)
 
 
@@ -103,9 +117,11 @@ def remembered_settings(path: str | os.PathLike[str]) -> Settings:
     except CheckpointError as error:
         raise CommandError(str(error)) from error
     try:
-        return Settings(**document[TRAINING]["settings"])
-    except (KeyError, TypeError):
-        raise CommandError(f"{path} was not written by `unrolled lm train`, so how it was trained is not known") from None
+        return Settings(**document["training"]["callbacks"][0]["settings"])
+    except (KeyError, TypeError, IndexError):
+        raise CommandError(
+            f"{path} was not written by `unrolled lm train`, so how it was trained is not known"
+        ) from None
 
 
 def _digest(text: str) -> str:

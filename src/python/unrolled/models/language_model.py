@@ -4,42 +4,44 @@
     y[t], state[t] = cells(e[t], state[t-1])      one cell or a stack
     z[t] = W y[t] + b                             logits;  P(w[t+1] | w[0..t]) = softmax(z[t])
 
-With dropout, on every connection that is not recurrent: W. Zaremba, I. Sutskever, O. Vinyals, "Recurrent Neural Network
-Regularization", 2014. With tied weights, W = E: O. Press and L. Wolf, "Using the Output Embedding to Improve Language
-Models", EACL 2017.
+With dropout, on every connection that is not recurrent: W. Zaremba, I. Sutskever, O. Vinyals, "Recurrent
+Neural Network Regularization", 2014. With tied weights, W = E: O. Press and L. Wolf, "Using the Output
+Embedding to Improve Language Models", EACL 2017.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from unrolled.cells import GRU, LSTM, RNN, GRUResetBefore
+from unrolled.data.corpus import ScoredText
 from unrolled.data.vocabulary import CharVocabulary, WordVocabulary
 from unrolled.decode import Sampler
 from unrolled.layers import Dropout, Embedding, Linear, Stack
 from unrolled.losses import cross_entropy
 from unrolled.module import Module
 from unrolled.tensor import Tensor, no_grad
+from unrolled.train import evaluate
 
 __all__ = ["CELLS", "LanguageModel"]
 
 CELLS = {cell.__name__: cell for cell in (RNN, LSTM, GRU, GRUResetBefore)}
 
 _ROWS = 16  # parts of a text scored side by side
-_OVERLAP = 64  # tokens each part reads before its own, so that it starts with a history
 _LOGITS = 2**22  # most logits held at once while scoring
 
 
 class LanguageModel(Module):
     """Embedding, recurrent layers, and a linear layer to the scores of the next token.
 
-    `vocabulary` is kept, saved and loaded with the model. `cell` is a name in `CELLS`. `tie_weights` uses the embedding
-    as the output weights, and needs `embedding_size == hidden_size`.
+    `vocabulary` is kept, saved and loaded with the model. `cell` is a name in `CELLS`. `tie_weights` uses the
+    embedding as the output weights, and needs `embedding_size == hidden_size`.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class LanguageModel(Module):
         self.vocabulary = vocabulary
         self.embedding = Embedding(len(vocabulary), embedding_size, dtype=dtype, rng=rng)
         self.cells = Stack(
-            [CELLS[cell](i, h, dtype=dtype, rng=rng) for i, h in zip(sizes[:-1], sizes[1:], strict=True)],
+            [CELLS[cell](i, h, dtype=dtype, rng=rng) for i, h in pairwise(sizes)],
             dropout=dropout,
             rng=rng,
         )
@@ -97,44 +99,27 @@ class LanguageModel(Module):
             y, state = self.cells.step(embedded._data, state)
             return self.output(y)._data, state
 
-    def bits(self, tokens: ArrayLike) -> float:
-        """Cross-entropy in bits per token: of every token but the first, given those before it."""
-        text = np.asarray(tokens)
-        if text.ndim != 1 or text.size < 2:
-            raise ValueError(f"LanguageModel: tokens has shape {text.shape}, expected (N,) with 2 tokens or more")
-        was_training = self.training
-        self.eval()
-        try:
-            return self._nats(text) / (text.size - 1) / math.log(2.0)
-        finally:
-            self.train(was_training)
+    def scored(self, tokens: ArrayLike) -> ScoredText:
+        """A text as batches for `ur.evaluate`, or for `ur.fit` to validate on."""
+        return ScoredText(tokens, rows=_ROWS, steps=max(_LOGITS // (_ROWS * len(self.vocabulary)), 1))
 
-    def _nats(self, text: NDArray[Any]) -> float:
-        """Parts of the text side by side. Each reads the end of the part before it first, without being scored there."""
-        rows = min(_ROWS, text.size - 1)
-        length = -(-(text.size - 1) // rows)
-        overlap = min(_OVERLAP, length)
-        place = np.arange(-overlap, length)[:, None] + length * np.arange(rows)
-        scored = (place >= np.maximum(length * np.arange(rows), 0)) & (place < text.size - 1)
-        reset = place == 0  # what the first row reads before the text begins is forgotten
-        place = np.clip(place, 0, text.size - 2)
-        total, state = 0.0, None
-        chunk = max(_LOGITS // (rows * len(self.vocabulary)), 1)
-        with no_grad():
-            for first in range(0, len(place), chunk):
-                here = slice(first, first + chunk)
-                logits, state = self(text[place[here]], state, reset=reset[here])
-                loss = cross_entropy(logits, text[place[here] + 1], mask=scored[here], reduction="sum")
-                total += float(loss)
-        return total
+    def bits(self, tokens: ArrayLike) -> float:
+        """Cross-entropy on a text (N,) in bits per token: of every token but the first, given those before
+        it.
+        """
+        return evaluate(self, self.scored(tokens), cross_entropy) / math.log(2.0)
 
     def generate_tokens(
         self, prompt: ArrayLike, length: int, choose: Callable[[NDArray[Any]], Any]
     ) -> Iterator[int]:
-        """Reads `prompt` (N,), then draws `length` tokens; `choose` turns logits (V,) into a token, as a `Sampler` does."""
+        """Reads `prompt` (N,), then draws `length` tokens; `choose` turns logits (V,) into a token, as a
+        `Sampler` does.
+        """
         tokens = np.asarray(prompt)
         if tokens.ndim != 1 or tokens.size == 0:
-            raise ValueError(f"LanguageModel: prompt has shape {tokens.shape}, expected (N,) with 1 token or more")
+            raise ValueError(
+                f"LanguageModel: prompt has shape {tokens.shape}, expected (N,) with 1 token or more"
+            )
         state = self.initial_state(1)
         for token in tokens:
             logits, state = self.step(np.array([token]), state)
@@ -153,7 +138,8 @@ class LanguageModel(Module):
         top_p: float | None = None,
         rng: np.random.Generator | None = None,
     ) -> Iterator[str]:
-        """Text that goes on from `prompt`, piece by piece: `length` characters or words. Without a prompt, a new line.
+        """Text that goes on from `prompt`, piece by piece: `length` characters or words. Without a prompt, a
+        new line.
 
         Raises ValueError for a prompt with characters that the vocabulary does not have.
         """
@@ -169,9 +155,10 @@ class LanguageModel(Module):
         if isinstance(vocabulary, CharVocabulary):
             unknown = sorted({c for c in prompt if c not in vocabulary or c == vocabulary.unknown})
             if unknown:
+                known = (c for c in vocabulary.symbols if c.isprintable() and c != vocabulary.unknown)
                 raise ValueError(
                     f"the prompt has {', '.join(map(repr, unknown))}, which the model has never seen; "
-                    f"it knows {''.join(c for c in vocabulary.symbols if c.isprintable() and c != vocabulary.unknown)}"
+                    f"it knows {''.join(known)}"
                 )
         tokens = vocabulary.encode(prompt)
         if tokens.size == 0:
