@@ -7,13 +7,14 @@ import math
 import numpy as np
 import pytest
 
+from unrolled._native import core
+from unrolled.layers import Embedding
 from unrolled.module import Module
 from unrolled.optim import (
     SGD,
     Adagrad,
     Adam,
     AdamW,
-    DivergenceError,
     RMSprop,
     clip_grad_norm,
     clip_grad_value,
@@ -185,44 +186,84 @@ def test_bad_options(call, error, message):
         call()
 
 
-def test_clip_by_global_norm():
-    tensors = make(np.float32)
-    set_gradients(tensors, np.random.default_rng(0))
-    tensors["s"].grad = None
-    before = {name: tensors[name].grad.copy() for name in ("W", "b")}
-    expected = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in before.values()))
-    assert clip_grad_norm(tensors) == pytest.approx(expected, rel=1e-12)
-    assert clip_grad_norm(tensors, 1000.0) == pytest.approx(expected, rel=1e-12)
-    np.testing.assert_array_equal(tensors["W"].grad, before["W"])
-    assert clip_grad_norm(tensors, 2.0) == pytest.approx(expected, rel=1e-12)
-    assert clip_grad_norm(tensors) == pytest.approx(2.0, rel=1e-6)  # float32 rounding of the scaled gradients
-    np.testing.assert_allclose(tensors["b"].grad, before["b"] * (2 / expected), rtol=1e-6)
+@pytest.mark.parametrize(("kind", "_name", "options", "renamed"), CASES, ids=IDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_result_is_the_same_at_any_number_of_threads_and_place(
+    kind, _name, options, renamed, dtype, threads
+):
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((4, 700_001)).astype(dtype)  # enough for a team, no whole number of packets
+    results = []
+    for count, part in ((1, slice(None)), (2, slice(None)), (2, slice(70_000, 70_003))):
+        threads(count)
+        tensor = Tensor(values[0, part].copy(), requires_grad=True)
+        optimizer = kind({"w": tensor}, **options, **renamed)
+        for gradient in values[1:]:
+            tensor.grad = gradient[part].copy()
+            norm = clip_grad_norm({"w": tensor})
+            optimizer.step()
+        results.append((tensor._data, norm))
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_array_equal(results[0][0][70_000:70_003], results[2][0])
+    assert (
+        results[0][1]
+        == results[1][1]
+        == pytest.approx(np.linalg.norm(values[3].astype(np.float64)), rel=1e-12)
+    )
 
 
-def test_the_norm_does_not_overflow_in_float32():
-    tensor = Tensor(np.zeros(4, np.float32), requires_grad=True)
-    tensor.grad = np.full(4, 1e30, np.float32)
-    assert clip_grad_norm({"w": tensor}, 1.0) == pytest.approx(2e30, rel=1e-6)
-    np.testing.assert_allclose(tensor.grad, 0.5, rtol=1e-6)
+@pytest.mark.parametrize("kind", [SGD, Adagrad])
+def test_a_table_is_updated_by_the_rows_that_were_looked_up(kind):
+    """Equal to the dense update, bit for bit, and clipped as well."""
+    results = []
+    for rows_only in (True, False):
+        table = Embedding(50, 3, rng=np.random.default_rng(0))
+        optimizer = kind(table, lr=0.5)
+        for ids in ([1, 4, 4], [4, 7]):
+            optimizer.zero_grad()
+            table(np.array(ids)).backward(np.arange(3.0 * len(ids), dtype=np.float32).reshape(-1, 3) + 1)
+            assert table.W.row_grad is not None
+            if not rows_only:
+                assert table.W.grad is not None and table.W.row_grad is None  # reading grad makes it dense
+            clip_grad_norm(table, 2.0)
+            clip_grad_value(table, 0.9)
+            assert (table.W.row_grad is not None) == rows_only
+            optimizer.step()
+        results.append(table.W._data)
+    np.testing.assert_array_equal(results[0], results[1])
+    untouched = np.setdiff1d(np.arange(50), [1, 4, 7])
+    fresh = Embedding(50, 3, rng=np.random.default_rng(0)).W._data
+    np.testing.assert_array_equal(results[0][untouched], fresh[untouched])
+    assert (results[0][[1, 4, 7]] != fresh[[1, 4, 7]]).any()
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_gradient_that_is_not_finite_is_named_and_nothing_scaled(bad):
-    tensors = make()
-    set_gradients(tensors, np.random.default_rng(0))
-    tensors["b"].grad[3] = bad
-    before = tensors["W"].grad.copy()
-    with pytest.raises(DivergenceError, match="gradient of 'b' is not finite"):
-        clip_grad_norm(tensors, 0.1)
-    assert math.isnan(clip_grad_norm(tensors, 0.1, check_finite=False))
-    np.testing.assert_array_equal(tensors["W"].grad, before)
+@pytest.mark.parametrize("kind", [Adam, RMSprop, lambda p: SGD(p, lr=0.1, momentum=0.9)])
+def test_optimizers_with_memory_update_every_row(kind):
+    table = Embedding(50, 3, rng=np.random.default_rng(0))
+    twin = Tensor(table.W._data.copy(), requires_grad=True)
+    optimizer, other = kind(table), kind({"W": twin})
+    for ids in ([1], [4]):
+        optimizer.zero_grad()
+        table(np.array(ids)).backward(np.ones((1, 3), np.float32))
+        twin.grad = np.zeros((50, 3), np.float32)
+        twin.grad[ids] = 1
+        optimizer.step()
+        other.step()
+    np.testing.assert_array_equal(table.W._data, twin._data)
 
 
-def test_clip_by_value():
-    tensors = make()
-    set_gradients(tensors, np.random.default_rng(0))
-    before = tensors["W"].grad.copy()
-    assert clip_grad_value(tensors, 0.5) == max(np.abs(before).max(), 0)
-    np.testing.assert_array_equal(tensors["W"].grad, np.clip(before, -0.5, 0.5))
-    tensors["b"].grad[0] = math.nan
-    assert math.isnan(clip_grad_value(tensors, 0.5))
+def test_native_updates_check_their_arguments():
+    p, g = np.zeros(5, np.float32), np.zeros(5, np.float32)
+    for rule, gradient, state, error in [
+        ("magic", g, [], ValueError),
+        ("sgd", g, [p], ValueError),
+        ("adam", g, [p, p], ValueError),  # coefficients are missing
+        ("sgd", g[:3], [], TypeError),
+        ("sgd", g.astype(np.float64), [], TypeError),
+        ("adagrad", g, [np.zeros(4, np.float32)], ValueError),
+        ("adagrad", g, [np.zeros(10, np.float32)[::2]], TypeError),
+    ]:
+        with pytest.raises(error):
+            core.optimizer_update(rule, p, gradient, state, {"rate": 1.0, "decay": 0.0})
+    with pytest.raises(TypeError):
+        core.sum_of_squares(np.zeros(3, np.int64))

@@ -4,6 +4,7 @@
 #include <Eigen/Core>
 
 #include "bindings/ops.h"
+#include "bindings/optim.h"
 #include "bindings/recurrent.h"
 #include "core/packet.h"
 #include "core/threads.h"
@@ -44,5 +45,6 @@ PYBIND11_MODULE(UNROLLED_MODULE, m) {
   m.def("set_num_threads", &unrolled::set_num_threads, py::arg("count"));
   unrolled::bindings::bind_recurrent(m);
   unrolled::bindings::bind_ops(m);
+  unrolled::bindings::bind_optim(m);
   m.def("build_config", &build_config, "How this module was built.");
 }

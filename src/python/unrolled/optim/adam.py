@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
-
 from unrolled.module import Module
-from unrolled.optim.base import Optimizer, Update, below_one
+from unrolled.optim.base import Optimizer, below_one
 from unrolled.tensor import Tensor
 
 
@@ -38,25 +36,15 @@ class Adam(Optimizer):
         below_one(self, beta1=beta1, beta2=beta2)
         super().__init__(parameters, lr=lr, weight_decay=weight_decay, beta1=beta1, beta2=beta2, eps=eps)
 
-    def _update(self, t: int) -> Update:
-        beta1, beta2, eps = self.beta1, self.beta2, self.eps
-        rate = self.lr / (1 - beta1**t)
-        root = math.sqrt(1 - beta2**t)
-
-        def update(
-            p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, a: np.ndarray, b: np.ndarray
-        ) -> None:
-            m *= beta1
-            m += np.multiply(g, 1 - beta1, out=a)
-            v *= beta2
-            v += np.multiply(np.multiply(g, g, out=a), 1 - beta2, out=a)
-            np.sqrt(v, out=a)
-            a /= root
-            a += eps
-            np.divide(m, a, out=a)
-            p -= np.multiply(a, rate, out=a)
-
-        return update
+    def _rule(self, t: int) -> tuple[str, dict[str, float]]:
+        return "adam", {
+            "rate": self.lr / (1 - self.beta1**t),
+            "keep": 1.0,
+            "beta1": self.beta1,
+            "beta2": self.beta2,
+            "root": math.sqrt(1 - self.beta2**t),
+            "eps": self.eps,
+        }
 
 
 class AdamW(Adam):
@@ -77,12 +65,6 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def _update(self, t: int) -> Update:
-        keep = 1 - self.lr * self.weight_decay
-        adam = super()._update(t)
-
-        def update(p: np.ndarray, *rest: np.ndarray) -> None:
-            p *= keep
-            adam(p, *rest)
-
-        return update
+    def _rule(self, t: int) -> tuple[str, dict[str, float]]:
+        rule, coefficients = super()._rule(t)
+        return rule, {**coefficients, "keep": 1 - self.lr * self.weight_decay}

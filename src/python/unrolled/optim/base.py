@@ -1,23 +1,20 @@
-"""What all optimizers share. Every update is in place on the parameters.
+"""What all optimizers share. Every update is in place on the parameters, in one native pass over the arrays.
 
-Notation of the docstrings, elementwise: parameter p, gradient g, rate lr, number of updates of this parameter
-t. A positive `weight_decay` adds `weight_decay * p` to g first (except AdamW, which says what it does). Every
-formula is written once, for a flat block of a parameter that stays in cache through all its passes.
+Notation of the docstrings, elementwise: parameter p, gradient g, rate lr, updates of this parameter so far t.
+A positive `weight_decay` adds `weight_decay * p` to g first (except AdamW, which says what it does).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
+from unrolled._native import core
 from unrolled.module import Module
 from unrolled.tensor import Tensor
-
-_BLOCK = 8192
-Update = Callable[..., None]
 
 
 class Optimizer:
@@ -46,7 +43,6 @@ class Optimizer:
         self._hyper = ("lr", "weight_decay", *hyper)
         self.updates = dict.fromkeys(self.parameters, 0)
         self.state: dict[str, dict[str, np.ndarray]] = {}
-        self._scratch: dict[Any, np.ndarray] = {}
 
     def zero_grad(self) -> None:
         """Clears the gradients of all parameters."""
@@ -65,28 +61,13 @@ class Optimizer:
             self.updates[name] += 1
             slots = list(self.state[name].values())
             if rows is None:
-                self._update_blocks(name, tensor._data, gradient, slots)
+                self._update(name, tensor._data, gradient, slots)
             else:
                 taken, *parts = (array[rows.rows] for array in (tensor._data, *slots))
-                self._update_blocks(name, taken, gradient, parts)
+                self._update(name, taken, gradient, parts)
                 for array, part in zip((tensor._data, *slots), (taken, *parts), strict=True):
                     array[rows.rows] = part
             tensor.touch()
-
-    def _update_blocks(self, name: str, p: np.ndarray, g: np.ndarray, slots: Sequence[np.ndarray]) -> None:
-        update = self._update(self.updates[name])
-        p, g, *slots = (np.ascontiguousarray(array).reshape(-1) for array in (p, g, *slots))
-        if p.dtype not in self._scratch:
-            self._scratch[p.dtype] = np.empty((3, _BLOCK), p.dtype)
-        scratch = self._scratch[p.dtype]
-        for start in range(0, p.size, _BLOCK):
-            part = slice(start, min(start + _BLOCK, p.size))
-            decayed, first, second = scratch[:, : part.stop - start]
-            gradient = g[part]
-            if self.weight_decay and self.decay_in_gradient:
-                np.multiply(p[part], self.weight_decay, out=decayed)
-                gradient = np.add(decayed, gradient, out=decayed)
-            update(p[part], gradient, *(slot[part] for slot in slots), first, second)
 
     def _zero_rows_stay(self) -> bool:
         """Whether a zero gradient changes nothing, so that a table's gradient may be given as its non-zero
@@ -100,8 +81,13 @@ class Optimizer:
     def _first_value(self, tensor: Tensor) -> np.ndarray:
         return np.zeros_like(tensor._data)
 
-    def _update(self, t: int) -> Update:
-        """The update number t as a function of (p, g, slots ..., two scratch blocks)."""
+    def _update(self, name: str, p: np.ndarray, g: np.ndarray, slots: list[np.ndarray]) -> None:
+        rule, coefficients = self._rule(self.updates[name])
+        decay = self.weight_decay if self.decay_in_gradient else 0.0
+        core.optimizer_update(rule, p, np.ascontiguousarray(g), slots, {"decay": decay, **coefficients})
+
+    def _rule(self, t: int) -> tuple[str, dict[str, float]]:
+        """Name of the native rule and its coefficients at update number t."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:

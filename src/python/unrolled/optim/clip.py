@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from unrolled._native import core
 from unrolled.module import Module
 from unrolled.optim.base import named_tensors
 from unrolled.tensor import Tensor
-
-_BLOCK = 1 << 16
 
 
 class DivergenceError(ArithmeticError):
@@ -31,7 +30,9 @@ def clip_grad_norm(
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm is {max_norm!r}, expected a positive number")
     gradients = _gradients("clip_grad_norm", parameters)
-    squares = {name: _sum_of_squares(gradient) for name, gradient in gradients.items()}
+    squares = {
+        name: core.sum_of_squares(np.ascontiguousarray(gradient)) for name, gradient in gradients.items()
+    }
     norm = math.sqrt(math.fsum(squares.values())) if all(map(math.isfinite, squares.values())) else math.nan
     if not math.isfinite(norm):
         if check_finite:
@@ -70,13 +71,3 @@ def _gradients(who: str, parameters: Module | Mapping[str, Tensor]) -> dict[str,
         if gradient is not None:
             found[name] = gradient
     return found
-
-
-def _sum_of_squares(array: np.ndarray) -> float:
-    """In float64, in blocks: the same at any number of threads, no overflow of float32, no large copies."""
-    flat = array.reshape(-1)
-    total = 0.0
-    for start in range(0, flat.size, _BLOCK):
-        block = flat[start : start + _BLOCK].astype(np.float64)
-        total += float(np.square(block, out=block).sum())
-    return total

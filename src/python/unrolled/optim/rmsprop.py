@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from unrolled.module import Module
-from unrolled.optim.base import Optimizer, Update, below_one
+from unrolled.optim.base import Optimizer, below_one
 from unrolled.tensor import Tensor
 
 
@@ -65,35 +65,15 @@ class RMSprop(Optimizer):
     def _used_slots(self) -> tuple[str, ...]:
         return ("square", *["mean"] * self.centered, *["velocity"] * bool(self.momentum))
 
-    def _update(self, t: int) -> Update:
-        lr, alpha, eps, momentum = self.lr, self.alpha, self.eps, self.momentum
-
-        def update(p: np.ndarray, g: np.ndarray, n: np.ndarray, *rest: np.ndarray) -> None:
-            *slots, a, b = rest
-            n *= alpha
-            n += np.multiply(np.multiply(g, g, out=a), 1 - alpha, out=a)
-            variance = n
-            if self.centered:
-                m = slots[0]
-                m *= alpha
-                m += np.multiply(g, 1 - alpha, out=a)
-                variance = np.subtract(n, np.multiply(m, m, out=a), out=a)
-                np.maximum(variance, 0, out=a)  # rounding can leave it just below zero
-            if self.eps_inside:
-                np.sqrt(np.add(variance, eps, out=b), out=b)
-            else:
-                np.add(np.sqrt(variance, out=b), eps, out=b)
-            direction = np.divide(g, b, out=b)
-            if self.eps_inside:
-                direction *= lr
-            if momentum:
-                v = slots[-1]
-                v *= momentum
-                v += direction
-                direction = v
-            p -= direction if self.eps_inside else np.multiply(direction, lr, out=a)
-
-        return update
+    def _rule(self, t: int) -> tuple[str, dict[str, float]]:
+        return "rmsprop", {
+            "rate": self.lr,
+            "alpha": self.alpha,
+            "eps": self.eps,
+            "momentum": self.momentum,
+            "centred": self.centered,
+            "eps_inside": self.eps_inside,
+        }
 
 
 class Adagrad(Optimizer):
@@ -127,13 +107,5 @@ class Adagrad(Optimizer):
     def _zero_rows_stay(self) -> bool:
         return not self.weight_decay
 
-    def _update(self, t: int) -> Update:
-        rate, eps = self.lr / (1 + (t - 1) * self.lr_decay), self.eps
-
-        def update(p: np.ndarray, g: np.ndarray, n: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
-            n += np.multiply(g, g, out=a)
-            np.add(np.sqrt(n, out=a), eps, out=a)
-            np.divide(g, a, out=a)
-            p -= np.multiply(a, rate, out=a)
-
-        return update
+    def _rule(self, t: int) -> tuple[str, dict[str, float]]:
+        return "adagrad", {"rate": self.lr / (1 + (t - 1) * self.lr_decay), "eps": self.eps}

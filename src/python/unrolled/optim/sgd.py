@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from unrolled.module import Module
-from unrolled.optim.base import Optimizer, Update
+from unrolled.optim.base import Optimizer
 from unrolled.tensor import Tensor
 
 
@@ -42,18 +40,7 @@ class SGD(Optimizer):
     def _zero_rows_stay(self) -> bool:
         return not self.momentum and not self.weight_decay
 
-    def _update(self, t: int) -> Update:
-        lr, momentum = self.lr, self.momentum
-
-        def plain(p: np.ndarray, g: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
-            p -= np.multiply(g, lr, out=a)
-
-        def with_momentum(p: np.ndarray, g: np.ndarray, v: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
-            v *= momentum
-            v += g
-            direction = v
-            if self.nesterov:
-                direction = np.add(g, np.multiply(v, momentum, out=a), out=a)
-            p -= np.multiply(direction, lr, out=a)
-
-        return with_momentum if momentum else plain
+    def _rule(self, t: int) -> tuple[str, dict[str, float]]:
+        if not self.momentum:
+            return "sgd", {"rate": self.lr}
+        return "momentum", {"rate": self.lr, "momentum": self.momentum, "nesterov": self.nesterov}
