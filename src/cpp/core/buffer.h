@@ -10,9 +10,8 @@
 namespace unrolled {
 
 namespace detail {
-/// 64-byte aligned memory of at least `bytes`, which is set to what was given. Throws std::bad_alloc.
-void* acquire(std::size_t& bytes);
-void release(void* data, std::size_t bytes) noexcept;
+/// At least `bytes` of memory, aligned for any packet; std::free gives it back. Throws std::bad_alloc.
+void* acquire(std::size_t bytes);
 }  // namespace detail
 
 template <class S>
@@ -35,14 +34,13 @@ class Buffer {
     if (static_cast<std::size_t>(size) * sizeof(S) <= bytes_) return;
     if (size > PTRDIFF_MAX / static_cast<Index>(sizeof(S)) / 2) throw std::bad_alloc();
     free();
-    std::size_t bytes = static_cast<std::size_t>(size) * sizeof(S);
-    data_ = static_cast<S*>(detail::acquire(bytes));
-    bytes_ = bytes;
+    data_ = static_cast<S*>(detail::acquire(static_cast<std::size_t>(size) * sizeof(S)));
+    bytes_ = static_cast<std::size_t>(size) * sizeof(S);
   }
   void fill_zero(Index size) { std::memset(static_cast<void*>(data_), 0, static_cast<std::size_t>(size) * sizeof(S)); }
   /// Gives the memory back.
   void free() {
-    if (data_ != nullptr) detail::release(data_, bytes_);
+    std::free(data_);
     data_ = nullptr;
     bytes_ = 0;
   }
