@@ -58,6 +58,7 @@ TEST_CASE_TEMPLATE("one thread equals many, forward and backward, bit for bit", 
         set_num_threads(1);
         const Results<S> expected = call.forward_and_backward();
         for (int count : {2, 3}) {
+          if (count == 3 && options != 0 && options != 7) continue;  // more threads than cores: slow
           set_num_threads(count);
           CAPTURE(name);
           CAPTURE(shape.T);
