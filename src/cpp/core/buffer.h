@@ -37,7 +37,9 @@ class Buffer {
     data_ = static_cast<S*>(detail::acquire(static_cast<std::size_t>(size) * sizeof(S)));
     bytes_ = static_cast<std::size_t>(size) * sizeof(S);
   }
-  void fill_zero(Index size) { std::memset(static_cast<void*>(data_), 0, static_cast<std::size_t>(size) * sizeof(S)); }
+  void fill_zero(Index size) {
+    if (size > 0) std::memset(static_cast<void*>(data_), 0, static_cast<std::size_t>(size) * sizeof(S));
+  }
   /// Gives the memory back.
   void free() {
     std::free(data_);

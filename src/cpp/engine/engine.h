@@ -97,7 +97,8 @@ class Run {
   S* stream_at(int k, Index s, Index i);
   /// Slots of (step, i); without `keep`, of a step of the chunk that starts at step `chunk`.
   S* slots_at(Index s, Index i, Index chunk) {
-    return slots_.data() + (schedule_.place(s, i) - (keep_ ? 0 : schedule_.first(chunk))) * slot_row_;
+    // A row keeps its place from chunk to chunk: other threads may still be in the chunk before.
+    return slots_.data() + (keep_ ? schedule_.place(s, i) : (s - chunk) * schedule_.batch() + i) * slot_row_;
   }
 
   // forward.cpp

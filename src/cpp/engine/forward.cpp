@@ -34,7 +34,7 @@ void Run<S>::plan(const Inputs<S>& in, bool keep) {
   chunk_steps_ = std::clamp<Index>(std::max(by_cache, by_rows), 1, std::max<Index>(1, schedule_.steps()));
   plan_threads(in.B);
 
-  const Index kept = keep ? schedule_.places() : std::min(schedule_.places(), in.B * chunk_steps_);
+  const Index kept = keep ? schedule_.places() : in.B * chunk_steps_;
   slots_.resize(kept * slot_row_);
   for (int k = 0; k < cell.streams; ++k) streams_[k].resize((keep ? schedule_.places() : in.B) * units_);
   for (int p = 0; p < cell.phase_count; ++p)

@@ -1,0 +1,130 @@
+// One call of one cell with random parameters and inputs, forward and backward, for the tests of the engine.
+#pragma once
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/registry.h"
+
+namespace unrolled::testing {
+
+struct Shape {
+  Index T, B, I, H;
+};
+
+template <class S>
+struct Random {
+  std::mt19937 engine{7};
+  std::vector<S> values(Index size, S scale = 1) {
+    std::uniform_real_distribution<S> distribution(-scale, scale);
+    std::vector<S> v(static_cast<std::size_t>(size));
+    for (S& value : v) value = distribution(engine);
+    return v;
+  }
+};
+
+/// Every array that a call writes, in one row: compared as a whole.
+template <class S>
+using Results = std::vector<std::vector<S>>;
+
+template <class S>
+struct CellCall {
+  CellCall(const std::string& name, Shape shape, bool ragged = false, bool reset_some = false, bool reverse = false)
+      : kernel(&cells().find<S>(name)), shape(shape), reverse(reverse) {
+    const CellInfo& info = kernel->info;
+    const auto [T, B, I, H] = shape;
+    Random<S> random;
+    W_ih = random.values(info.input_gates * H * I, S(0.5));
+    W_hh = random.values(info.weight_gates * H * H, S(0.3));
+    b = random.values(info.input_gates * H);
+    for (int k = 0; k < info.vectors; ++k) vectors.push_back(random.values(H));
+    x = random.values(T * B * I);
+    for (int k = 0; k <= info.states; ++k) {
+      states.push_back(random.values(B * H));
+      dlast.push_back(random.values(B * H));
+    }
+    dy = random.values(T * B * H);
+    for (Index row = 0; row < B && ragged; ++row) lengths.push_back((row * 5 + 1) % (T + 1));
+    for (Index at = 0; at < T * B && reset_some; ++at) reset.push_back(at % 7 == 3);
+  }
+
+  Sizes sizes() const { return {shape.I, shape.H}; }
+  Parameters<S> parameters() const {
+    Parameters<S> p{W_ih.data(), W_hh.data(), b.data(), {}};
+    for (std::size_t k = 0; k < vectors.size(); ++k) p.vector[k] = vectors[k].data();
+    return p;
+  }
+  Inputs<S> inputs() const {
+    Inputs<S> in;
+    in.T = shape.T;
+    in.B = shape.B;
+    in.x = x.data();
+    in.h0 = states[0].data();
+    for (std::size_t k = 1; k < states.size(); ++k) in.state0[k - 1] = states[k].data();
+    in.lengths = lengths.empty() ? nullptr : lengths.data();
+    in.reset = reset.empty() ? nullptr : reset.data();
+    in.reverse = reverse;
+    return in;
+  }
+  /// y, h_last and the other last states; `weights` packed already, or null.
+  Results<S> forward(Run<S>& run, bool keep, ForwardWeights<S>* packed = nullptr) const {
+    const auto [T, B, I, H] = shape;
+    Results<S> results(1 + states.size(), std::vector<S>(static_cast<std::size_t>(B * H)));
+    results[0].resize(static_cast<std::size_t>(T * B * H));
+    Outputs<S> out;
+    out.y = results[0].data();
+    out.h_last = results[1].data();
+    for (std::size_t k = 1; k < states.size(); ++k) out.state_last[k - 1] = results[k + 1].data();
+    const Parameters<S> p = parameters();
+    ForwardWeights<S> own;
+    run.forward(*kernel, sizes(), packed ? *packed : own, packed ? nullptr : &p, inputs(), out, keep);
+    return results;
+  }
+  /// Outputs as above, then gradients of x, W_ih, W_hh, b, the vectors and the initial states.
+  Results<S> forward_and_backward() const {
+    Run<S> run;
+    Results<S> results = forward(run, true);
+    const std::vector<S> y = results[0];
+    OutputGradients<S> given;
+    given.dy = dy.data();
+    given.dh_last = dlast[0].data();
+    for (std::size_t k = 1; k < dlast.size(); ++k) given.dstate_last[k - 1] = dlast[k].data();
+    InputGradients<S> wanted;
+    Results<S> g;
+    for (const auto* like : {&x, &W_ih, &W_hh, &b}) g.emplace_back(like->size());
+    for (const auto& like : vectors) g.emplace_back(like.size());
+    for (const auto& like : states) g.emplace_back(like.size());
+    wanted.dx = g[0].data();
+    wanted.dW_ih = g[1].data();
+    wanted.dW_hh = g[2].data();
+    wanted.db = g[3].data();
+    for (std::size_t k = 0; k < vectors.size(); ++k) wanted.dvector[k] = g[4 + k].data();
+    wanted.dh0 = g[4 + vectors.size()].data();
+    for (std::size_t k = 1; k < states.size(); ++k) wanted.dstate0[k - 1] = g[4 + vectors.size() + k].data();
+    run.backward(parameters(), inputs(), y.data(), given, wanted);
+    results.insert(results.end(), g.begin(), g.end());
+    return results;
+  }
+
+  const CellKernel<S>* kernel;
+  Shape shape;
+  bool reverse;
+  std::vector<S> W_ih, W_hh, b, x, dy;
+  std::vector<std::vector<S>> vectors, states, dlast;
+  std::vector<std::int64_t> lengths;
+  std::vector<std::uint8_t> reset;
+};
+
+template <class S>
+bool same_bits(const Results<S>& one, const Results<S>& other) {
+  if (one.size() != other.size()) return false;
+  for (std::size_t k = 0; k < one.size(); ++k) {
+    if (one[k].size() != other[k].size()) return false;
+    if (!one[k].empty() && std::memcmp(one[k].data(), other[k].data(), one[k].size() * sizeof(S)) != 0) return false;
+  }
+  return true;
+}
+
+}  // namespace unrolled::testing
