@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 
 import pytest
+
 from unrolled.data.corpus import default_text, read_text, split_text
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from unrolled.decode import Sampler, greedy, sampling_probabilities
 
 LOGITS = np.log([0.5, 0.25, 0.15, 0.1])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from unrolled.models.ngram import KneserNey
 
 
@@ -74,7 +75,11 @@ def test_equals_the_equations(order):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.lists(st.integers(0, 4), max_size=8), st.integers(1, 7))
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=60),
+    st.lists(st.integers(0, 4), max_size=8),
+    st.integers(1, 7),
+)
 def test_sums_to_one_and_agrees_with_itself(train, context, order):
     model = KneserNey(train, 5, max_order=order)
     p = model.distribution(context)
@@ -85,7 +90,9 @@ def test_sums_to_one_and_agrees_with_itself(train, context, order):
 
 
 def test_continuation_counts_not_frequency():
-    """'Francisco' (2) follows only 'San' (1), often; 'it' (3) follows many words: after a new word it is likelier."""
+    """'Francisco' (2) follows only 'San' (1), often; 'it' (3) follows many words: after a new word it is
+    likelier.
+    """
     train = [1, 2] * 30 + [w for other in (0, 4, 5, 6) for w in (other, 3)] * 2
     model = KneserNey(train, 9, max_order=2)
     after_new_word = model.distribution([8])

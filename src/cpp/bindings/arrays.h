@@ -32,7 +32,8 @@ const S* data_of(const py::array& array, std::initializer_list<Index> shape, con
 template <class S>
 const S* optional_data(const py::object& object, std::initializer_list<Index> shape, const char* who) {
   if (object.is_none()) return nullptr;
-  if (!py::isinstance<py::array>(object)) throw std::invalid_argument(std::string(who) + ": an array or None is expected");
+  if (!py::isinstance<py::array>(object))
+    throw std::invalid_argument(std::string(who) + ": an array or None is expected");
   return data_of<S>(py::reinterpret_borrow<py::array>(object), shape, who);
 }
 
@@ -64,7 +65,8 @@ struct CellArrays {
       : arrays(vectors) {
     arrays.insert(arrays.end(), {W_ih, W_hh, b});
     const py::array input = py::cast<py::array>(W_ih);
-    if (input.ndim() != 2 || input.shape(0) % info.input_gates != 0) throw std::invalid_argument("W_ih: unexpected shape");
+    if (input.ndim() != 2 || input.shape(0) % info.input_gates != 0)
+      throw std::invalid_argument("W_ih: unexpected shape");
     sizes = {input.shape(1), input.shape(0) / info.input_gates};
     const Index H = sizes.hidden;
     if (H == 0 || sizes.input == 0) throw std::invalid_argument("sizes of at least 1 are expected");
@@ -72,7 +74,8 @@ struct CellArrays {
     pointers.W_hh = data_of<S>(py::cast<py::array>(W_hh), {info.weight_gates * H, H}, "W_hh");
     pointers.b = optional_data<S>(b, {info.input_gates * H}, "b");
     if (static_cast<int>(vectors.size()) != info.vectors) throw std::invalid_argument("vectors: unexpected number");
-    for (int k = 0; k < info.vectors; ++k) pointers.vector[k] = optional_data<S>(vectors[std::size_t(k)], {H}, "vector");
+    for (int k = 0; k < info.vectors; ++k)
+      pointers.vector[k] = optional_data<S>(vectors[std::size_t(k)], {H}, "vector");
   }
 };
 

@@ -1,5 +1,5 @@
-// Cells for Python: convert, release the GIL, call. Arguments come checked from cells/base.py; sizes are checked again here, since a
-// wrong one would be a wild read.
+// Cells for Python: convert, release the GIL, call. Arguments come checked from cells/base.py; sizes are checked again
+// here, since a wrong one would be a wild read.
 #include "bindings/recurrent.h"
 
 #include <pybind11/numpy.h>
@@ -42,9 +42,11 @@ class SavedCall final : public Saved {
     const CellInfo& info = cell->info;
     OutputGradients<S> given;
     given.dy = optional_data<S>(dy, {T, B, H}, "dy");
-    if (static_cast<int>(dlast.size()) != 1 + info.states) throw std::invalid_argument("dlast: one gradient per state expected");
+    if (static_cast<int>(dlast.size()) != 1 + info.states)
+      throw std::invalid_argument("dlast: one gradient per state expected");
     given.dh_last = optional_data<S>(dlast[0], {B, H}, "dh_last");
-    for (int k = 0; k < info.states; ++k) given.dstate_last[k] = optional_data<S>(dlast[std::size_t(k + 1)], {B, H}, "dstate_last");
+    for (int k = 0; k < info.states; ++k)
+      given.dstate_last[k] = optional_data<S>(dlast[std::size_t(k + 1)], {B, H}, "dstate_last");
 
     InputGradients<S> wanted;
     py::object dx = py::none();
@@ -88,7 +90,8 @@ py::tuple forward(const std::string& name, const py::array& x, const py::object&
   in.B = B;
   in.reverse = reverse;
   in.x = data_of<S>(x, {T, B, sizes.input}, "x");
-  if (static_cast<int>(states.size()) != 1 + info.states) throw std::invalid_argument("states: one array (or None) per state expected");
+  if (static_cast<int>(states.size()) != 1 + info.states)
+    throw std::invalid_argument("states: one array (or None) per state expected");
   in.h0 = optional_data<S>(states[0], {B, H}, "h0");
   for (int k = 0; k < info.states; ++k) in.state0[k] = optional_data<S>(states[std::size_t(k + 1)], {B, H}, "state0");
   in.lengths = optional_data<std::int64_t>(lengths, {B}, "lengths");
@@ -139,15 +142,16 @@ void bind_recurrent(py::module_& m) {
   bind_stepper(m);
   m.def(
       "cell_forward",
-      [](const std::string& name, const py::array& x, const py::object& W_ih, const py::object& W_hh, const py::object& b,
-         const std::vector<py::object>& vectors, const std::vector<py::object>& states, const py::object& lengths,
-         const py::object& reset, bool reverse, bool keep, PackedWeights* packed) {
+      [](const std::string& name, const py::array& x, const py::object& W_ih, const py::object& W_hh,
+         const py::object& b, const std::vector<py::object>& vectors, const std::vector<py::object>& states,
+         const py::object& lengths, const py::object& reset, bool reverse, bool keep, PackedWeights* packed) {
         return dispatch(x.dtype(), [&](auto scalar) {
-          return forward<decltype(scalar)>(name, x, W_ih, W_hh, b, vectors, states, lengths, reset, reverse, keep, packed);
+          return forward<decltype(scalar)>(name, x, W_ih, W_hh, b, vectors, states, lengths, reset, reverse, keep,
+                                           packed);
         });
       },
-      py::arg("name"), py::arg("x"), py::arg("W_ih"), py::arg("W_hh"), py::arg("b"), py::arg("vectors"), py::arg("states"),
-      py::arg("lengths"), py::arg("reset"), py::arg("reverse"), py::arg("keep"), py::arg("packed"),
+      py::arg("name"), py::arg("x"), py::arg("W_ih"), py::arg("W_hh"), py::arg("b"), py::arg("vectors"),
+      py::arg("states"), py::arg("lengths"), py::arg("reset"), py::arg("reverse"), py::arg("keep"), py::arg("packed"),
       "Runs a cell over a sequence; gives y, the last states, and a SavedCall if keep.");
 }
 

@@ -1,4 +1,5 @@
-// One step of a cell for streaming: weights packed once, scratch used again, and a cheap proof that no parameter has changed.
+// One step of a cell for streaming: weights packed once, scratch used again, and a cheap proof that no parameter has
+// changed.
 #include "bindings/stepper.h"
 
 #include <memory>
@@ -13,8 +14,9 @@ namespace {
 /// Multiply-adds of a step from which other Python threads should run meanwhile.
 constexpr double release_from = 4e5;
 
-/// Watches the arrays behind a cell's parameters. They are unchanged for certain if each Tensor still holds the same array, its version is the
-/// one seen, and nobody but the Tensor (and this object) refers to the array: whoever could write to it must hold it.
+/// Watches the arrays behind a cell's parameters. They are unchanged for certain if each Tensor still holds the same
+/// array, its version is the one seen, and nobody but the Tensor (and this object) refers to the array: whoever could
+/// write to it must hold it.
 class Watch {
  public:
   explicit Watch(const py::list& tensors) {
@@ -39,7 +41,8 @@ class Watch {
         throw py::error_already_set();
       }
       constexpr Py_ssize_t ours = 3;  // the Tensor, arrays_, and `data` just now
-      const bool same = data == arrays_[k].ptr() && Py_REFCNT(data) <= ours && PyLong_AsLongLong(version) == versions_[k];
+      const bool same =
+          data == arrays_[k].ptr() && Py_REFCNT(data) <= ours && PyLong_AsLongLong(version) == versions_[k];
       Py_DECREF(data);
       Py_DECREF(version);
       if (!same) return false;
@@ -59,7 +62,8 @@ class Stepper {
   virtual ~Stepper() = default;
   bool unchanged() const { return watch_.unchanged(); }
   const std::shared_ptr<PackedWeights>& packed() const { return packed_; }
-  /// (y, state) of one step, or None if x or a state is not an array of the right kind: the caller then says what is wrong.
+  /// (y, state) of one step, or None if x or a state is not an array of the right kind: the caller then says what is
+  /// wrong.
   virtual py::object step(const py::handle& x, const py::handle& state) = 0;
 
  protected:
@@ -112,7 +116,8 @@ class StepperOf final : public Stepper {
       run->forward(*weights_->cell, weights_->sizes, weights_->weights, nullptr, in, out, false);
     }
     runs_.push_back(std::move(run));
-    return py::make_tuple(y, py::reinterpret_steal<py::object>(checked(PyObject_CallObject(state_type_.ptr(), last.ptr()))));
+    return py::make_tuple(
+        y, py::reinterpret_steal<py::object>(checked(PyObject_CallObject(state_type_.ptr(), last.ptr()))));
   }
 
  private:
@@ -126,7 +131,8 @@ class StepperOf final : public Stepper {
     const py::array array = py::reinterpret_borrow<py::array>(object);
     static const int wanted = py::dtype::of<S>().num();
     if (array.ndim() != 2 || array.shape(1) != columns || (rows >= 0 && array.shape(0) != rows)) return nullptr;
-    if (array.dtype().num() != wanted || array.dtype().byteorder() == '>' || (array.flags() & py::array::c_style) == 0) return nullptr;
+    if (array.dtype().num() != wanted || array.dtype().byteorder() == '>' || (array.flags() & py::array::c_style) == 0)
+      return nullptr;
     return static_cast<const S*>(array.data());
   }
   py::array new_rows(Index B, S** data) const { return new_array<S>({B, weights_->sizes.hidden}, data); }
@@ -160,7 +166,8 @@ std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& t
 
 void bind_stepper(py::module_& m) {
   py::class_<PackedWeights, std::shared_ptr<PackedWeights>>(m, "PackedWeights", "A cell's weights in kernel layout.");
-  py::class_<Stepper, std::shared_ptr<Stepper>>(m, "Stepper", "Streaming steps of one cell with its weights as they are now.")
+  py::class_<Stepper, std::shared_ptr<Stepper>>(m, "Stepper",
+                                                "Streaming steps of one cell with its weights as they are now.")
       .def(py::init(&make_stepper), py::arg("name"), py::arg("tensors"), py::arg("state_type"))
       .def("unchanged", &Stepper::unchanged, "True if no parameter can have changed since packing.")
       .def_property_readonly("packed", &Stepper::packed)

@@ -77,8 +77,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_gru(Registry& registry) {
-  registry.add<Gru>(info());
-}
+void register_gru(Registry& registry) { registry.add<Gru>(info()); }
 
 }  // namespace unrolled

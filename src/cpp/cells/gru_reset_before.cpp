@@ -85,8 +85,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_gru_reset_before(Registry& registry) {
-  registry.add<GruResetBefore>(info());
-}
+void register_gru_reset_before(Registry& registry) { registry.add<GruResetBefore>(info()); }
 
 }  // namespace unrolled

@@ -73,8 +73,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_lstm(Registry& registry) {
-  registry.add<Lstm>(info());
-}
+void register_lstm(Registry& registry) { registry.add<Lstm>(info()); }
 
 }  // namespace unrolled

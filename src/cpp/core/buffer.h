@@ -29,7 +29,8 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { free(); }
 
-  /// Room for at least `size` scalars; what was stored is lost if it has to grow. Throws std::bad_alloc when memory is short.
+  /// Room for at least `size` scalars; what was stored is lost if it has to grow. Throws std::bad_alloc when memory is
+  /// short.
   void resize(Index size) {
     if (static_cast<std::size_t>(size) * sizeof(S) <= bytes_) return;
     if (size > PTRDIFF_MAX / static_cast<Index>(sizeof(S)) / 2) throw std::bad_alloc();

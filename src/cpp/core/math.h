@@ -1,12 +1,14 @@
-// exp, sigmoid and tanh of a packet. Error bounds over the whole range are asserted by tests/test_math (C++): see each function.
+// exp, sigmoid and tanh of a packet. Error bounds over the whole range are asserted by tests/test_math (C++): see each
+// function.
 #pragma once
 
 #include "core/packet.h"
 
 namespace unrolled {
 
-/// e^x for float, at most 2 ULP from -87.3 to 88.3; smaller x give 0 or the smallest normal number, larger x give about 2.4e38.
-/// Cody-Waite reduction x = n ln 2 + r, |r| <= ln 2 / 2, then the degree-6 minimax polynomial of Cephes' expf.
+/// e^x for float, at most 2 ULP from -87.3 to 88.3; smaller x give 0 or the smallest normal number, larger x give
+/// about 2.4e38. Cody-Waite reduction x = n ln 2 + r, |r| <= ln 2 / 2, then the degree-6 minimax polynomial of Cephes'
+/// expf.
 inline Vec<float> exp_saturated(Vec<float> x) {
   using V = Vec<float>;
   x = max(min(x, V(88.3762626647950f)), V(-87.3365478515625f));
@@ -55,7 +57,8 @@ inline Vec<float> tanh(Vec<float> x) {
   return (c * p) / q;
 }
 
-/// tanh for double (Cephes): a rational for |x| < 0.625, where 1 - 2 / (e^2x + 1) would cancel, and that formula beyond.
+/// tanh for double (Cephes): a rational for |x| < 0.625, where 1 - 2 / (e^2x + 1) would cancel, and that formula
+/// beyond.
 inline Vec<double> tanh(Vec<double> x) {
   using V = Vec<double>;
   const V x2 = x * x;

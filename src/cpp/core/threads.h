@@ -17,8 +17,8 @@ void run_team(int wanted, Body body, void* context);
 }  // namespace detail
 
 /// Runs body(id, count) once for every id in [0, count), at the same time, and returns when all have ended.
-/// count is min(wanted, get_num_threads()), or 1 when another call of this process holds the team or the caller is inside one:
-/// results never depend on it. body must not throw.
+/// count is min(wanted, get_num_threads()), or 1 when another call of this process holds the team or the caller is
+/// inside one: results never depend on it. body must not throw.
 template <class F>
 void parallel(int wanted, F&& body) {
   detail::run_team(
@@ -42,11 +42,12 @@ class Barrier {
   alignas(64) std::atomic<int> round_{0};
 };
 
-/// True for a while after threads have waited long for each other at a barrier, because other work had their cores: then teams that meet at
-/// every step would be slower than one thread.
+/// True for a while after threads have waited long for each other at a barrier, because other work had their cores:
+/// then teams that meet at every step would be slower than one thread.
 bool crowded();
 
-/// While it lives, denormal numbers count as zero on this thread; the caller's floating-point state is restored afterwards.
+/// While it lives, denormal numbers count as zero on this thread; the caller's floating-point state is restored
+/// afterwards.
 class FlushDenormals {
  public:
   FlushDenormals();

@@ -1,5 +1,6 @@
-// Back-propagation through time: the mirror of forward.cpp. The phases of a step run in reverse; each phase's point function turns
-// what forward saved into gradients of the gate sums, whose product with the weights goes to the gradient of the phase's operand.
+// Back-propagation through time: the mirror of forward.cpp. The phases of a step run in reverse; each phase's point
+// function turns what forward saved into gradients of the gate sums, whose product with the weights goes to the
+// gradient of the phase's operand.
 #include <algorithm>
 
 #include "engine/engine.h"
@@ -45,7 +46,8 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
 }
 
 template <class S>
-void Run<S>::backward_step(const OutputGradients<S>& given, const S* y, Index s, const Shares& mine, ThreadRows<S>& at) {
+void Run<S>::backward_step(const OutputGradients<S>& given, const S* y, Index s, const Shares& mine,
+                           ThreadRows<S>& at) {
   const CellInfo& cell = kernel_->info;
   const Index rows = mine.rows(schedule_.rows(s)), H = sizes_.hidden;
   for (Index n = 0; n < rows; ++n) {
@@ -156,8 +158,8 @@ void Run<S>::statistics_backward(int p, Index s, Index rows, const Shares& mine,
   mine.meet->wait(mine.meeting);  // du is whole
 }
 
-template void Run<float>::backward(const Parameters<float>&, const Inputs<float>&, const float*, const OutputGradients<float>&,
-                                   const InputGradients<float>&);
+template void Run<float>::backward(const Parameters<float>&, const Inputs<float>&, const float*,
+                                   const OutputGradients<float>&, const InputGradients<float>&);
 template void Run<double>::backward(const Parameters<double>&, const Inputs<double>&, const double*,
                                     const OutputGradients<double>&, const InputGradients<double>&);
 

@@ -16,17 +16,17 @@ template <class S>
 struct Inputs {
   Index T = 0, B = 0;
   const S* x = nullptr;
-  const S* h0 = nullptr;                     // null: zeros
-  const S* state0[most_streams] = {};        // null: zeros
-  const std::int64_t* lengths = nullptr;     // (B), null: all T
-  const std::uint8_t* reset = nullptr;       // (T, B), null: none
+  const S* h0 = nullptr;                  // null: zeros
+  const S* state0[most_streams] = {};     // null: zeros
+  const std::int64_t* lengths = nullptr;  // (B), null: all T
+  const std::uint8_t* reset = nullptr;    // (T, B), null: none
   bool reverse = false;
 };
 
 template <class S>
 struct Outputs {
-  S* y = nullptr;                            // (T, B, H); zeros past a sequence's end
-  S* h_last = nullptr;                       // (B, H)
+  S* y = nullptr;       // (T, B, H); zeros past a sequence's end
+  S* h_last = nullptr;  // (B, H)
   S* state_last[most_streams] = {};
 };
 
@@ -62,12 +62,13 @@ struct ThreadRows {
   void resize(const CellInfo& cell, Index rows, Index chunk_rows);
 };
 
-/// What a call leaves for its backward, and scratch that a later call of the same or smaller size uses again without allocating.
+/// What a call leaves for its backward, and scratch that a later call of the same or smaller size uses again without
+/// allocating.
 template <class S>
 class Run {
  public:
-  /// Runs the cell over the inputs. `pack_from`: parameters to pack into `weights` first, or null if they are packed. With `keep`,
-  /// `backward` may follow, once.
+  /// Runs the cell over the inputs. `pack_from`: parameters to pack into `weights` first, or null if they are packed.
+  /// With `keep`, `backward` may follow, once.
   void forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& weights, const Parameters<S>* pack_from,
                const Inputs<S>& in, const Outputs<S>& out, bool keep);
 
@@ -82,7 +83,9 @@ class Run {
     Barrier* meet;
     int meeting;  // threads that meet there
     /// How many of the first `running` rows are this thread's, and which is its n-th.
-    Index rows(Index running) const { return running <= first_row ? 0 : (running - first_row + row_step - 1) / row_step; }
+    Index rows(Index running) const {
+      return running <= first_row ? 0 : (running - first_row + row_step - 1) / row_step;
+    }
     Index row(Index n) const { return first_row + n * row_step; }
   };
   Shares shares(int id, int count) const;
@@ -98,7 +101,8 @@ class Run {
   }
 
   // forward.cpp
-  void project(const ForwardWeights<S>& weights, const Inputs<S>& in, Index s0, Index s1, const Shares& mine, ThreadRows<S>& at);
+  void project(const ForwardWeights<S>& weights, const Inputs<S>& in, Index s0, Index s1, const Shares& mine,
+               ThreadRows<S>& at);
   void forward_step(const ForwardWeights<S>& weights, S* y, Index s, Index chunk, const Shares& mine,
                     ThreadRows<S>& at);
   void fused_phase(const GatePanels<S>& panels, const Phase& phase, ForwardFunction<S> point, Index rows,
@@ -127,7 +131,7 @@ class Run {
   Schedule schedule_;
   Buffer<S> slots_, initial_, zeros_, streams_[most_streams], initial_state_[most_streams];
   Buffer<S> mean_[most_phases], inverse_deviation_[most_phases];  // [place]
-  Buffer<S> raw_u_[most_phases];                                  // [place][block][gate][lane], for phases with statistics
+  Buffer<S> raw_u_[most_phases];  // [place][block][gate][lane], for phases with statistics
   Buffer<S> dh_, dstream_[most_streams];
   BackwardWeights<S> back_;
   Buffer<S> vectors_[most_vectors];

@@ -1,5 +1,6 @@
-// The forward loop. For a few steps at a time: the input parts of all gates as one product, then step by step the recurrent products,
-// tile by tile, each tile's accumulators handed to the cell's point function while they are in the first-level cache.
+// The forward loop. For a few steps at a time: the input parts of all gates as one product, then step by step the
+// recurrent products, tile by tile, each tile's accumulators handed to the cell's point function while they are in the
+// first-level cache.
 #include <algorithm>
 #include <cmath>
 
@@ -9,8 +10,8 @@
 namespace unrolled {
 namespace {
 
-// Input parts are made for so many rows at once that their weights are read rarely, but the sums still lie in the second-level cache
-// when the steps read them.
+// Input parts are made for so many rows at once that their weights are read rarely, but the sums still lie in the
+// second-level cache when the steps read them.
 constexpr Index chunk_rows_at_least = 48;
 constexpr Index chunk_bytes = Index(1) << 18;
 
@@ -24,7 +25,8 @@ void Run<S>::plan(const Inputs<S>& in, bool keep) {
   slot_row_ = cell.slots * units_;
   schedule_.plan(in.T, in.B, in.lengths, in.reset, in.reverse);
   const int gates = std::max(cell.input_gates, cell.weight_gates);
-  partition_ = choose_partition(schedule_.places(), in.B, sizes_.input, sizes_.hidden, gates, lanes<S>, get_num_threads());
+  partition_ =
+      choose_partition(schedule_.places(), in.B, sizes_.input, sizes_.hidden, gates, lanes<S>, get_num_threads());
 
   const Index rows = (in.B + partition_.row_shares - 1) / partition_.row_shares;
   const Index by_cache = chunk_bytes / std::max<Index>(1, rows * slot_row_ * Index(sizeof(S)));
@@ -179,15 +181,16 @@ void Run<S>::fused_phase(const GatePanels<S>& panels, const Phase& phase, Forwar
       S* out[max_tile_rows];
       for (int r = 0; r < count; ++r) out[r] = at.u.data() + r * width * P;
       run_tile(count, width,
-               Tile<S>{Depth::contiguous(panels.depth), at.operand.data() + r0, panels.panel(group), out, P, Start::Zero,
-                       nullptr});
+               Tile<S>{Depth::contiguous(panels.depth), at.operand.data() + r0, panels.panel(group), out, P,
+                       Start::Zero, nullptr});
       aim(tile, cell, at, r0, count);
       point(tile);
     });
   }
 }
 
-/// The same where the point function needs the mean and deviation of each row's whole u: the products first, for all units.
+/// The same where the point function needs the mean and deviation of each row's whole u: the products first, for all
+/// units.
 template <class S>
 void Run<S>::statistics_phase(int p, const GatePanels<S>& panels, Index s, Index rows, const Shares& mine,
                               ThreadRows<S>& at, ForwardTile<S> tile) {
@@ -201,8 +204,8 @@ void Run<S>::statistics_phase(int p, const GatePanels<S>& panels, Index s, Index
       S* out[max_tile_rows];
       for (int r = 0; r < count; ++r) out[r] = u_of(r0 + r) + panels.first_block(group) * panels.gates * P;
       run_tile(count, width,
-               Tile<S>{Depth::contiguous(panels.depth), at.operand.data() + r0, panels.panel(group), out, P, Start::Zero,
-                       nullptr});
+               Tile<S>{Depth::contiguous(panels.depth), at.operand.data() + r0, panels.panel(group), out, P,
+                       Start::Zero, nullptr});
     });
   }
   mine.meet->wait(mine.meeting);  // the statistics are of all units

@@ -1,5 +1,5 @@
-// Gradients that need no loop over time: once every step's gate gradients are known, those of the inputs, the weights and the per-unit
-// parameters are products and sums over all valid steps, in the schedule's order.
+// Gradients that need no loop over time: once every step's gate gradients are known, those of the inputs, the weights
+// and the per-unit parameters are products and sums over all valid steps, in the schedule's order.
 #include <algorithm>
 
 #include "engine/engine.h"
@@ -25,7 +25,8 @@ void Run<S>::input_gradient(S* dx, int id, int count) {
   const Index first = share_begin(schedule_.places(), id, count), last = share_begin(schedule_.places(), id + 1, count);
   Index rows = 0;
   for (Index s = 0; s < schedule_.steps(); ++s) {
-    const Index i0 = std::max<Index>(0, first - schedule_.first(s)), i1 = std::min(schedule_.rows(s), last - schedule_.first(s));
+    const Index i0 = std::max<Index>(0, first - schedule_.first(s)),
+                i1 = std::min(schedule_.rows(s), last - schedule_.first(s));
     for (Index i = i0; i < i1; ++i) {
       a[rows] = slots_at(s, i, 0) + cell.input_first * P;
       out[rows] = dx + schedule_.at(s, i) * sizes_.input;
@@ -66,16 +67,16 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
   constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
   const Index places = schedule_.places(), H = sizes_.hidden;
-  std::vector<const S*> slots(static_cast<std::size_t>(places)), operand(static_cast<std::size_t>(places));
-  const auto collect = [&](auto&& operand_of) {
+  std::vector<const S*> slots(static_cast<std::size_t>(places));
+  const auto collect = [&](std::vector<const S*>& rows, auto&& row_of) {
+    rows.resize(static_cast<std::size_t>(places));
     std::size_t at = 0;
     for (Index s = 0; s < schedule_.steps(); ++s)
-      for (Index i = 0; i < schedule_.rows(s); ++i, ++at) {
-        slots[at] = slots_at(s, i, 0);
-        operand[at] = operand_of(s, i);
-      }
+      for (Index i = 0; i < schedule_.rows(s); ++i) rows[at++] = row_of(s, i);
   };
-  // Row of the weight matrix that a scalar of the slots belongs to, null for slots of other gates and lanes behind the last unit.
+  collect(slots, [&](Index s, Index i) { return slots_at(s, i, 0); });
+  // Row of the weight matrix that a scalar of the slots belongs to, null for slots of other gates and lanes behind the
+  // last unit.
   const auto rows_of = [&](S* dW, Index columns, int first_slot, int gates, const int* gate_of) {
     std::vector<S*> rows(static_cast<std::size_t>(slot_row_), nullptr);
     for (Index unit = 0; unit < H; ++unit)
@@ -84,26 +85,33 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
             dW + (gate_of[gate] * H + unit) * columns;
     return rows;
   };
+  std::vector<const S*> operands[1 + most_phases];
+  std::vector<S*> targets[1 + most_phases];
+  OuterProduct<S> products[1 + most_phases];
+  int count = 0;
   if (wanted.dW_ih) {
-    collect([&](Index s, Index i) { return in.x + schedule_.at(s, i) * sizes_.input; });
-    const auto rows = rows_of(wanted.dW_ih, sizes_.input, cell.input_first, cell.input_gates, cell.input_gate);
-    accumulate_outer(places, slots.data(), slot_row_, operand.data(), sizes_.input, rows.data(), false);
+    collect(operands[count], [&](Index s, Index i) { return in.x + schedule_.at(s, i) * sizes_.input; });
+    targets[count] = rows_of(wanted.dW_ih, sizes_.input, cell.input_first, cell.input_gates, cell.input_gate);
+    products[count] = {operands[count].data(), sizes_.input, targets[count].data()};
+    ++count;
   }
   for (int p = 0; wanted.dW_hh && p < cell.phase_count; ++p) {
     const Phase& phase = cell.phases[p];
     if (phase.operand == Operand::None) continue;
     if (phase.operand == Operand::PreviousOutput)
-      collect([&](Index s, Index i) { return output_before(y, s, i); });
+      collect(operands[count], [&](Index s, Index i) { return output_before(y, s, i); });
     else
-      collect([&](Index s, Index i) { return static_cast<const S*>(stream_at(phase.stream, s, i)); });
-    const auto rows = rows_of(wanted.dW_hh, H, phase.first_slot, phase.gates, phase.weight_gate);
-    accumulate_outer(places, slots.data(), slot_row_, operand.data(), H, rows.data(), false);
+      collect(operands[count], [&](Index s, Index i) { return static_cast<const S*>(stream_at(phase.stream, s, i)); });
+    targets[count] = rows_of(wanted.dW_hh, H, phase.first_slot, phase.gates, phase.weight_gate);
+    products[count] = {operands[count].data(), H, targets[count].data()};
+    ++count;
   }
+  accumulate_outer(places, slots.data(), slot_row_, products, count, false);
 }
 
-#define UNROLLED_GRADIENTS(S)                                                                  \
-  template void Run<S>::input_gradient(S*, int, int);                        \
-  template void Run<S>::unit_gradients(const InputGradients<S>&, int, int);                    \
+#define UNROLLED_GRADIENTS(S)                                               \
+  template void Run<S>::input_gradient(S*, int, int);                       \
+  template void Run<S>::unit_gradients(const InputGradients<S>&, int, int); \
   template void Run<S>::weight_gradients(const Inputs<S>&, const S*, const InputGradients<S>&);
 UNROLLED_GRADIENTS(float)
 UNROLLED_GRADIENTS(double)

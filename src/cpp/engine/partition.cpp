@@ -9,12 +9,14 @@ namespace {
 
 // Multiply-adds of one step below which a barrier (about 0.2 microseconds) eats what halving the step saves.
 constexpr double least_step_work = 4e4;
-// Rows per thread from which a tile's arithmetic outweighs streaming the weights: below it, threads share the units instead.
+// Rows per thread from which a tile's arithmetic outweighs streaming the weights: below it, threads share the units
+// instead.
 constexpr Index least_rows = 4;
 
 }  // namespace
 
-Partition choose_partition(Index places, Index rows, Index input, Index hidden, int gates, int lanes, int most_threads) {
+Partition choose_partition(Index places, Index rows, Index input, Index hidden, int gates, int lanes,
+                           int most_threads) {
   const double step = double(gates) * double(hidden) * double(hidden + input);
   if (most_threads <= 1 || double(places) * step < least_team_work) return {};
   const Index panels = (hidden + lanes * blocks_per_share - 1) / (lanes * blocks_per_share);

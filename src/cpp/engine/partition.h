@@ -5,8 +5,8 @@
 
 namespace unrolled {
 
-/// A team of row_shares x unit_shares threads. Each thread runs its rows (every row_shares-th one) and its contiguous unit blocks;
-/// threads of one row share meet at a barrier after every phase, threads of different row shares never.
+/// A team of row_shares x unit_shares threads. Each thread runs its rows (every row_shares-th one) and its contiguous
+/// unit blocks; threads of one row share meet at a barrier after every phase, threads of different row shares never.
 struct Partition {
   int row_shares = 1, unit_shares = 1;
   int threads() const { return row_shares * unit_shares; }
@@ -15,7 +15,8 @@ struct Partition {
 /// Shares of units are multiples of this many packets: the widest panel.
 inline constexpr Index blocks_per_share = 4;
 
-/// The partition for `places` valid steps of at most `rows` rows, cells with `gates` gates of `hidden` units and `input` inputs.
+/// The partition for `places` valid steps of at most `rows` rows, cells with `gates` gates of `hidden` units and
+/// `input` inputs.
 Partition choose_partition(Index places, Index rows, Index input, Index hidden, int gates, int lanes, int most_threads);
 
 }  // namespace unrolled

@@ -1,4 +1,5 @@
-// What a cell's point function sees: one row, one packet of units. Names are those of the equations; nothing here knows a cell.
+// What a cell's point function sees: one row, one packet of units. Names are those of the equations; nothing here knows
+// a cell.
 #pragma once
 
 #include "core/math.h"
@@ -11,8 +12,12 @@ class ForwardPoint {
  public:
   using V = Vec<S>;
   ForwardPoint(const ForwardTile<S>& tile, Index row, Index block)
-      : t_(tile), row_(row), unit_((tile.first_block + block) * lanes<S>), valid_(tile.units - unit_),
-        slots_(tile.slots[row] + unit_ * tile.slot_count), u_(tile.u + row * tile.u_row + block * tile.u_block) {}
+      : t_(tile),
+        row_(row),
+        unit_((tile.first_block + block) * lanes<S>),
+        valid_(tile.units - unit_),
+        slots_(tile.slots[row] + unit_ * tile.slot_count),
+        u_(tile.u + row * tile.u_row + block * tile.u_block) {}
 
   /// Input part of the gate in `slot`, or what an earlier phase saved there.
   V a(int slot) const { return V::load(slots_ + slot * lanes<S>); }
@@ -46,7 +51,10 @@ class BackwardPoint {
  public:
   using V = Vec<S>;
   BackwardPoint(const BackwardTile<S>& tile, Index row, Index block)
-      : t_(tile), row_(row), unit_((tile.first_block + block) * lanes<S>), valid_(tile.units - unit_),
+      : t_(tile),
+        row_(row),
+        unit_((tile.first_block + block) * lanes<S>),
+        valid_(tile.units - unit_),
         slots_(tile.slots[row] + unit_ * tile.slot_count) {}
 
   V saved(int slot) const { return V::load(slots_ + slot * lanes<S>); }
@@ -65,7 +73,8 @@ class BackwardPoint {
 
   /// Gradient of the gate's sum a + u (or of u alone): what the products of backward read.
   void set_delta(int slot, V value) { value.store(slots_ + slot * lanes<S>); }
-  /// Gradient of h[t-1] by ways other than products; every cell sets it in its last phase and may add to it in earlier ones.
+  /// Gradient of h[t-1] by ways other than products; every cell sets it in its last phase and may add to it in earlier
+  /// ones.
   void set_dh_prev(V value) { value.store(t_.dh[row_] + unit_); }
   V dh_prev() const { return V::load(t_.dh[row_] + unit_); }
   void set_dstate_prev(int state, V value) { value.store(t_.dstream[state][row_] + unit_); }

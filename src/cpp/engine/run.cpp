@@ -101,12 +101,12 @@ S* Run<S>::stream_at(int k, Index s, Index i) {
 
 template struct ThreadRows<float>;
 template struct ThreadRows<double>;
-#define UNROLLED_RUN(S)                                                \
-  template Run<S>::Shares Run<S>::shares(int, int) const;              \
-  template void Run<S>::plan_threads(Index);                           \
-  template void Run<S>::load_initial(const Inputs<S>&);                \
+#define UNROLLED_RUN(S)                                                  \
+  template Run<S>::Shares Run<S>::shares(int, int) const;                \
+  template void Run<S>::plan_threads(Index);                             \
+  template void Run<S>::load_initial(const Inputs<S>&);                  \
   template const S* Run<S>::output_before(const S*, Index, Index) const; \
-  template const S* Run<S>::state_before(int, Index, Index) const;     \
+  template const S* Run<S>::state_before(int, Index, Index) const;       \
   template S* Run<S>::stream_at(int, Index, Index);
 UNROLLED_RUN(float)
 UNROLLED_RUN(double)

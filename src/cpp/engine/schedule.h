@@ -1,5 +1,6 @@
-// Which rows of the batch run at which step. Sequences are taken in order of falling length, so that the rows still running are always
-// the first ones; what the engine stores is dense over valid steps only, and finished rows cost nothing.
+// Which rows of the batch run at which step. Sequences are taken in order of falling length, so that the rows still
+// running are always the first ones; what the engine stores is dense over valid steps only, and finished rows cost
+// nothing.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +10,8 @@
 
 namespace unrolled {
 
-/// Place `first(s) + i` of the dense order is step s of the i-th longest sequence. Steps count from where the recurrence starts: in
-/// the reverse direction step 0 is a sequence's last valid time.
+/// Place `first(s) + i` of the dense order is step s of the i-th longest sequence. Steps count from where the
+/// recurrence starts: in the reverse direction step 0 is a sequence's last valid time.
 class Schedule {
  public:
   /// lengths (B, each 0 .. T) or null; reset (T x B, row-major) or null. Reuses its memory.

@@ -1,5 +1,5 @@
-// Mean and deviation of a row, for phases with layer normalisation (Ba, Kiros & Hinton 2016). Sums run over blocks in order, then over
-// the lanes: the same at every partition.
+// Mean and deviation of a row, for phases with layer normalisation (Ba, Kiros & Hinton 2016). Sums run over blocks in
+// order, then over the lanes: the same at every partition.
 #pragma once
 
 #include <cmath>
@@ -8,7 +8,8 @@
 
 namespace unrolled {
 
-/// Calls use(packet, block, gate) for each packet of a row [block][gate][lane], with the lanes behind the last unit as zeros.
+/// Calls use(packet, block, gate) for each packet of a row [block][gate][lane], with the lanes behind the last unit as
+/// zeros.
 template <class S, class F>
 void for_valid_packets(const S* row, int gates, Index units_padded, Index units, F&& use) {
   constexpr int P = lanes<S>;

@@ -52,7 +52,8 @@ std::vector<const S*> slot_rows(const S* W, Index ld, Sizes sizes, int gates, co
 }
 
 template <class S>
-void pack_slots(const PanelShape<S>& shape, S* out, const std::vector<const S*>& rows, Index columns, int id, int count) {
+void pack_slots(const PanelShape<S>& shape, S* out, const std::vector<const S*>& rows, Index columns, int id,
+                int count) {
   const Index g0 = share_begin(shape.groups(), id, count), g1 = share_begin(shape.groups(), id + 1, count);
   for (Index group = g0; group < g1; ++group) {
     const Index first = shape.first_column(group);
@@ -67,7 +68,8 @@ void ForwardWeights<S>::prepare(const CellInfo& cell, Sizes sizes) {
   const Index blocks = sizes.blocks<S>();
   prepare_gates(input, cell.input_gates, sizes.input, blocks);
   for (int p = 0; p < cell.phase_count; ++p)
-    if (cell.phases[p].operand != Operand::None) prepare_gates(recurrent[p], cell.phases[p].gates, sizes.hidden, blocks);
+    if (cell.phases[p].operand != Operand::None)
+      prepare_gates(recurrent[p], cell.phases[p].gates, sizes.hidden, blocks);
   bias.resize(blocks * cell.input_gates * lanes<S>);
   for (int k = 0; k < cell.vectors; ++k) vectors[k].resize(blocks * lanes<S>);
 }

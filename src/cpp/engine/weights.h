@@ -18,14 +18,14 @@ struct Sizes {
 /// The parameters of a cell where the caller keeps them. Null: zeros, except W_ih and W_hh.
 template <class S>
 struct Parameters {
-  const S* W_ih = nullptr;   // (input_gates * H, I)
-  const S* W_hh = nullptr;   // (weight_gates * H, H)
-  const S* b = nullptr;      // (input_gates * H)
+  const S* W_ih = nullptr;             // (input_gates * H, I)
+  const S* W_hh = nullptr;             // (weight_gates * H, H)
+  const S* b = nullptr;                // (input_gates * H)
   const S* vector[most_vectors] = {};  // (H) each
 };
 
-/// Neighbouring unit blocks that share a panel, so that its packets fill a register tile: the gates of one block lie side by side,
-/// then those of the next.  [k][block][gate][lane]
+/// Neighbouring unit blocks that share a panel, so that its packets fill a register tile: the gates of one block lie
+/// side by side, then those of the next.  [k][block][gate][lane]
 inline int blocks_per_panel(int gates) { return gates >= 3 ? 1 : gates == 2 ? 2 : 4; }
 
 /// Panels from operand (depth K) to the gates of unit blocks.
@@ -37,7 +37,9 @@ struct GatePanels {
   Index groups() const { return (blocks + together - 1) / together; }
   Index group_of(Index block) const { return (block + together - 1) / together; }
   Index first_block(Index group) const { return group * together; }
-  Index blocks_of(Index group) const { return blocks - first_block(group) < together ? blocks - first_block(group) : together; }
+  Index blocks_of(Index group) const {
+    return blocks - first_block(group) < together ? blocks - first_block(group) : together;
+  }
   const S* panel(Index group) const { return data.data() + first_block(group) * gates * lanes<S> * depth; }
 };
 
@@ -48,10 +50,10 @@ class ForwardWeights {
   void prepare(const CellInfo& cell, Sizes sizes);
   void pack_share(const CellInfo& cell, Sizes sizes, const Parameters<S>& from, int id, int count);
 
-  GatePanels<S> input;                     // W_ih
-  GatePanels<S> recurrent[most_phases];    // rows of W_hh by phase
-  Buffer<S> bias;                          // [block][gate][lane] in the order of the input panels
-  Buffer<S> vectors[most_vectors];         // zeros behind H
+  GatePanels<S> input;                   // W_ih
+  GatePanels<S> recurrent[most_phases];  // rows of W_hh by phase
+  Buffer<S> bias;                        // [block][gate][lane] in the order of the input panels
+  Buffer<S> vectors[most_vectors];       // zeros behind H
 };
 
 /// Panels from the gradients of gate sums, in the order of the slots, to the operand's units or the input.

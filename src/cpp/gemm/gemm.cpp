@@ -83,7 +83,8 @@ void gemm_outer(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S
     c[std::size_t(m)] = C + m * ldc;
     for (Index n = 0; n < N && bias; ++n) C[m * ldc + n] = accumulate ? C[m * ldc + n] + bias[n] : bias[n];
   }
-  accumulate_outer(K, a.data(), M, b.data(), N, c.data(), accumulate || bias != nullptr);
+  const OuterProduct<S> product{b.data(), N, c.data()};
+  accumulate_outer(K, a.data(), M, &product, 1, accumulate || bias != nullptr);
 }
 
 }  // namespace
@@ -98,7 +99,8 @@ void gemm(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, I
     gemm_outer(M, N, K, A, B, C, ldc, bias, accumulate);
 }
 
-template void gemm<float>(Index, Index, Index, ConstMatrix<float>, ConstMatrix<float>, float*, Index, const float*, bool);
+template void gemm<float>(Index, Index, Index, ConstMatrix<float>, ConstMatrix<float>, float*, Index, const float*,
+                          bool);
 template void gemm<double>(Index, Index, Index, ConstMatrix<double>, ConstMatrix<double>, double*, Index, const double*,
                            bool);
 

@@ -1,5 +1,5 @@
-// Matrix products with a fixed order of summation: every element of C is one sum over k = 0 .. K-1 in that order, whatever the
-// number of threads, the row block it falls into, or the other rows of the call.
+// Matrix products with a fixed order of summation: every element of C is one sum over k = 0 .. K-1 in that order,
+// whatever the number of threads, the row block it falls into, or the other rows of the call.
 #pragma once
 
 #include "core/packet.h"

@@ -32,8 +32,7 @@ void pack_rows(const S* const* rows, Index depth, Index first, Index valid, int 
   for (Index k = 0; k < depth; ++k)
     for (int v = 0; v < vectors; ++v, panel += P) {
       const Index left = valid - v * P;
-      const Vec<S> packet =
-          rows[k] && left > 0 ? Vec<S>::load_partial(rows[k] + first + v * P, left) : Vec<S>::zero();
+      const Vec<S> packet = rows[k] && left > 0 ? Vec<S>::load_partial(rows[k] + first + v * P, left) : Vec<S>::zero();
       packet.store(panel);
     }
 }
@@ -61,77 +60,108 @@ void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, Dep
 
 namespace {
 
-/// Rows p are summed in runs of this many, so that a panel of B stays in the second-level cache while tiles of A stream by.
+/// Rows p are summed in runs of this many, so that a panel of B stays in the second-level cache while tiles of A stream
+/// by.
 constexpr Index outer_run = 256;
+/// Rows of A read side by side while they are cut into tiles.
+constexpr Index rows_together = 8;
 
-/// One tile of A, transposed to [p][row]: `count` neighbouring columns of each of the run's rows.
 template <class S>
-void pack_columns(const S* const* a, Index run, Index first, int count, S* out) {
-  for (Index p = 0; p < run; ++p)
-    for (int r = 0; r < count; ++r) *out++ = a[p][first + r];
+constexpr int outer_width = 3;
+template <class S>
+constexpr int outer_tile = tile_rows<S>(outer_width<S>);
+
+/// Tiles [t0, t1) of a run of A: out[tile][p][column of the tile].
+template <class S>
+void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, S* out) {
+  constexpr int tile = outer_tile<S>;
+  for (Index p0 = 0; p0 < run; p0 += rows_together) {
+    const Index p1 = std::min(run, p0 + rows_together);
+    for (Index t = t0; t < t1; ++t) {
+      S* const to = out + t * tile * outer_run;
+      const Index valid = std::min<Index>(tile, columns - t * tile);
+      if (valid == tile)
+        for (Index p = p0; p < p1; ++p) std::memcpy(to + p * tile, a[p] + t * tile, tile * sizeof(S));
+      else
+        for (Index p = p0; p < p1; ++p) std::copy_n(a[p] + t * tile, valid, to + p * tile);
+    }
+  }
+}
+
+/// C of one panel and one tile of A, over one run.
+template <class S>
+void outer_tile_product(const PanelShape<S>& shape, const S* panel, Index group, const S* tile_data, int in_tile,
+                        S* const* c, S* trash, Start start) {
+  if (std::all_of(c, c + in_tile, [](const S* row) { return row == nullptr; })) return;
+  const S* from[max_tile_rows];
+  S* to[max_tile_rows];
+  for (int r = 0; r < in_tile; ++r) {
+    from[r] = tile_data + r;
+    to[r] = c[r] ? c[r] : trash;
+  }
+  const Depth depth{1, shape.depth, 0, outer_tile<S>};
+  multiply_group(shape, panel, group, depth, in_tile, from, to, start, static_cast<const S*>(nullptr));
 }
 
 }  // namespace
 
 template <class S>
-void accumulate_outer(Index rows, const S* const* a, Index a_columns, const S* const* b, Index b_columns, S* const* c,
+void accumulate_outer(Index rows, const S* const* a, Index a_columns, const OuterProduct<S>* products, int count,
                       bool accumulate) {
-  constexpr int width = 3, tile = tile_rows<S>(3);
+  constexpr int tile = outer_tile<S>;
   const Index tiles = (a_columns + tile - 1) / tile;
-  const PanelShape<S> shape{b_columns, std::min(rows, outer_run), width};
-  if (rows == 0) {
-    for (Index m = 0; m < a_columns && !accumulate; ++m)
-      if (c[m]) std::fill_n(c[m], b_columns, S(0));
-    return;
+  Index b_columns = 0, widest = 0, panel_scalars = 0;
+  for (int k = 0; k < count; ++k) {
+    const OuterProduct<S>& product = products[k];
+    for (Index m = 0; m < a_columns && rows == 0 && !accumulate; ++m)
+      if (product.c[m]) std::fill_n(product.c[m], product.b_columns, S(0));
+    b_columns += product.b_columns;
+    widest = std::max(widest, padded<S>(product.b_columns));
+    panel_scalars += padded<S>(product.b_columns) * outer_run;
   }
-  Buffer<S> panels(shape.size());
-  Buffer<S> columns(tiles * tile * shape.depth);
-  const double work = double(rows) * double(a_columns) * double(b_columns);
-  const int wanted = work < least_team_work ? 1 : get_num_threads();
-  Buffer<S> trash(wanted * padded<S>(b_columns));  // where rows of C that are not wanted go
+  if (rows == 0) return;
+  const int wanted = double(rows) * double(a_columns) * double(b_columns) < least_team_work ? 1 : get_num_threads();
+  Buffer<S> panels(panel_scalars), tiles_of_a(tiles * tile * outer_run);
+  Buffer<S> trash(wanted * widest);  // where rows of C that are not wanted go
   Barrier barrier;
   // Tiles of A go to threads in whole; every thread needs all panels of B, which are packed together.
-  parallel(wanted, [&](int id, int count) {
-    const Index t0 = share_begin(tiles, id, count), t1 = share_begin(tiles, id + 1, count);
-    const Index g0 = share_begin(shape.groups(), id, count), g1 = share_begin(shape.groups(), id + 1, count);
-    S* const own_trash = trash.data() + id * padded<S>(b_columns);
+  parallel(wanted, [&](int id, int team) {
+    const Index t0 = share_begin(tiles, id, team), t1 = share_begin(tiles, id + 1, team);
     for (Index p0 = 0; p0 < rows; p0 += outer_run) {
       const Index run = std::min(outer_run, rows - p0);
-      PanelShape<S> now = shape;
-      now.depth = run;
-      for (Index g = g0; g < g1; ++g)
-        pack_rows(b + p0, run, shape.first_column(g), b_columns - shape.first_column(g), shape.vectors(g),
-                  panels.data() + now.offset(g));
-      for (Index t = t0; t < t1; ++t)
-        pack_columns(a + p0, run, t * tile, int(std::min<Index>(tile, a_columns - t * tile)),
-                     columns.data() + t * tile * shape.depth);
-      barrier.wait(count);
-      for (Index g = 0; g < shape.groups(); ++g)
-        for (Index t = t0; t < t1; ++t) {
-          const int in_tile = int(std::min<Index>(tile, a_columns - t * tile));
-          S* const* const c_tile = c + t * tile;
-          if (std::all_of(c_tile, c_tile + in_tile, [](const S* row) { return row == nullptr; })) continue;
-          const S* from[max_tile_rows];
-          S* to[max_tile_rows];
-          for (int r = 0; r < in_tile; ++r) {
-            from[r] = columns.data() + t * tile * shape.depth + r;
-            to[r] = c_tile[r] ? c_tile[r] : own_trash;
-          }
-          const Depth depth{1, run, 0, in_tile};
-          multiply_group(now, panels.data() + now.offset(g), g, depth, in_tile, from, to,
-                         p0 == 0 && !accumulate ? Start::Zero : Start::Continue, static_cast<const S*>(nullptr));
+      const auto for_products = [&](auto&& use) {
+        S* at = panels.data();
+        for (int k = 0; k < count; ++k) {
+          const PanelShape<S> shape{products[k].b_columns, run, outer_width<S>};
+          use(products[k], shape, at);
+          at += shape.size();
         }
-      barrier.wait(count);
+      };
+      for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
+        for (Index g = share_begin(shape.groups(), id, team); g < share_begin(shape.groups(), id + 1, team); ++g)
+          pack_rows(product.b + p0, run, shape.first_column(g), shape.columns - shape.first_column(g), shape.vectors(g),
+                    at + shape.offset(g));
+      });
+      cut_tiles(a + p0, run, a_columns, t0, t1, tiles_of_a.data());
+      barrier.wait(team);
+      for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
+        for (Index g = 0; g < shape.groups(); ++g)
+          for (Index t = t0; t < t1; ++t)
+            outer_tile_product(shape, at + shape.offset(g), g, tiles_of_a.data() + t * tile * outer_run,
+                               static_cast<int>(std::min<Index>(tile, a_columns - t * tile)), product.c + t * tile,
+                               trash.data() + id * widest, p0 == 0 && !accumulate ? Start::Zero : Start::Continue);
+      });
+      barrier.wait(team);
     }
   });
 }
 
-#define UNROLLED_PANELS(S)                                                                                             \
-  template void pack_transposed<S>(const S* const*, int, Index, S*);                                                   \
-  template void pack_rows<S>(const S* const*, Index, Index, Index, int, S*);                                           \
-  template void multiply_group<S>(const PanelShape<S>&, const S*, Index, Depth, Index, const S* const*, S* const*, Start, \
-                                  const S*);                                                                           \
-  template void accumulate_outer<S>(Index, const S* const*, Index, const S* const*, Index, S* const*, bool);
+#define UNROLLED_PANELS(S)                                                                                         \
+  template void pack_transposed<S>(const S* const*, int, Index, S*);                                               \
+  template void pack_rows<S>(const S* const*, Index, Index, Index, int, S*);                                       \
+  template void multiply_group<S>(const PanelShape<S>&, const S*, Index, Depth, Index, const S* const*, S* const*, \
+                                  Start, const S*);                                                                \
+  template void accumulate_outer<S>(Index, const S* const*, Index, const OuterProduct<S>*, int, bool);
 UNROLLED_PANELS(float)
 UNROLLED_PANELS(double)
 

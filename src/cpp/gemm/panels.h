@@ -1,5 +1,5 @@
-// Packed matrices and the serial products over them. A packed matrix B (depth x columns) is cut into groups of `width` packets of
-// columns; each group is one panel, contiguous in memory, read from front to back by the register tile.
+// Packed matrices and the serial products over them. A packed matrix B (depth x columns) is cut into groups of `width`
+// packets of columns; each group is one panel, contiguous in memory, read from front to back by the register tile.
 #pragma once
 
 #include "core/buffer.h"
@@ -7,12 +7,13 @@
 
 namespace unrolled {
 
-/// Panel[k][column] = rows[column][k]: the matrix is stored with one row per column of the panel, as weights (outputs, inputs) are.
-/// rows has vectors * lanes entries; a null row gives zeros.
+/// Panel[k][column] = rows[column][k]: the matrix is stored with one row per column of the panel, as weights (outputs,
+/// inputs) are. rows has vectors * lanes entries; a null row gives zeros.
 template <class S>
 void pack_transposed(const S* const* rows, int vectors, Index depth, S* panel);
 
-/// Panel[k][column] = rows[k][first + column] for the `valid` columns the matrix still has, zeros behind; a null row gives zeros.
+/// Panel[k][column] = rows[k][first + column] for the `valid` columns the matrix still has, zeros behind; a null row
+/// gives zeros.
 template <class S>
 void pack_rows(const S* const* rows, Index depth, Index first, Index valid, int vectors, S* panel);
 
@@ -21,7 +22,7 @@ template <class S>
 struct PanelShape {
   Index columns;  // valid columns
   Index depth;
-  int width;      // packets per panel
+  int width;  // packets per panel
   Index packets() const { return (columns + lanes<S> - 1) / lanes<S>; }
   Index groups() const { return (packets() + width - 1) / width; }
   int vectors(Index group) const {
@@ -50,11 +51,19 @@ template <class S>
 void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, Depth depth, Index rows, const S* const* a,
                     S* const* c, Start start, const S* bias);
 
-/// C[m][n] (+)= sum over rows p of A[p][m] B[p][n], in the order of p: weight gradients. A[p] and B[p] are row pointers, so that rows
-/// may lie anywhere; m runs over `a_columns`, n over `b_columns` neighbouring scalars. c[m] points to row m of C, or is null for a row
-/// that is not wanted. Parallel over output tiles.
+/// One product of `accumulate_outer`.
 template <class S>
-void accumulate_outer(Index rows, const S* const* a, Index a_columns, const S* const* b, Index b_columns, S* const* c,
+struct OuterProduct {
+  const S* const* b;  // [rows] row pointers of B
+  Index b_columns;
+  S* const* c;  // [a_columns] row pointers of C, null for a row that is not wanted
+};
+
+/// For each product: C[m][n] (+)= sum over rows p of A[p][m] B[p][n], in the order of p: weight gradients, all those of
+/// a layer at once since they share A. Rows may lie anywhere; m runs over `a_columns`, n over `b_columns` neighbouring
+/// scalars. Parallel over tiles of C.
+template <class S>
+void accumulate_outer(Index rows, const S* const* a, Index a_columns, const OuterProduct<S>* products, int count,
                       bool accumulate);
 
 }  // namespace unrolled

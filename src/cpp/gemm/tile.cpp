@@ -68,10 +68,14 @@ template <class S>
 void run_tile(int rows, int vectors, const Tile<S>& tile) {
   constexpr std::make_integer_sequence<int, max_tile_rows> all_rows{};
   switch (vectors) {
-    case 1: return kernel_for<S, 1>(rows, all_rows)(tile);
-    case 2: return kernel_for<S, 2>(rows, all_rows)(tile);
-    case 3: return kernel_for<S, 3>(rows, all_rows)(tile);
-    default: return kernel_for<S, 4>(rows, all_rows)(tile);
+    case 1:
+      return kernel_for<S, 1>(rows, all_rows)(tile);
+    case 2:
+      return kernel_for<S, 2>(rows, all_rows)(tile);
+    case 3:
+      return kernel_for<S, 3>(rows, all_rows)(tile);
+    default:
+      return kernel_for<S, 4>(rows, all_rows)(tile);
   }
 }
 

@@ -2,8 +2,9 @@
 //
 //   acc[r][v] = start + sum over k of a[r][k] * panel[k][v]        r < rows, v < vectors (packets)
 //
-// `a` is read one scalar at a time and broadcast; `panel` holds, for each k, `vectors` packets side by side (see pack.h). The sum
-// runs over k in order and never through partial sums, so a row's result does not depend on the rows beside it.
+// `a` is read one scalar at a time and broadcast; `panel` holds, for each k, `vectors` packets side by side (see
+// pack.h). The sum runs over k in order and never through partial sums, so a row's result does not depend on the rows
+// beside it.
 #pragma once
 
 #include "core/packet.h"
@@ -28,7 +29,8 @@ constexpr int tile_rows(int vectors) {
   return by_vectors[vectors];
 }
 
-/// A sum over k in `segments` runs of `length` neighbouring elements; `a_jump` lies between the starts of two runs of a row.
+/// A sum over k in `segments` runs of `length` neighbouring elements; `a_jump` lies between the starts of two runs of a
+/// row.
 struct Depth {
   Index segments;
   Index length;
@@ -41,12 +43,12 @@ struct Depth {
 template <class S>
 struct Tile {
   Depth depth;
-  const S* const* a;    // [rows] start of each row
-  const S* panel;       // depth.total() x vectors packets
-  S* const* out;        // [rows] where packet 0 of each row goes
-  Index out_step;       // from packet to packet of a row
+  const S* const* a;  // [rows] start of each row
+  const S* panel;     // depth.total() x vectors packets
+  S* const* out;      // [rows] where packet 0 of each row goes
+  Index out_step;     // from packet to packet of a row
   Start start;
-  const S* bias;        // `vectors` packets, read if start is Bias
+  const S* bias;  // `vectors` packets, read if start is Bias
 };
 
 /// Runs a tile of `rows` <= tile_rows(vectors) rows and `vectors` <= max_vectors packets.

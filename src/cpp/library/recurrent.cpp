@@ -28,7 +28,8 @@ struct Recurrent<S>::Implementation {
     if (!packed) throw std::logic_error("Recurrent: set_parameters has not been called");
     if (in.T < 0 || in.B < 0) throw std::invalid_argument("Recurrent: T and B must be at least 0");
     for (Size row = 0; in.lengths && row < in.B; ++row)
-      if (in.lengths[row] < 0 || in.lengths[row] > in.T) throw std::invalid_argument("Recurrent: a length is not in 0 .. T");
+      if (in.lengths[row] < 0 || in.lengths[row] > in.T)
+        throw std::invalid_argument("Recurrent: a length is not in 0 .. T");
     Inputs<S> to;
     to.T = in.T;
     to.B = in.B;
@@ -51,7 +52,8 @@ struct Recurrent<S>::Implementation {
 
 template <class S>
 Recurrent<S>::Recurrent(const std::string& cell, Size input_size, Size hidden_size) : self_(new Implementation) {
-  if (input_size < 1 || hidden_size < 1) throw std::invalid_argument("Recurrent: input_size and hidden_size must be at least 1");
+  if (input_size < 1 || hidden_size < 1)
+    throw std::invalid_argument("Recurrent: input_size and hidden_size must be at least 1");
   self_->cell = &cells().find<S>(cell);
   self_->sizes = {input_size, hidden_size};
 }

@@ -48,7 +48,7 @@ void forward_rows(const Arrays& inputs, const Arrays& outputs) {
       largest = row.largest;
       sum = row.sum;
       // The largest logit is taken away before the logarithm is added: logits of any size keep the digits of the loss.
-      const S log_sum = static_cast<S>(std::log(static_cast<double>(sum)));
+      const S log_sum = std::log(sum);
       loss = weight * (log_sum + (largest - logits[inputs[1].as<std::int64_t>()[n]]));
     }
   });

@@ -33,6 +33,14 @@ Vec<S> load_filled(const S* from, Index count, S fill) {
   return Vec<S>::load(part);
 }
 
+/// 0, 1, 2 ...
+template <class S>
+Vec<S> lane_numbers() {
+  alignas(64) S numbers[lanes<S>];
+  for (int lane = 0; lane < lanes<S>; ++lane) numbers[lane] = S(lane);
+  return Vec<S>::load(numbers);
+}
+
 /// y[i] = f(x[i], ...) for packets of up to three arrays of `size` scalars; a packet is never split between threads.
 template <class S, class F, class... Inputs>
 void map(Index size, S* y, F&& f, const Inputs*... x) {
@@ -91,15 +99,26 @@ struct RowExp {
 template <class S>
 RowExp<S> row_exp(const S* x, Index size) {
   constexpr S lowest = -std::numeric_limits<S>::infinity();
-  Vec<S> most(lowest);
-  for (Index i = 0; i < size; i += lanes<S>) most = max(load_filled(x + i, size - i, lowest), most);
+  // The last packet of a row reaches back into the one before it: `old` of its lanes have been seen there. A short row
+  // is filled up with -infinity, which changes neither the maximum nor the sum.
+  const Index whole = size / lanes<S> * lanes<S>, old = whole == size ? 0 : lanes<S> - (size - whole);
+  const Vec<S> last = size >= lanes<S> ? Vec<S>::load(x + size - lanes<S>) : load_filled(x, size, lowest);
+  Vec<S> most = last;
+  for (Index i = 0; i < whole; i += lanes<S>) most = max(Vec<S>::load(x + i), most);
   alignas(64) S part[lanes<S>];
   most.store(part);
-  const S largest = *std::max_element(part, part + lanes<S>);
+  for (int half = lanes<S> / 2; half > 0; half /= 2)
+    for (int lane = 0; lane < half; ++lane)
+      part[lane] = part[lane] < part[lane + half] ? part[lane + half] : part[lane];
+  const S largest = part[0];
   const Vec<S> shift(largest);
-  const S sum = sum_packets<S>(
-      size, [&](Index i, Index count) { return exp_of_negative(load_filled(x + i, count, lowest) - shift); });
-  return {largest, sum};
+  Vec<S> total = Vec<S>::zero();
+  for (Index i = 0; i < whole; i += lanes<S>) total += exp_of_negative(Vec<S>::load(x + i) - shift);
+  if (whole < size) {
+    const Vec<S> e = exp_of_negative(last - shift);
+    total += whole == 0 ? e : select(less(lane_numbers<S>(), Vec<S>(S(old))), Vec<S>::zero(), e);
+  }
+  return {largest, sum_lanes(total)};
 }
 
 }  // namespace unrolled::ops

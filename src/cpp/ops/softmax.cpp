@@ -39,7 +39,7 @@ void softmax_row_vjp(Index size, const S* y, const S* dy, S* dx) {
 template <class S>
 void log_softmax_row(Index size, const S* x, S* y) {
   const RowExp<S> row = row_exp(x, size);
-  const Vec<S> shift(row.largest), log_sum(static_cast<S>(std::log(static_cast<double>(row.sum))));
+  const Vec<S> shift(row.largest), log_sum(std::log(row.sum));
   for (Index i = 0; i < size; i += lanes<S>)
     ((Vec<S>::load_partial(x + i, size - i) - shift) - log_sum).store_partial(y + i, size - i);
 }

@@ -48,6 +48,7 @@ from unrolled.optim import (
     clip_grad_value,
 )
 from unrolled.tensor import Tensor, enable_grad, is_grad_enabled, no_grad
+from unrolled.train import Callback, History, Progress, evaluate, fit, predict
 
 __version__: str = _core.build_config()["version"]
 

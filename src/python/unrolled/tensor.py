@@ -168,7 +168,7 @@ def record(
         vjp: gets the gradient of every output (None where nothing depends on it), and gives the gradient of
             every input (None where not wanted). It is called at most once. What it gets is read-only. An
             array it returns becomes the tape's own, unless it is a view, one of the arrays it got, or
-            returned for two inputs: so it must not return an array that is kept elsewhere.
+            returned twice (itself or a view of it): so it must not return an array that is kept elsewhere.
     """
     tensors = tuple([_wrap(array) for array in outputs])
     if not needs_grad(*inputs):

@@ -7,9 +7,12 @@
 //   lstm.forward({T, B, x}, {y});
 //   lstm.step(B, x_t, state, next, y_t);
 //
-// Arrays are row-major: sequences (T, B, features), states (B, H), weights (G * H, I) and (G * H, H) with the gates stacked
-// along the rows (LSTM i f g o; GRU r z n). Compile this program for any processor; the kernels were compiled for one ISA level.
+// Arrays are row-major: sequences (T, B, features), states (B, H), weights (G * H, I) and (G * H, H) with the gates
+// stacked along the rows (LSTM i f g o; GRU r z n). Compile this program for any processor; the kernels were compiled
+// for one ISA level.
 #pragma once
+
+#include <unrolled/threads.h>
 
 #include <array>
 #include <cstddef>
@@ -17,8 +20,6 @@
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <unrolled/threads.h>
 
 namespace unrolled {
 
@@ -78,14 +79,15 @@ class Recurrent {
 
   Size input_size() const;
   Size hidden_size() const;
-  int states() const;        // 1 (h) for most cells, 2 (h, c) for an LSTM
+  int states() const;  // 1 (h) for most cells, 2 (h, c) for an LSTM
   int unit_vectors() const;
   Size weight_rows() const;  // rows of W_hh
 
   /// Brings the parameters into kernel layout. Call it again after every change; backward reads them where they are.
   void set_parameters(const Weights& weights);
 
-  /// Runs over a sequence. Throws std::logic_error without parameters, std::invalid_argument for lengths out of range, std::bad_alloc.
+  /// Runs over a sequence. Throws std::logic_error without parameters, std::invalid_argument for lengths out of range,
+  /// std::bad_alloc.
   void forward(const Sequence& in, const Result& out);
   /// The same, keeping what `backward` needs. x, y and the parameters must not change until it has run.
   void forward_for_training(const Sequence& in, const Result& out);
@@ -93,7 +95,8 @@ class Recurrent {
 
   /// One step of B rows: the same numbers as `forward`. Allocates nothing after the first call of the largest B.
   /// `state` may be null entries for zeros; `next` may be `state`.
-  void step(Size B, const S* x, const std::array<const S*, max_states>& state, const std::array<S*, max_states>& next, S* y);
+  void step(Size B, const S* x, const std::array<const S*, max_states>& state, const std::array<S*, max_states>& next,
+            S* y);
 
  private:
   struct Implementation;

@@ -7,10 +7,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from unrolled._config import set_num_threads
 from unrolled.cli.errors import CommandError
 from unrolled.data.corpus import default_text, read_text
+from unrolled.io import CheckpointError, load
+from unrolled.models.language_model import LanguageModel
 
-__all__ = ["DEFAULT_TEXT", "check_writable", "keep_earlier", "load_text"]
+__all__ = ["DEFAULT_TEXT", "check_writable", "keep_earlier", "load_model", "load_text", "use_threads"]
 
 DEFAULT_TEXT = "Python's language reference (pydoc_data.topics)"
 
@@ -27,8 +30,30 @@ def load_text(path: str | None) -> str:
         raise CommandError(f"cannot read {path}: {error.strerror}") from error
 
 
+def load_model(path: str | os.PathLike[str]) -> LanguageModel:
+    """The language model of a checkpoint."""
+    try:
+        model = load(path)
+    except CheckpointError as error:
+        raise CommandError(str(error)) from error
+    if not isinstance(model, LanguageModel):
+        raise CommandError(
+            f"{path} holds a {type(model).__name__}, not a language model; `unrolled lm train` makes one"
+        )
+    return model
+
+
+def use_threads(count: int | None) -> None:
+    """Limits the threads, if a number was given."""
+    if count is not None:
+        set_num_threads(count)
+
+
 def check_writable(path: Path, what: str) -> None:
-    """Writes and removes an empty file beside `path`, so that an hour of training does not end in a refusal."""
+    """Writes and removes an empty file beside `path`, so that an hour of training does not end in a
+    refusal.
+    """
+    path = Path(os.path.realpath(path))
     if path.is_dir():
         raise CommandError(f"cannot write the {what} {path}: it is a folder, give the name of a file")
     if path.exists() and not os.access(path, os.W_OK):
@@ -41,7 +66,9 @@ def check_writable(path: Path, what: str) -> None:
 
 
 def keep_earlier(path: Path) -> Path | None:
-    """Gives an existing file a second name, `name.1.safetensors` and so on, before a new one takes its place."""
+    """Gives an existing file a second name, `name.1.safetensors` and so on, before a new one takes its
+    place.
+    """
     if not path.exists():
         return None
     number = 1

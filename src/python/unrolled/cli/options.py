@@ -34,11 +34,11 @@ Language models over characters or words.
 _TRAIN = """\
 Train a recurrent language model on a text and save it.
 
-Without FILE the text is the language reference in pydoc_data.topics, which comes with Python. The text is split
-into 90 % to train on, 5 % for validation and 5 % for the test. An interpolated modified Kneser-Ney n-gram is counted
-on the same characters (its order chosen on validation) and its score is printed beside the model's after every epoch.
-The checkpoint is written after every epoch; Ctrl-C keeps the last one, and --resume goes on from it as if nothing
-had happened, to the last bit."""
+Without FILE the text is the language reference in pydoc_data.topics, which comes with Python. The text is
+split into 90 % to train on, 5 % for validation and 5 % for the test. An interpolated modified Kneser-Ney
+n-gram is counted on the same characters (its order chosen on validation) and its score is printed beside the
+model's after every epoch. The checkpoint is written after every epoch; Ctrl-C keeps the last one, and
+--resume goes on from it as if nothing had happened, to the last bit."""
 
 _TRAIN_EXAMPLES = """\
 examples:
@@ -52,8 +52,9 @@ examples:
 _GENERATE = """\
 Write text with a saved language model, one token at a time, as it is drawn.
 
-The text goes to standard output, without anything else, so it can be piped. The model reads the prompt first; every
-character of it must be one the model knows. Temperature, then top-k, then top-p narrow what may be drawn."""
+The text goes to standard output, without anything else, so it can be piped. The model reads the prompt first;
+every character of it must be one the model knows. Temperature, then top-k, then top-p narrow what may be
+drawn."""
 
 _GENERATE_EXAMPLES = f"""\
 examples:
@@ -65,8 +66,8 @@ examples:
 _EVAL = """\
 Score a saved language model: bits per character (or per word, with the perplexity) on a text.
 
-With FILE every character of it is scored. Without FILE the model is scored on the validation and test parts of the
-text it was trained on, as `unrolled lm train` does at its end."""
+With FILE every character of it is scored. Without FILE the model is scored on the validation and test parts
+of the text it was trained on, as `unrolled lm train` does at its end."""
 
 _EVAL_EXAMPLES = f"""\
 examples:
@@ -86,7 +87,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = _parser(_Parser, "unrolled", _TOP)
+    parser: argparse.ArgumentParser = _parser(_Parser, "unrolled", _TOP)
     parser.add_argument("--version", action="version", version=f"unrolled {_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
     lm = _command(commands, "lm", "language models: train, generate, eval", _LM)

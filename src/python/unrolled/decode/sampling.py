@@ -7,7 +7,8 @@ Temperature, top-k and top-p act in that order on logits `z` of shape (V,):
     top-p keeps the fewest most probable tokens that together have at least the probability top_p
         (A. Holtzman et al., "The Curious Case of Neural Text Degeneration", ICLR 2020)
 
-and what is kept is scaled to sum to 1. Of equally probable tokens the one with the smaller number comes first.
+and what is kept is scaled to sum to 1. Of equally probable tokens the one with the smaller number comes
+first.
 """
 
 from __future__ import annotations
@@ -38,10 +39,8 @@ def sampling_probabilities(
         return np.asarray(
             np.arange(scores.shape[-1]) == scores.argmax(axis=-1, keepdims=True), dtype=np.float64
         )
-    with np.errstate(
-        over="ignore"
-    ):  # next to temperature 0 all but the most probable token go to -infinity, rightly
-        p = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
+    with np.errstate(over="ignore"):  # close to temperature 0, improbable tokens rightly go to -infinity
+        p: NDArray[np.float64] = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
     p /= p.sum(axis=-1, keepdims=True)
     if top_k is None and top_p is None:
         return p
@@ -82,7 +81,8 @@ class Sampler:
         self.rng = np.random.default_rng() if rng is None else rng
 
     def __repr__(self) -> str:
-        return f"Sampler(temperature={self.temperature}, top_k={self.top_k}, top_p={self.top_p}, never={self.never})"
+        options = f"temperature={self.temperature}, top_k={self.top_k}, top_p={self.top_p}"
+        return f"Sampler({options}, never={self.never})"
 
     def __call__(self, logits: ArrayLike) -> NDArray[np.int64]:
         scores = _checked(logits, "Sampler")

@@ -21,8 +21,9 @@ class Stack(Module):
     layer (not along time: Zaremba et al. 2014), in evaluation and in `step` it is not.
 
     Args:
-        cells: recurrent layers, cells, `Bidirectional`s or other Stacks; the output size of each is the input
-        size of the next. dropout: probability of zeroing, in [0, 1). rng: source of the dropout masks.
+        cells: cells, `Bidirectional`s or other Stacks; the output size of each is the input size of the next.
+        dropout: probability of zeroing, in [0, 1).
+        rng: source of the dropout masks.
     """
 
     def __init__(

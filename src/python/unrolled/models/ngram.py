@@ -1,16 +1,20 @@
-"""The n-gram with interpolated, modified Kneser-Ney smoothing: the score a recurrent language model has to beat.
+"""The n-gram with interpolated, modified Kneser-Ney smoothing: the score a recurrent language model has to
+beat.
 
-With `c` the count of an n-gram, `h` its history (all but the last token `w`) and `h'` that history without its oldest
-token:
+With `c` the count of an n-gram, `h` its history (all but the last token `w`) and `h'` that history without
+its oldest token:
 
-    p_k(w | h) = max(c(h w) - D(c(h w)), 0) / c(h .) + gamma(h) p_{k-1}(w | h'),        p_0(w) = 1 / vocabulary_size
-    gamma(h)   = (D_1 N_1(h .) + D_2 N_2(h .) + D_3 N_3(h .)) / c(h .)
+    p_k(w | h) = max(c(h w) - D(c(h w)), 0) / c(h .) + gamma(h) p_{k-1}(w | h'),        p_0(w) = 1 /
+    vocabulary_size gamma(h)   = (D_1 N_1(h .) + D_2 N_2(h .) + D_3 N_3(h .)) / c(h .)
 
-`N_1`, `N_2`, `N_3` count the distinct tokens seen once, twice, and three times or more after `h`. The highest order uses
-plain counts, every lower one continuation counts: the number of distinct tokens seen before the n-gram. The discounts
-come from each order's counts of counts: `Y = n_1 / (n_1 + 2 n_2)`, `D_j = j - (j + 1) Y n_{j+1} / n_j`.
+`N_1`, `N_2`, `N_3` count the distinct tokens seen once, twice, and three times or more after `h`. The highest
+order uses plain counts, every lower one continuation counts: the number of distinct tokens seen before the
+n-gram. The discounts come from each order's counts of counts:
 
-S. F. Chen and J. Goodman, "An Empirical Study of Smoothing Techniques for Language Modeling", TR-10-98, 1998, section 3.
+    Y = n_1 / (n_1 + 2 n_2),    D_j = j - (j + 1) Y n_{j+1} / n_j
+
+S. F. Chen and J. Goodman, "An Empirical Study of Smoothing Techniques for Language Modeling", TR-10-98, 1998,
+section 3.
 """
 
 from __future__ import annotations
@@ -38,7 +42,7 @@ class _Smoothed(NamedTuple):
 class _Order(NamedTuple):
     """The distinct n-grams of one length; an n-gram's id is its place in the sorted `keys`."""
 
-    keys: Integers  # (grams,) id of the history among the n-grams one token shorter * vocabulary_size + last token
+    keys: Integers  # (grams,) id of the history among the n-grams one shorter * vocabulary_size + last token
     plain: _Smoothed
     continuation: _Smoothed
 
@@ -46,8 +50,9 @@ class _Order(NamedTuple):
 class KneserNey:
     """A language model over the integer tokens `[0, vocabulary_size)`, counted on the training text `tokens`.
 
-    All orders up to `max_order` are counted at once. `order` says which of them answers: the highest, until `tune` picks
-    the one that is best on held-out text. A history of `order - 1` tokens is used, fewer at the beginning of a text.
+    All orders up to `max_order` are counted at once. `order` says which of them answers: the highest, until
+    `tune` picks the one that is best on held-out text. A history of `order - 1` tokens is used, fewer at the
+    beginning of a text.
 
     >>> model = KneserNey([0, 1, 0, 1, 2, 0, 1, 0, 1], 3, max_order=2)
     >>> int(model.distribution([0]).argmax())
@@ -81,7 +86,9 @@ class KneserNey:
         return _bits(self.probabilities(tokens))
 
     def tune(self, tokens: ArrayLike) -> dict[int, float]:
-        """Sets `order` to the one with the fewest bits per token on `tokens`, and returns the bits of every order."""
+        """Sets `order` to the one with the fewest bits per token on `tokens`, and returns the bits of every
+        order.
+        """
         by_order = self._by_order(self._text(tokens, "tokens"), self.max_order)
         scores = {n: _bits(by_order[n]) for n in range(1, self.max_order + 1)}
         self.order = min(scores, key=lambda n: scores[n])
@@ -107,7 +114,9 @@ class KneserNey:
         return self._orders[k - 1].plain if highest else self._orders[k - 1].continuation
 
     def _by_order(self, text: Integers, max_order: int) -> list[Floats]:
-        """The probabilities of `text` under the models of order 0 .. max_order, which share all but their highest order."""
+        """The probabilities of `text` under the models of order 0 .. max_order, which share all but their
+        highest order.
+        """
         lower = np.full(text.size, 1.0 / self.vocabulary_size)
         answers = [lower]
         grams = np.zeros(
@@ -150,7 +159,9 @@ class KneserNey:
 
 
 def _count(text: Integers, size: int, max_order: int) -> list[_Order]:
-    """Counts every order. An n-gram is its history's id and its last token, so keys stay small at any order and size."""
+    """Counts every order. An n-gram is its history's id and its last token, so keys stay small at any order
+    and size.
+    """
     grams = np.zeros(text.size + 1, np.int64)  # grams[s]: id of the n-gram that starts at position s
     contexts = 1
     found: list[tuple[Integers, Integers, Integers, int]] = []
@@ -172,7 +183,9 @@ def _count(text: Integers, size: int, max_order: int) -> list[_Order]:
 
 
 def _smooth(counts: Integers, context: Integers, contexts: int) -> _Smoothed:
-    """Discounts the counts (grams,) of n-grams with the histories `context` (grams,), numbered below `contexts`."""
+    """Discounts the counts (grams,) of n-grams with the histories `context` (grams,), numbered below
+    `contexts`.
+    """
     if counts.size == 0:  # the highest order counted has no continuation counts, and is never asked for them
         return _Smoothed(np.zeros(0), np.ones(0))
     discount = _discounts(counts)[np.minimum(counts, 3)]
@@ -195,14 +208,18 @@ def _discounts(counts: Integers) -> Floats:
 
 
 def _find(keys: Integers, contexts: Integers, tokens: Integers, size: int) -> Integers:
-    """The ids of the n-grams made of a history's id and a token; of an unknown history, too, nothing is known."""
+    """The ids of the n-grams made of a history's id and a token; of an unknown history, too, nothing is
+    known.
+    """
     wanted = np.where(contexts == _NO_GRAM, _NO_GRAM, contexts * size + tokens)
     place = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
     return np.where(keys[place] == wanted, place, _NO_GRAM)
 
 
 def _interpolate(part: _Smoothed, contexts: Integers, grams: Integers, lower: Floats) -> Floats:
-    """p_k from p_{k-1}: nothing is kept of an n-gram never seen, and gamma is 1 after a history never seen."""
+    """p_k from p_{k-1}: nothing is kept of an n-gram never seen, and gamma is 1 after a history never
+    seen.
+    """
     kept = np.where(grams == _NO_GRAM, 0.0, part.kept[grams])
     gamma = np.where(contexts == _NO_GRAM, 1.0, part.gamma[contexts])
     return kept + gamma * lower
