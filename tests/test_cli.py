@@ -125,6 +125,20 @@ def test_ctrl_c(capsys, monkeypatch):
     assert capsys.readouterr().err == "unrolled info: interrupted\n"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_full_output():
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "unrolled", "info"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert process.returncode == 2
+    assert process.stderr == "unrolled info: No space left on device\n"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX pipes")
 def test_closed_pipe():
     process = subprocess.Popen(

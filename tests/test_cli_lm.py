@@ -45,7 +45,8 @@ def test_train_says_what_it_does_and_what_came_out(folder, capsys):
     train("--epochs", "3")
     text = capsys.readouterr().out
     assert re.search(
-        r"text .*text.txt: 5,\d+ characters to train on, \d+ for validation, \d+ for the test; \d+ diff", text
+        r"text +text.txt, \d+ different characters:\n +5,\d+ to train on, \d+ for validation, \d+ for the test",
+        text,
     )
     assert re.search(r"model +LSTM, 12 units, embedding 6: [\d,]+ parameters", text)
     assert re.search(r"n-gram +interpolated Kneser-Ney of order \d .*: \d\.\d{3} bits per character", text)
@@ -126,7 +127,7 @@ def test_resume_with_more_epochs_and_a_plot(folder, capsys):
     train("--epochs", "1")
     train("--epochs", "2", "--resume", "--plot", "curve.png")
     text = capsys.readouterr().out
-    assert "resumed, 2 epochs" in text
+    assert "resumed, 2 epochs of" in text
     assert "epoch 1/2" not in text
     assert "epoch 2/2" in text
     assert Path("curve.png").read_bytes().startswith(b"\x89PNG")

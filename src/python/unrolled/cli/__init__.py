@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from unrolled.cli.errors import CommandError
 from unrolled.cli.options import build_parser
@@ -19,6 +20,8 @@ _CLOSED_PIPE = 128 + 13  # ... by SIGPIPE
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status: 0, 2 for a mistake of the user, 130 after Ctrl-C."""
     args = build_parser().parse_args(arguments)
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal that lacks a character shows a question mark
+        sys.stdout.reconfigure(errors="replace")
     try:
         status = int(args.run(args))
         sys.stdout.flush()
@@ -27,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{args.prog}: interrupted", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as `head` does; nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return _CLOSED_PIPE
     except CommandError as error:
         return _fail(args.prog, str(error))
@@ -47,6 +50,14 @@ def explain(error: OSError) -> str:
 
 
 def _fail(prog: str, sentence: str) -> int:
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:  # standard output itself is full or closed
+        _give_up_output()
     print(f"{prog}: {sentence}", file=sys.stderr)
     return _USER_ERROR
+
+
+def _give_up_output() -> None:
+    """Lets what is left of the output go nowhere, so that the interpreter does not fail on it once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

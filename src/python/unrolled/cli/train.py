@@ -150,7 +150,7 @@ class _Session:
         nats = self.model.bits(self.test) * math.log(2.0)
         beside = "" if self.ngram is None else f" (n-gram {self.ngram.bits(self.test):.3f})"
         print(f"test        {score(nats, self.unit)}{beside}")
-        print(f"saved       {self.path}; `unrolled lm generate {self.path}` writes more of what follows")
+        print(f"saved       {self.path}; `unrolled lm generate {self.path}` writes more")
         print(f"\nsample at temperature {_SAMPLE_TEMPERATURE:g}:\n")
         for piece in self._sample():
             print(piece, end="", flush=True)
@@ -168,10 +168,10 @@ class _Session:
 
     def _say_what(self) -> None:
         s, model = self.settings, self.model
-        sizes = f"{self.training.size:,} {self.unit}s to train on, {self.validation.size:,} for validation"
+        print(f"text        {s.file or DEFAULT_TEXT}, {len(model.vocabulary):,} different {self.unit}s:")
         print(
-            f"text        {s.file or DEFAULT_TEXT}: {sizes}, {self.test.size:,} for the test; "
-            f"{len(model.vocabulary):,} different"
+            f"            {self.training.size:,} to train on, {self.validation.size:,} for validation, "
+            f"{self.test.size:,} for the test"
         )
         layers = f"{s.layers} layers of {s.hidden}" if s.layers > 1 else f"{s.hidden} units"
         dropout = f", dropout {s.dropout:g}" if s.dropout else ""
@@ -179,10 +179,10 @@ class _Session:
             f"model       {s.cell}, {layers}, embedding {s.embedding}{dropout}: "
             f"{model.num_parameters:,} parameters"
         )
-        epochs = f"{'resumed, ' if self.resume else ''}{s.epochs} epochs of {len(self.batches):,} updates"
+        epochs = f"{'resumed, ' if self.resume else ''}{_plural(s.epochs, 'epoch')}"
         print(
-            f"training    {epochs}, each {s.batch} x {s.steps} {self.unit}s; Adam at {s.lr:g}; "
-            f"{get_num_threads()} threads; checkpoint {self.path}",
+            f"training    {epochs} of {_plural(len(self.batches), 'update')}, each {s.batch} x {s.steps} "
+            f"{self.unit}s, {_plural(get_num_threads(), 'thread')}",
             flush=True,
         )
 
@@ -208,3 +208,7 @@ class _Session:
         yield from self.model.eval().generate(
             prompt, _SAMPLE[self.unit], temperature=_SAMPLE_TEMPERATURE, rng=rng
         )
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

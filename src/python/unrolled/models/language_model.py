@@ -4,7 +4,7 @@
     y[t], state[t] = cells(e[t], state[t-1])      one cell or a stack
     z[t] = W y[t] + b                             logits;  P(w[t+1] | w[0..t]) = softmax(z[t])
 
-With dropout, on every connection that is not recurrent: W. Zaremba, I. Sutskever, O. Vinyals, "Recurrent
+Dropout acts on what every layer hands upwards, not along time: W. Zaremba, I. Sutskever, O. Vinyals, "Recurrent
 Neural Network Regularization", 2014. With tied weights, W = E: O. Press and L. Wolf, "Using the Output
 Embedding to Improve Language Models", EACL 2017.
 """
@@ -79,13 +79,14 @@ class LanguageModel(Module):
         self.output = Linear(hidden_size, len(vocabulary), dtype=dtype, rng=rng)
         if tie_weights:
             self.output.W = self.embedding.W
+        else:  # numbers of size 1, as the input weights expect
+            self.embedding.W.data[...] *= math.sqrt(embedding_size)
 
     def forward(
         self, tokens: ArrayLike, state: Any = None, reset: NDArray[np.bool_] | None = None
     ) -> tuple[Tensor, Any]:
         """Logits (T, B, V) of the token after every one of `tokens` (T, B), and the state after the last."""
-        embedded = self.dropout(self.embedding(tokens))
-        y, state = self.cells(embedded, state, reset=reset)
+        y, state = self.cells(self.embedding(tokens), state, reset=reset)
         return self.output(self.dropout(y)), state
 
     def initial_state(self, batch_size: int) -> Any:
