@@ -10,7 +10,7 @@ import pytest
 import unrolled as ur
 from unrolled.tensor import Tensor
 
-T, B, I, H = 6, 3, 5, 4  # noqa: E741
+T, B, I, H = 6, 3, 5, 4
 # float64 throughout: sums of at most H + I products over T steps, each rounded at 1e-16
 BOUND = 1e-12
 

@@ -13,7 +13,7 @@ from unrolled.tensor import Tensor, no_grad
 
 A = Tensor(np.zeros((2, 3), np.float32), requires_grad=True)
 D = Tensor(np.zeros((2, 3)))
-I = np.zeros((2, 3), int)  # noqa: E741
+I = np.zeros((2, 3), int)
 Call = Callable[[], Any]
 
 CASES: list[tuple[Call, type[Exception], str]] = [

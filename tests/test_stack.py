@@ -13,7 +13,7 @@ from unrolled.cells import GRU, LSTM, RNN
 from unrolled.layers import Bidirectional, Linear, Sequential, Stack, final_hidden
 from unrolled.tensor import Tensor
 
-T, B, I, H = 5, 3, 4, 6  # noqa: E741
+T, B, I, H = 5, 3, 4, 6
 
 
 def rng(seed=0):

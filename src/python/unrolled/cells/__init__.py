@@ -1,4 +1,4 @@
-"""Recurrent cells: one class each, with equations, names and initial values. The arithmetic is in the native kernels."""
+"""Recurrent cells: one class each, with equations, names and initial values. The kernels do the arithmetic."""
 
 from unrolled.cells.base import Recurrent as Recurrent
 from unrolled.cells.gru import GRU as GRU

@@ -27,8 +27,8 @@ class Recurrent(Module):
     Shapes: x (T, B, I), y (T, B, H), each state (B, H), lengths (B,), reset (T, B), for T steps, a batch of B rows,
     I = input_size and H = hidden_size. T = 0 and B = 0 are valid. Arrays must have the dtype of the layer.
 
-    Parameters: `W_ih` (G*H, I) Glorot uniform, `W_hh` (G*H, H) orthogonal, `b` (G*H,) zeros, the gates stacked along the rows
-    in the order of `gates`. With `bias=False` there is no `b`.
+    Parameters: `W_ih` (G*H, I) Glorot uniform, `W_hh` (G*H, H) orthogonal, `b` (G*H,) zeros, the gates stacked along
+    the rows in the order of `gates`. With `bias=False` there is no `b`.
     """
 
     gates: ClassVar[tuple[str, ...]]
@@ -85,10 +85,10 @@ class Recurrent(Module):
         Args:
             x: (T, B, I). It must not be changed in place before `backward` has run.
             state: named tuple (or tuple) of (B, H) arrays or Tensors; None: zeros.
-            lengths: valid steps of each row, integers 0 to T; None: all T. `y` is zero behind them, and the state returned is that
-                after the last valid step (the one given, where the length is 0).
-            reset: (T, B) bool; True: the state of this row is set to zero before this step. In the reverse direction, too,
-                a reset at t parts t - 1 from t.
+            lengths: valid steps of each row, integers 0 to T; None: all T. `y` is zero behind them, and the state
+                returned is that after the last valid step (the one given, where the length is 0).
+            reset: (T, B) bool; True: the state of this row is set to zero before this step. In the reverse direction,
+                too, a reset at t parts t - 1 from t.
             reverse: from each row's last valid step to its first.
 
         Returns:
@@ -107,20 +107,22 @@ class Recurrent(Module):
         source = x if isinstance(x, Tensor) else None
         keep = needs_grad(source, *given, *weights)
         packed = None if keep else self._packed(T * B)
-        W_ih, W_hh, b, *vectors = (None if w is None else w._data for w in weights)
+        b, *vectors = (None if w is None else w._data for w in weights[2:])
+        reverse = checks.flag(who, "reverse", reverse)
         y, last, saved = core.cell_forward(
-            self._kernel, array, W_ih, W_hh, b, vectors, states, sizes, cuts, checks.flag(who, "reverse", reverse), keep, packed
+            self._kernel, array, self.W_ih._data, self.W_hh._data, b, vectors, states, sizes, cuts, reverse, keep, packed
         )  # fmt: skip
         given = given or [None] * len(last)
 
         def vjp(gradients: Sequence[Array | None]) -> list[Array | None]:
             dy, *dlast = (None if g is None else np.ascontiguousarray(g) for g in gradients)
             want_dx = source is not None and source.requires_grad
+            assert saved is not None  # keep was set: a gradient is wanted
             dx, dstates, dW_ih, dW_hh, db, dvectors = saved.backward(dy, dlast, want_dx)
             return [dx, *dstates, dW_ih, dW_hh, db, *dvectors]
 
-        y, *last = record(who, [source, *given, *weights], [y, *last], vjp)
-        return y, self.State(*last)
+        output, *after = record(who, [source, *given, *weights], [y, *last], vjp)
+        return output, self.State(*after)
 
     def _shape_of_x(self, axes: str) -> str:
         return f"({axes}, {self.input_size}) because input_size={self.input_size}"

@@ -27,7 +27,7 @@ def size(who: str, name: str, value: Any, least: int = 1) -> int:
 
 def float_dtype(who: str, value: Any) -> np.dtype[Any]:
     try:
-        dtype = np.dtype(value)
+        dtype: np.dtype[Any] = np.dtype(value)
     except TypeError:
         raise TypeError(f"{who}: dtype is {value!r}, expected float32 or float64") from None
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
