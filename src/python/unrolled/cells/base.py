@@ -110,7 +110,8 @@ class Recurrent(Module):
         b, *vectors = (None if w is None else w._data for w in weights[2:])
         reverse = checks.flag(who, "reverse", reverse)
         y, last, saved = core.cell_forward(
-            self._kernel, array, self.W_ih._data, self.W_hh._data, b, vectors, states, sizes, cuts, reverse, keep, packed
+            self._kernel, array, self.W_ih._data, self.W_hh._data, b, vectors,
+            states, sizes, cuts, reverse, keep, packed,
         )  # fmt: skip
         given = given or [None] * len(last)
 
@@ -164,10 +165,8 @@ class Recurrent(Module):
         return result  # type: ignore[no-any-return]
 
     def _filled_state(self, state: Any, batch: int) -> list[Array]:
-        return [
-            np.zeros((batch, self.hidden_size), self.dtype) if s is None else s
-            for s in self._checked_state(state, batch)
-        ]
+        zeros = np.zeros((batch, self.hidden_size), self.dtype)
+        return [zeros if s is None else s for s in self._checked_state(state, batch)]
 
     def _packed(self, places: int) -> Any:
         """Weights packed by an earlier call, or now if that is worth it; None: let the call pack them."""

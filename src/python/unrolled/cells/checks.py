@@ -64,7 +64,7 @@ def number(who: str, name: str, value: Any) -> float:
 def floats(
     who: str, name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], why: str
 ) -> Array:
-    """A C-contiguous array of exactly this dtype and shape; None in the shape: any size. `why` tells where the shape is from."""
+    """A C-contiguous array of exactly this dtype and shape (None: any size); `why` tells where the shape is from."""
     array = value._data if isinstance(value, Tensor) else value
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{who}: {name} is a {kind_of(value)}, expected a NumPy array or a Tensor")

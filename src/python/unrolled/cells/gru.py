@@ -22,8 +22,9 @@ class GRU(Recurrent):
         n = tanh(W_n x[t] + b_n + r * (U_n h[t-1] + b_hn))      candidate
         h[t] = (1 - z) * n + z * h[t-1],    y[t] = h[t]
 
-    with W_ih = [W_r; W_z; W_n], W_hh = [U_r; U_z; U_n], and b_hn (H,) apart from b. PyTorch, Keras (its default) and cuDNN have this
-    form; `GRUResetBefore` has the paper's. Where z is said to take the new value, h = z n + (1 - z) h[t-1], negate the rows of z.
+    with W_ih = [W_r; W_z; W_n], W_hh = [U_r; U_z; U_n], and b_hn (H,) apart from b. PyTorch, Keras (its default) and
+    cuDNN have this form; `GRUResetBefore` has the paper's. Where z is said to take the new value,
+    h = z n + (1 - z) h[t-1], negate the rows of z.
 
     Args:
         input_size: features of x.

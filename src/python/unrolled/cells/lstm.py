@@ -32,13 +32,14 @@ class LSTM(Recurrent):
     Args:
         input_size: features of x.
         hidden_size: hidden units.
-        forget_bias: initial value of b_f. One keeps the gate open, so that early gradients reach far (Jozefowicz et al. 2015).
+        forget_bias: initial value of b_f. One keeps the gate open, so that early gradients reach far
+            (Jozefowicz et al. 2015).
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
 
-    Sources: S. Hochreiter, J. Schmidhuber, Long short-term memory, Neural Computation 9, 1997; F. A. Gers, J. Schmidhuber,
-    F. Cummins, Learning to forget, Neural Computation 12, 2000.
+    Sources: S. Hochreiter, J. Schmidhuber, Long short-term memory, Neural Computation 9, 1997; F. A. Gers,
+    J. Schmidhuber, F. Cummins, Learning to forget, Neural Computation 12, 2000.
     """
 
     gates = ("i", "f", "g", "o")
