@@ -93,6 +93,11 @@ def test_bad_evaluation(call, error, message):
         call()
 
 
+class Unstorable(ur.Module):
+    def __init__(self, function):
+        self.W = ur.Tensor(np.zeros(3), requires_grad=True)
+
+
 def fit(model=None, data=None, **options):
     model = speller() if model is None else model
     ur.fit(
@@ -124,6 +129,11 @@ def fit(model=None, data=None, **options):
         ({"batch_size": 3}, ValueError, "in batches already"),
         ({"checkpoint": "/nowhere/at/all"}, ur.CheckpointError, "there is no folder /nowhere/at"),
         ({"checkpoint": "/"}, ur.CheckpointError, "it is a folder|read-only"),
+        (
+            {"checkpoint": "x", "model": Unstorable(print)},
+            TypeError,
+            "Unstorable: argument 'function' is of type",
+        ),
         ({"clip_norm": -1.0}, ValueError, "max_norm is -1.0"),
     ],
 )

@@ -1,5 +1,4 @@
-"""Initial values: `orthogonal`, `glorot_uniform`, `glorot_normal`, `he_uniform`, `he_normal`, `uniform`,
-`normal`, `zeros`, `forget_bias`.
+"""Initial values: orthogonal, Glorot, He, uniform, normal, zeros, and the bias of forget gates.
 
 Every function takes a target and fills it in place: a Tensor, a mapping of names to Tensors, or a Module (all
 its parameters). `ur.init.uniform(model, -0.08, 0.08, rng=rng)` sets a whole model. Functions that speak of

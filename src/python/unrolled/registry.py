@@ -124,8 +124,8 @@ def _encode_arguments(value: Configurable, path: str, seen: dict[int, int]) -> d
         elif parameters[name].default is inspect.Parameter.empty:
             raise TypeError(
                 f"{where}: argument {name!r} is of type {argument.type_name}, which a configuration leaves "
-                "out, so it needs a default value; give the parameter a default, or pass a number, a string or a "
-                "list instead"
+                "out, so it needs a default value; give the parameter a default, or pass a number, a string "
+                "or a list instead"
             )
     return encoded
 

@@ -63,8 +63,7 @@ class Batches:
         if state["batches"] != len(self):
             raise ValueError(
                 f"{type(self).__name__}: the saved position is in a data set of {state['batches']} batches, "
-                "this one has "
-                f"{len(self)}; go on with the same data and the same batch size"
+                f"this one has {len(self)}; go on with the same data and the same batch size"
             )
         self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]
         self._start = self.position
@@ -95,8 +94,7 @@ class ContiguousBatches(Batches):
         if tokens.ndim == 0 or (targets is not None and len(targets) != len(tokens)):
             raise ValueError(
                 f"ContiguousBatches: tokens have shape {tokens.shape} and targets {np.shape(targets)}, "
-                "expected one sequence of "
-                "tokens and as many targets, or none"
+                "expected one sequence of tokens and as many targets, or none"
             )
         following = 1 if targets is None else 0
         length = (len(tokens) - following) // batch_size
@@ -168,8 +166,7 @@ class ArrayBatches(Batches):
         if len(fits) != 1:
             raise ValueError(
                 f"ArrayBatches: targets have shape {self.targets.shape}, inputs {self.inputs.shape}; say "
-                "with target_axis "
-                f"which axis has the {self.rows} rows"
+                f"with target_axis which axis has the {self.rows} rows"
             )
         return int(fits[0])
 
@@ -222,8 +219,7 @@ class BucketBatches(Batches):
                 if len(target) != length:
                     raise ValueError(
                         f"BucketBatches: targets {index} have {len(target)} steps, sequence {index} has "
-                        f"{length}; "
-                        "one target per sequence goes into an array (N, ...)"
+                        f"{length}; one target per sequence goes into an array (N, ...)"
                     )
         self.batch_size, self.bucket = batch_size, batch_size * batches_per_bucket
 

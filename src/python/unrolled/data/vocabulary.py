@@ -129,9 +129,7 @@ class WordVocabulary(Vocabulary):
         unknown: str = "<unk>",
         end_of_line: str | None = None,
     ) -> WordVocabulary:
-        """Words seen at least `min_count` times, the most frequent first, equals in alphabetical order;
-        `max_size` of them.
-        """
+        """At most `max_size` words seen at least `min_count` times, by falling count, then by alphabet."""
         counts = Counter(text.split())
         if not counts:
             raise ValueError("WordVocabulary: the text has no words")

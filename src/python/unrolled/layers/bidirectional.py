@@ -48,20 +48,17 @@ class Bidirectional(Module):
         if forward_cell.input_size != backward_cell.input_size:
             raise ValueError(
                 f"Bidirectional: the input sizes are {forward_cell.input_size} and "
-                f"{backward_cell.input_size}, "
-                "expected equal ones"
+                f"{backward_cell.input_size}, expected equal ones"
             )
         if merge == "sum" and forward_cell.output_size != backward_cell.output_size:
             raise ValueError(
                 f"Bidirectional: the output sizes are {forward_cell.output_size} and "
-                f"{backward_cell.output_size}, "
-                "expected equal ones because merge='sum'"
+                f"{backward_cell.output_size}, expected equal ones because merge='sum'"
             )
         if np.dtype(forward_cell.dtype) != np.dtype(backward_cell.dtype):
             raise TypeError(
                 f"Bidirectional: the dtypes are {np.dtype(forward_cell.dtype)} and "
-                f"{np.dtype(backward_cell.dtype)}, "
-                "expected equal ones"
+                f"{np.dtype(backward_cell.dtype)}, expected equal ones"
             )
         self.forward_cell = forward_cell
         self.backward_cell = backward_cell
@@ -102,8 +99,7 @@ class Bidirectional(Module):
         """Not possible; raises TypeError."""
         raise TypeError(
             "Bidirectional: there is no step, because the backward direction starts at the end of the "
-            "sequence; "
-            "call the layer on the whole sequence"
+            "sequence; call the layer on the whole sequence"
         )
 
     def _states(self, state: Any) -> tuple[Any, Any]:

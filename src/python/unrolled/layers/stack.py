@@ -42,14 +42,12 @@ class Stack(Module):
             if below.output_size != above.input_size:
                 raise ValueError(
                     f"Stack: layer {number + 1} ({type(above).__name__}) has input_size={above.input_size}, "
-                    "expected "
-                    f"{below.output_size}, the output size of the {type(below).__name__} below it"
+                    f"expected {below.output_size}, the output size of the {type(below).__name__} below it"
                 )
             if np.dtype(below.dtype) != np.dtype(above.dtype):
                 raise TypeError(
                     f"Stack: layer {number + 1} has dtype {np.dtype(above.dtype)}, expected "
-                    f"{np.dtype(below.dtype)} as "
-                    "the layer below"
+                    f"{np.dtype(below.dtype)} as the layer below"
                 )
         if not 0 <= dropout < 1:
             raise ValueError(f"Stack: dropout is {dropout!r}, expected a probability in [0, 1)")

@@ -55,9 +55,7 @@ class RMSprop(Optimizer):
         momentum: float = 0.9,
         eps: float = 1e-4,
     ) -> RMSprop:
-        """The centred form with eps under the root and the rate inside the velocity, as Graves 2013 writes
-        it.
-        """
+        """The centred form of Graves 2013: eps under the root, the rate inside the velocity."""
         self = cls(parameters, lr, alpha=alpha, momentum=momentum, eps=eps, centered=True)
         self.eps_inside = True
         return self

@@ -30,15 +30,15 @@ def evaluate(
     batch_size: int | None = None,
     carry_state: bool | None = None,
 ) -> float:
-    """The mean of `loss` over data: every batch counts by its positions (true elements of the mask, or size
-    of the targets).
+    """The mean of `loss` over data.
+
+    Every batch counts by its positions: the true elements of its mask, or the size of its targets.
 
     Args:
         model: gives the output, or `(output, state)`.
         data: batches, or a pair of arrays (inputs (T, N, ...), targets), cut into `batch_size` rows (32).
         loss: `loss(output, targets)`, for batches with a mask `loss(output, targets, mask=mask)`; a loss, or
-        any measure that is
-            a mean over positions, such as an accuracy.
+            any measure that is a mean over positions, such as an accuracy.
         carry_state: whether a batch starts from the state of the batch before; None: as the data say.
     """
     batches = as_batches("evaluate", data, batch_size)
@@ -111,8 +111,7 @@ def _row_axis(output: np.ndarray, inputs: tuple[int, ...], batch_axis: int) -> i
         return 0
     raise ValueError(
         f"predict: inputs of shape {inputs} gave an output of shape {output.shape}; say with output_axis "
-        f"where the {rows} "
-        "rows are"
+        f"where the {rows} rows are"
     )
 
 

@@ -64,12 +64,10 @@ def fit(
 
     Args:
         model: called with the inputs of a batch, with `lengths=` if the batch has any, and with `state=` if
-        the state is carried;
-            gives the output or `(output, state)`.
-        data: batches (`ur.data`, or anything that can be iterated once per epoch, giving (inputs, targets[,
-        lengths[, mask]])), or a
-            pair of arrays (inputs (T, N, ...), targets), which is cut into `batch_size` rows (32), shuffled
-            with `rng`.
+            the state is carried; gives the output or `(output, state)`.
+        data: batches (`ur.data`, or anything that can be iterated once per epoch and gives (inputs, targets),
+            (inputs, targets, lengths) or (inputs, targets, lengths, mask)), or a pair of arrays (inputs
+            (T, N, ...), targets), which is cut into `batch_size` rows (32), shuffled with `rng`.
         loss: `loss(output, targets)`, with `mask=` if the batch has one; a mean over positions.
         optimizer: None: Adam with its usual rate.
         epochs: number of epochs in all, those before a resume included.
@@ -77,20 +75,20 @@ def fit(
         schedule: one or several; stepped per update or per epoch, as each says.
         clip_norm, clip_value: limits for the gradients, see `clip_grad_norm` and `clip_grad_value`.
         patience: stop after so many epochs without a validation loss lower than the best by more than
-        `min_delta`. restore_best: at the end the model has the parameters of its best validation. Needs no
-        patience. checkpoint: file that is replaced after every epoch, and every `checkpoint_every` updates.
-        `ur.load` reads the model in it:
-            the best so far by validation if there is one (and `restore_best`), else the latest.
-        resume: go on from `checkpoint` as if never interrupted, bit for bit. Everything else must be given as
-        before. carry_state: whether a batch starts from the state of the batch before; None: as the data say
-        (`ContiguousBatches` do). callbacks: `Callback`s, or functions called with the `Run` after every
-        epoch. `run.stop = "why"` ends training. progress: whether to report on standard error, or a
-        `Progress`.
+            `min_delta`.
+        restore_best: at the end the model has the parameters of its best validation, even without patience.
+        checkpoint: file that is replaced after every epoch, and every `checkpoint_every` updates. `ur.load`
+            reads the model in it: the best so far by validation if there is one (and `restore_best`), else
+            the latest.
+        resume: go on from `checkpoint` as if never interrupted, bit for bit. Give the rest as before.
+        carry_state: whether a batch starts from the state of the batch before; None: as the data say
+            (`ContiguousBatches` do).
+        callbacks: `Callback`s, or functions called with the `Run` after every epoch.
+        progress: whether to report on standard error, or a `Progress`.
 
     Ctrl-C takes effect after the step at work: a checkpoint is written, then KeyboardInterrupt is raised. A
     second one acts at once. A loss or gradient that is not finite raises DivergenceError before the
-    parameters are changed; the last checkpoint is kept. The model is in evaluation mode afterwards if it was
-    before, else in training mode.
+    parameters are changed; the last checkpoint is kept. Afterwards the model is in the mode it was in.
     """
     optimizer = Adam(model) if optimizer is None else optimizer
     schedules = [schedule] if isinstance(schedule, Schedule) else list(schedule or ())
@@ -176,6 +174,7 @@ def _check(
         raise ValueError("fit: checkpoint_every and resume need checkpoint, the path of a file")
     if checkpoint is not None:
         check_place(checkpoint)
+        model.config()  # raises now, not after the first epoch, if the model cannot be stored
 
 
 def _train(run: Run, plan: _Plan) -> None:

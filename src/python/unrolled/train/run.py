@@ -47,9 +47,7 @@ class Totals:
 
 @dataclass
 class Run:
-    """Everything about a run; callbacks read it. `run.stop = "why"` ends training after the current epoch or
-    step.
-    """
+    """Everything about a run, for callbacks to read. `run.stop = "why"` ends training at once."""
 
     model: Module
     optimizer: Optimizer
@@ -76,9 +74,7 @@ class Run:
     last_grad_norm: float = math.nan
 
     def train_batch(self, item: Any) -> None:
-        """One update. If the loss or a gradient is not finite, DivergenceError, and the parameters stay as
-        they were.
-        """
+        """One update; DivergenceError and no update if the loss or a gradient is not finite."""
         began = time.perf_counter()
         batch = as_batch("fit", item)
         self.optimizer.zero_grad()

@@ -57,8 +57,8 @@ def call(
     if carry:
         raise TypeError(
             f"{type(model).__name__}: the output is a {type(result).__name__}, expected (output, state), "
-            "because the data "
-            "carry the state from batch to batch; carry_state=False starts every batch afresh"
+            "because the data carry the state from batch to batch; carry_state=False starts every batch "
+            "afresh"
         )
     return result, None
 
