@@ -23,7 +23,7 @@ class Watch {
     for (const py::handle tensor : tensors) {
       if (tensor.is_none()) continue;
       py::array data = py::cast<py::array>(tensor.attr("_data"));
-      owned_ = owned_ && data.owndata() && data.base().is_none();
+      owned_ = owned_ && data.owndata();
       tensors_.push_back(py::reinterpret_borrow<py::object>(tensor));
       versions_.push_back(py::cast<long long>(tensor.attr("_version")));
       arrays_.push_back(std::move(data));
@@ -57,14 +57,46 @@ class Watch {
   std::vector<long long> versions_;
 };
 
+PyObject* checked(PyObject* object) {
+  if (object == nullptr) throw py::error_already_set();
+  return object;
+}
+
+/// What a step needs of NumPy, without pybind11's conversions: they would cost more than the step.
+template <class S>
+class Rows {
+ public:
+  /// Data of a (rows, columns) C-contiguous array of S in native byte order; null if it is anything else. rows < 0:
+  /// any.
+  const S* data(PyObject* object, Index rows, Index columns) const {
+    if (Py_TYPE(object) != api_.PyArray_Type_) return nullptr;
+    const auto* const array = py::detail::array_proxy(object);
+    const bool fits = array->nd == 2 && array->dimensions[1] == columns && (rows < 0 || array->dimensions[0] == rows);
+    if (!fits || array->descr != dtype_.ptr() || (array->flags & py::array::c_style) == 0) return nullptr;
+    return reinterpret_cast<const S*>(array->data);
+  }
+  static Index count(PyObject* array) { return py::detail::array_proxy(array)->dimensions[0]; }
+  PyObject* make(Index rows, Index columns, S** data) const {
+    Py_intptr_t shape[2] = {rows, columns};
+    PyObject* const array = checked(
+        api_.PyArray_NewFromDescr_(api_.PyArray_Type_, dtype_.inc_ref().ptr(), 2, shape, nullptr, nullptr, 0, nullptr));
+    *data = reinterpret_cast<S*>(py::detail::array_proxy(array)->data);
+    return array;
+  }
+
+ private:
+  py::detail::npy_api& api_ = py::detail::npy_api::get();
+  py::dtype dtype_ = py::dtype::of<S>();  // the one object NumPy uses for it
+};
+
 class Stepper {
  public:
   virtual ~Stepper() = default;
   bool unchanged() const { return watch_.unchanged(); }
   const std::shared_ptr<PackedWeights>& packed() const { return packed_; }
-  /// (y, state) of one step, or None if x or a state is not an array of the right kind: the caller then says what is
-  /// wrong.
-  virtual py::object step(const py::handle& x, const py::handle& state) = 0;
+  /// New reference to (y, state) of one step; null if a parameter may have changed, or x or a state is not an array of
+  /// the right kind: the caller then packs anew or says what is wrong.
+  virtual PyObject* step(PyObject* x, PyObject* state) = 0;
 
  protected:
   Stepper(const py::list& tensors, py::object state_type) : watch_(tensors), state_type_(std::move(state_type)) {}
@@ -83,59 +115,48 @@ class StepperOf final : public Stepper {
     packed_ = std::move(packed);
   }
 
-  py::object step(const py::handle& x, const py::handle& state) override {
+  PyObject* step(PyObject* x, PyObject* state) override {
     const Index H = weights_->sizes.hidden, I = weights_->sizes.input;
     const int states = 1 + weights_->cell->info.states;
-    const S* const x_data = rows_of(x, -1, I);
-    if (x_data == nullptr) return py::none();
-    const Index B = py::reinterpret_borrow<py::array>(x).shape(0);
     Inputs<S> in;
     in.T = 1;
-    in.B = B;
-    in.x = x_data;
-    if (!state.is_none()) {
-      if (!PyTuple_Check(state.ptr()) || PyTuple_GET_SIZE(state.ptr()) != states) return py::none();
+    in.x = rows_.data(x, -1, I);
+    if (in.x == nullptr || !unchanged()) return nullptr;
+    in.B = rows_.count(x);
+    if (state != Py_None) {
+      if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != states) return nullptr;
       for (int k = 0; k < states; ++k) {
-        const S* const data = rows_of(PyTuple_GET_ITEM(state.ptr(), k), B, H);
-        if (data == nullptr) return py::none();
+        const S* const data = rows_.data(PyTuple_GET_ITEM(state, k), in.B, H);
+        if (data == nullptr) return nullptr;
         (k == 0 ? in.h0 : in.state0[k - 1]) = data;
       }
     }
     Outputs<S> out;
+    const py::object y = py::reinterpret_steal<py::object>(rows_.make(in.B, H, &out.y));
     py::tuple last(states);
-    const py::array y = new_rows(B, &out.y);
-    last[0] = new_rows(B, &out.h_last);
-    for (int k = 1; k < states; ++k) last[std::size_t(k)] = new_rows(B, &out.state_last[k - 1]);
+    for (int k = 0; k < states; ++k)
+      PyTuple_SET_ITEM(last.ptr(), k, rows_.make(in.B, H, k == 0 ? &out.h_last : &out.state_last[k - 1]));
 
     std::unique_ptr<Run<S>> run = take();
-    const double work = double(B) * double(weights_->cell->info.weight_gates) * double(H) * double(H + I);
-    if (work >= release_from) {
+    const auto forward = [&] {
+      run->forward(*weights_->cell, weights_->sizes, weights_->weights, nullptr, in, out, false);
+    };
+    if (double(in.B) * double(weights_->cell->info.weight_gates) * double(H) * double(H + I) >= release_from) {
       py::gil_scoped_release release;
-      run->forward(*weights_->cell, weights_->sizes, weights_->weights, nullptr, in, out, false);
+      forward();
     } else {
-      run->forward(*weights_->cell, weights_->sizes, weights_->weights, nullptr, in, out, false);
+      forward();
     }
     runs_.push_back(std::move(run));
-    return py::make_tuple(
-        y, py::reinterpret_steal<py::object>(checked(PyObject_CallObject(state_type_.ptr(), last.ptr()))));
+    // A named tuple is a tuple of its own type: made as one, without its Python constructor.
+    const py::object content = py::reinterpret_steal<py::object>(checked(PyTuple_Pack(1, last.ptr())));
+    auto* const type = reinterpret_cast<PyTypeObject*>(state_type_.ptr());
+    const py::object named =
+        py::reinterpret_steal<py::object>(checked(PyTuple_Type.tp_new(type, content.ptr(), nullptr)));
+    return checked(PyTuple_Pack(2, y.ptr(), named.ptr()));
   }
 
  private:
-  static PyObject* checked(PyObject* object) {
-    if (object == nullptr) throw py::error_already_set();
-    return object;
-  }
-  /// Data of a (rows, columns) C-contiguous array of S; null if it is anything else. rows < 0: any.
-  static const S* rows_of(py::handle object, Index rows, Index columns) {
-    if (!py::isinstance<py::array>(object)) return nullptr;
-    const py::array array = py::reinterpret_borrow<py::array>(object);
-    static const int wanted = py::dtype::of<S>().num();
-    if (array.ndim() != 2 || array.shape(1) != columns || (rows >= 0 && array.shape(0) != rows)) return nullptr;
-    if (array.dtype().num() != wanted || array.dtype().byteorder() == '>' || (array.flags() & py::array::c_style) == 0)
-      return nullptr;
-    return static_cast<const S*>(array.data());
-  }
-  py::array new_rows(Index B, S** data) const { return new_array<S>({B, weights_->sizes.hidden}, data); }
   /// Scratch of a finished step, or new: as many as threads ever stepped at once. Called with the GIL held.
   std::unique_ptr<Run<S>> take() {
     if (runs_.empty()) return std::make_unique<Run<S>>();
@@ -144,9 +165,44 @@ class StepperOf final : public Stepper {
     return run;
   }
 
+  Rows<S> rows_;
   PackedWeightsOf<S>* weights_ = nullptr;
   std::vector<std::unique_ptr<Run<S>>> runs_;
 };
+
+/// step(x, state) as a plain C function of Python: pybind11's own call costs as much as a small step.
+PyObject* call_step(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
+  if (count != 2) {
+    PyErr_SetString(PyExc_TypeError, "step(x, state)");
+    return nullptr;
+  }
+  auto* const stepper = static_cast<Stepper*>(PyCapsule_GetPointer(self, nullptr));
+  try {
+    PyObject* const result = stepper->step(arguments[0], arguments[1]);
+    return result ? result : py::none().release().ptr();
+  } catch (py::error_already_set& error) {
+    error.restore();
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+  return nullptr;
+}
+
+PyMethodDef step_method = {"step", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call_step)),
+                           METH_FASTCALL,
+                           "(y, state) of one step; None if the weights must be packed anew or an argument converted."};
+
+/// That function for one stepper, which it keeps alive.
+py::object step_function(const std::shared_ptr<Stepper>& stepper) {
+  const auto drop = [](PyObject* capsule) {
+    delete static_cast<std::shared_ptr<Stepper>*>(PyCapsule_GetContext(capsule));
+  };
+  const py::object capsule = py::reinterpret_steal<py::object>(checked(PyCapsule_New(stepper.get(), nullptr, drop)));
+  PyCapsule_SetContext(capsule.ptr(), new std::shared_ptr<Stepper>(stepper));
+  return py::reinterpret_steal<py::object>(checked(PyCFunction_New(&step_method, capsule.ptr())));
+}
 
 std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& tensors, const py::object& state_type) {
   // tensors: W_ih, W_hh, b or None, then the per-unit vectors
@@ -171,7 +227,7 @@ void bind_stepper(py::module_& m) {
       .def(py::init(&make_stepper), py::arg("name"), py::arg("tensors"), py::arg("state_type"))
       .def("unchanged", &Stepper::unchanged, "True if no parameter can have changed since packing.")
       .def_property_readonly("packed", &Stepper::packed)
-      .def("step", &Stepper::step, py::arg("x"), py::arg("state"));
+      .def_property_readonly("step", &step_function);
 }
 
 }  // namespace unrolled::bindings

@@ -60,6 +60,7 @@ class Recurrent(Module):
         for name in self.vectors:
             setattr(self, name, Tensor(np.zeros(H, self.dtype), requires_grad=True) if bias else None)
         self._stepper: Any = None
+        self._step: Any = None
 
     @property
     def output_size(self) -> int:
@@ -74,6 +75,11 @@ class Recurrent(Module):
     def _weights(self) -> list[Tensor | None]:
         """Parameters in the order of the native interface."""
         return [self.W_ih, self.W_hh, self.b, *(getattr(self, name) for name in self.vectors)]
+
+    def _others(self) -> tuple[Array | None, list[Array | None]]:
+        """The arrays of b and of the per-unit vectors."""
+        b, *vectors = (None if w is None else w._data for w in self._weights()[2:])
+        return b, vectors
 
     # --- sequences
 
@@ -107,10 +113,9 @@ class Recurrent(Module):
         source = x if isinstance(x, Tensor) else None
         keep = needs_grad(source, *given, *weights)
         packed = None if keep else self._packed(T * B)
-        b, *vectors = (None if w is None else w._data for w in weights[2:])
         reverse = checks.flag(who, "reverse", reverse)
         y, last, saved = core.cell_forward(
-            self._kernel, array, self.W_ih._data, self.W_hh._data, b, vectors,
+            self._kernel, array, self.W_ih._data, self.W_hh._data, *self._others(),
             states, sizes, cuts, reverse, keep, packed,
         )  # fmt: skip
         given = given or [None] * len(last)
@@ -153,29 +158,48 @@ class Recurrent(Module):
         Gives the same bits as the call over a whole sequence. Packed weights are kept between steps; after any change of
         a parameter the next step uses the new values. Many threads may step one cell at once.
         """
-        stepper = self._stepper
-        if stepper is None or not stepper.unchanged():
-            stepper = self._stepper = core.Stepper(self._kernel, self._weights(), self.State)
+        result = None if self._step is None else self._step(x_t, state)
+        return self._careful_step(x_t, state) if result is None else result
+
+    def _careful_step(self, x_t: Any, state: Any) -> Any:
+        """A step whose weights may have changed, or whose arguments are not plain arrays of the right kind."""
+        who = type(self).__name__
+        x_t = checks.floats(who, "x_t", x_t, self.dtype, (None, self.input_size), self._shape_of_x("batch"))
+        state = self.State(*self._filled_state(state, x_t.shape[0]))
+        stepper = self._fresh_stepper()
         result = stepper.step(x_t, state)
-        if result is None:  # not plain arrays of the right kind: convert, or say what is wrong
-            who = type(self).__name__
-            why = self._shape_of_x("batch")
-            x_t = checks.floats(who, "x_t", x_t, self.dtype, (None, self.input_size), why)
-            result = stepper.step(x_t, self.State(*self._filled_state(state, x_t.shape[0])))
-        return result  # type: ignore[no-any-return]
+        if (
+            result is None
+        ):  # somebody holds an array of the parameters and may write to it: pack for this step alone
+            self._forget_packed()
+            y, last, _ = core.cell_forward(
+                self._kernel, x_t[None], self.W_ih._data, self.W_hh._data, *self._others(), list(state), None, None,
+                False, False, None,
+            )  # fmt: skip
+            result = y[0], self.State(*last)
+        return result
 
     def _filled_state(self, state: Any, batch: int) -> list[Array]:
         zeros = np.zeros((batch, self.hidden_size), self.dtype)
         return [zeros if s is None else s for s in self._checked_state(state, batch)]
 
+    def _fresh_stepper(self) -> Any:
+        """Weights packed as they are now."""
+        if self._stepper is None or not self._stepper.unchanged():
+            self._stepper = core.Stepper(self._kernel, self._weights(), self.State)
+            self._step = self._stepper.step
+        return self._stepper
+
+    def _forget_packed(self) -> None:
+        self._stepper = self._step = None
+
     def _packed(self, places: int) -> Any:
         """Weights packed by an earlier call, or now if that is worth it; None: let the call pack them."""
-        if self._stepper is None or not self._stepper.unchanged():
-            self._stepper = None
-            if not 0 < places <= _PLACES_WORTH_PACKING_FOR:
-                return None
-            self._stepper = core.Stepper(self._kernel, self._weights(), self.State)
-        return self._stepper.packed
+        if self._stepper is not None and self._stepper.unchanged():
+            return self._stepper.packed
+        self._forget_packed()
+        worth_it = 0 < places <= _PLACES_WORTH_PACKING_FOR
+        return self._fresh_stepper().packed if worth_it else None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_stepper": None}
+        return {**vars(self), "_stepper": None, "_step": None}
