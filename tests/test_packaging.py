@@ -46,11 +46,11 @@ def compiled_modules() -> list[Path]:
 
 
 def test_import_takes_at_most_60_ms_over_numpy():
-    code = "import time, numpy; t = time.perf_counter(); import unrolled; print(time.perf_counter() - t)"
+    # Processor time: a clock on the wall would measure what else the machine does.
+    code = "import numpy; from time import process_time as t; a = t(); import unrolled; print(t() - a)"
     output_of(code)  # writes the byte code
     seconds = [float(output_of(code)) for _ in range(7)]
-    # The budget is 60 ms; other work on the machine can double what one process needs.
-    assert statistics.median(seconds) <= 0.060 * 2, seconds
+    assert statistics.median(seconds) <= 0.060 * 1.5, seconds  # caches are shared with that other work
     assert min(seconds) <= 0.060, seconds
 
 
@@ -58,6 +58,25 @@ def test_import_brings_in_no_extra():
     loaded = output_of("import sys, unrolled; print(*sys.modules)").split()
     assert "unrolled" in loaded
     assert [name for name in EXTRAS if name in loaded] == []
+
+
+def test_names_imported_at_first_use():
+    tree = ast.parse(Path(ur.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))  # if TYPE_CHECKING: ...
+    typed = [alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert sorted(typed) == sorted(ur._LAZY)
+    assert set(ur._LAZY) <= set(ur.__all__) <= set(dir(ur))
+    for name in ur.__all__:
+        getattr(ur, name)
+    with pytest.raises(AttributeError, match="module 'unrolled' has no attribute 'LSTN'"):
+        _ = ur.LSTN
+    loaded = output_of("import sys, unrolled; print(*sys.modules)").split()
+    assert not {"unrolled.train", "unrolled.models", "unrolled.decode"} & set(loaded)
+
+
+def test_load_knows_the_classes_that_are_imported_at_first_use():
+    code = "from unrolled.registry import registered; print(registered('LanguageModel').__module__)"
+    assert output_of(code) == "unrolled.models.language_model"
 
 
 def test_import_prints_nothing_and_starts_no_thread():

@@ -1,6 +1,9 @@
 """Recurrent networks on CPUs: train, port and serve, with NumPy arrays in and out."""
 
-from unrolled import data, decode, init, models, ops, optim
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from unrolled import data, init, ops, optim
 from unrolled._config import build_config, get_num_threads, set_num_threads
 from unrolled._native import core as _core
 from unrolled.cells import GRU, LSTM, RNN, GRUResetBefore, GRUState, LSTMState, Recurrent, RNNState
@@ -48,7 +51,10 @@ from unrolled.optim import (
     clip_grad_value,
 )
 from unrolled.tensor import Tensor, enable_grad, is_grad_enabled, no_grad
-from unrolled.train import Callback, History, Progress, evaluate, fit, predict
+
+if TYPE_CHECKING:
+    from unrolled import decode, models, train
+    from unrolled.train import Callback, History, Progress, evaluate, fit, predict
 
 __version__: str = _core.build_config()["version"]
 
@@ -123,5 +129,32 @@ __all__ = [
     "split",
     "stack",
     "tanh",
+    "train",
     "where",
 ]
+
+# What a service that only runs a model does not need is imported at first use: a name, and the module that has it.
+_LAZY = {
+    "decode": "unrolled.decode",
+    "models": "unrolled.models",
+    "train": "unrolled.train",
+    "Callback": "unrolled.train",
+    "History": "unrolled.train",
+    "Progress": "unrolled.train",
+    "evaluate": "unrolled.train",
+    "fit": "unrolled.train",
+    "predict": "unrolled.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'unrolled' has no attribute {name!r}")
+    module = import_module(_LAZY[name])
+    value = module if module.__name__ == f"unrolled.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
