@@ -4,9 +4,9 @@
     y[t], state[t] = cells(e[t], state[t-1])      one cell or a stack
     z[t] = W y[t] + b                             logits;  P(w[t+1] | w[0..t]) = softmax(z[t])
 
-Dropout acts on what every layer hands upwards, not along time: W. Zaremba, I. Sutskever, O. Vinyals, "Recurrent
-Neural Network Regularization", 2014. With tied weights, W = E: O. Press and L. Wolf, "Using the Output
-Embedding to Improve Language Models", EACL 2017.
+Dropout acts on what every layer hands upwards, not along time: W. Zaremba, I. Sutskever, O. Vinyals,
+"Recurrent Neural Network Regularization", 2014. With tied weights, W = E: O. Press and L. Wolf, "Using the
+Output Embedding to Improve Language Models", EACL 2017.
 """
 
 from __future__ import annotations
