@@ -89,7 +89,7 @@ def test_files_keep_to_their_size():
         (SOURCE / "src/python", ".py", 275),
         (SOURCE / "tests", ".py", 330),
     ]
-    for folder, suffix, limit in longest:
+    for folder, suffix, limit in limits:
         for path in folder.rglob(f"*{suffix}"):
             lines = len(path.read_text().splitlines())
             assert lines <= limit, f"{path.relative_to(SOURCE)} has {lines} lines: split it by concept"
