@@ -6,9 +6,9 @@ import argparse
 import math
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
+from unrolled import __version__
 from unrolled.cli.settings import CHARACTERS, WORDS
 from unrolled.models.language_model import CELLS
 
@@ -90,7 +90,7 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = _parser(_Parser, "unrolled", _TOP)
-    parser.add_argument("--version", action="version", version=f"unrolled {_version()}")
+    parser.add_argument("--version", action="version", version=f"unrolled {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
     lm = _command(commands, "lm", "language models: train, generate, eval", _LM)
     lm_commands = lm.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
@@ -213,13 +213,6 @@ def _default(name: str, text: str) -> str:
 
 def _runs(parser: argparse.ArgumentParser, module: str) -> None:
     parser.set_defaults(run=lambda args: import_module(module).run(args))
-
-
-def _version() -> str:
-    try:
-        return version("unrolled")
-    except PackageNotFoundError:  # a source tree that is not installed
-        return "(not installed)"
 
 
 def _number(text: str, convert: Callable[[str], Any], fits: Callable[[Any], bool], wanted: str) -> Any:
