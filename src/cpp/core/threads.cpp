@@ -69,9 +69,14 @@ std::atomic<bool> in_forked_child{false};
 
 std::atomic<std::int64_t> crowded_until{0};
 
-std::int64_t now_ms() {
+std::int64_t now_us() {
   using namespace std::chrono;
-  return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
+  return duration_cast<microseconds>(steady_clock::now().time_since_epoch()).count();
+}
+
+void note_crowd() {
+  constexpr std::int64_t a_while = 200'000;
+  crowded_until.store(now_us() + a_while, std::memory_order_relaxed);
 }
 
 void after_fork_in_child() {
@@ -105,6 +110,24 @@ void run_with_openmp(int count, detail::Body body, void* context) {
 #endif
 }
 
+/// A body with a watch on its first thread: how long it worked, and how long it then waited for the others.
+struct Watched {
+  detail::Body body;
+  void* context;
+  std::int64_t begin = now_us();
+  std::int64_t end = begin;
+
+  static void run(void* watched, int id, int count) {
+    auto* const self = static_cast<Watched*>(watched);
+    self->body(self->context, id, count);
+    if (id == 0) self->end = now_us();
+  }
+  void judge() const {
+    constexpr std::int64_t noise = 200;
+    if (now_us() - end > end - begin + noise) note_crowd();
+  }
+};
+
 }  // namespace
 
 int get_num_threads() { return thread_limit().load(std::memory_order_relaxed); }
@@ -114,15 +137,15 @@ void detail::run_team(int wanted, Body body, void* context) {
   static const int registered = pthread_atfork(nullptr, nullptr, after_fork_in_child);
   (void)registered;
   FlushDenormals flush;
-  const int count = std::min(wanted, get_num_threads());
+  const int count = crowded() ? 1 : std::min(wanted, get_num_threads());
   if (count <= 1 || team_taken.exchange(true, std::memory_order_acquire)) {
     body(context, 0, 1);
     return;
   }
-  if (in_forked_child.load(std::memory_order_relaxed))
-    run_with_plain_threads(count, body, context);
-  else
-    run_with_openmp(count, body, context);
+  const Watched watched{body, context};
+  const auto run = in_forked_child.load(std::memory_order_relaxed) ? run_with_plain_threads : run_with_openmp;
+  run(count, Watched::run, const_cast<Watched*>(&watched));
+  watched.judge();
   team_taken.store(false, std::memory_order_release);
 }
 
@@ -143,10 +166,10 @@ void Barrier::wait(int count) {
   }
   // Some tens of microseconds: the other thread has lost its core. Let whoever has it run.
   while (!passed()) std::this_thread::yield();
-  crowded_until.store(now_ms() + 200, std::memory_order_relaxed);
+  note_crowd();
 }
 
-bool crowded() { return now_ms() < crowded_until.load(std::memory_order_relaxed); }
+bool crowded() { return now_us() < crowded_until.load(std::memory_order_relaxed); }
 
 #if defined(__SSE2__)
 FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) {

@@ -18,11 +18,11 @@ constexpr Index least_rows = 4;
 Partition choose_partition(Index places, Index rows, Index input, Index hidden, int gates, int lanes,
                            int most_threads) {
   const double step = double(gates) * double(hidden) * double(hidden + input);
-  if (most_threads <= 1 || double(places) * step < least_team_work) return {};
+  if (most_threads <= 1 || crowded() || double(places) * step < least_team_work) return {};
   const Index panels = (hidden + lanes * blocks_per_share - 1) / (lanes * blocks_per_share);
   const int by_rows = static_cast<int>(std::min<Index>(most_threads, rows / least_rows));
   if (by_rows >= most_threads) return {most_threads, 1};
-  if (crowded() || double(rows) * step < least_step_work) return {std::max(1, by_rows), 1};
+  if (double(rows) * step < least_step_work) return {std::max(1, by_rows), 1};
   // Too few rows for all: the threads of each row share split the units.
   const int row_shares = std::max(1, by_rows);
   const int unit_shares = static_cast<int>(std::min<Index>(most_threads / row_shares, panels));

@@ -1,4 +1,4 @@
-"""Every command's options and help text. Nothing heavy is imported until a command runs."""
+"""Every command's options and help text."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import argparse
 import math
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
+
+from unrolled import __version__
+from unrolled.cli.settings import CHARACTERS, WORDS
+from unrolled.models.language_model import CELLS
 
 __all__ = ["build_parser"]
 
 CHECKPOINT = "unrolled-lm.safetensors"
-CELLS = ("RNN", "LSTM", "GRU", "GRUResetBefore")
 
 _TOP = """\
 Recurrent networks on CPUs.
@@ -37,8 +39,8 @@ Train a recurrent language model on a text and save it.
 Without FILE the text is the language reference in pydoc_data.topics, which comes with Python. The text is
 split into 90 % to train on, 5 % for validation and 5 % for the test. An interpolated modified Kneser-Ney
 n-gram is counted on the same characters (its order chosen on validation) and its score is printed beside the
-model's after every epoch. The checkpoint is written after every epoch; Ctrl-C keeps the last one, and
---resume goes on from it as if nothing had happened, to the last bit."""
+model's after every epoch. The checkpoint is written after every epoch and at Ctrl-C; --resume goes on from
+it as if nothing had happened, to the last bit. A file that is there already is kept under another name."""
 
 _TRAIN_EXAMPLES = """\
 examples:
@@ -88,7 +90,7 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = _parser(_Parser, "unrolled", _TOP)
-    parser.add_argument("--version", action="version", version=f"unrolled {_version()}")
+    parser.add_argument("--version", action="version", version=f"unrolled {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
     lm = _command(commands, "lm", "language models: train, generate, eval", _LM)
     lm_commands = lm.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
@@ -106,27 +108,27 @@ def _add_train(commands: Any) -> None:
         "file", nargs="?", metavar="FILE", help="UTF-8 text to learn (default: Python's language reference)"
     )
     model = p.add_argument_group("model")
-    model.add_argument("--cell", choices=CELLS, help="recurrent cell (default: LSTM)")
-    model.add_argument("--hidden", type=_count, metavar="N", help="units in every layer")
-    model.add_argument("--layers", type=_count, metavar="N", help="recurrent layers (default: 1)")
-    model.add_argument("--embedding", type=_count, metavar="N", help="size of a character's or word's vector")
-    model.add_argument(
-        "--dropout", type=_share, metavar="P", help="dropped share between layers (default: 0)"
+    add = model.add_argument
+    add("--cell", choices=tuple(CELLS), help=_default("cell", "recurrent cell"))
+    add("--hidden", type=_count, metavar="N", help=_default("hidden", "units in every layer"))
+    add("--layers", type=_count, metavar="N", help=_default("layers", "recurrent layers"))
+    add("--embedding", type=_count, metavar="N", help=_default("embedding", "size of a token's vector"))
+    add(
+        "--dropout", type=_share, metavar="P", help=_default("dropout", "share of dropped outputs of a layer")
     )
-    model.add_argument("--level", choices=("char", "word"), help="what a token is (default: char)")
+    add("--level", choices=("char", "word"), help=_default("level", "what a token is"))
     train = p.add_argument_group("training")
-    train.add_argument("--epochs", type=_count, metavar="N", help="passes over the text")
-    train.add_argument("--batch", type=_count, metavar="N", help="parts of the text read side by side")
-    train.add_argument("--steps", type=_count, metavar="N", help="steps that gradients flow back through")
-    train.add_argument("--lr", type=_positive, metavar="X", help="highest learning rate of Adam")
-    train.add_argument(
-        "--clip", type=_positive, metavar="X", help="largest norm of the gradient (default: 1)"
+    add = train.add_argument
+    add("--epochs", type=_count, metavar="N", help=_default("epochs", "passes over the text"))
+    add("--batch", type=_count, metavar="N", help=_default("batch", "parts of the text read side by side"))
+    add(
+        "--steps", type=_count, metavar="N", help=_default("steps", "tokens that gradients flow back through")
     )
-    train.add_argument("--quick", action="store_true", help="a small model and one short pass: a few seconds")
-    train.add_argument("--seed", type=_whole, metavar="N", help="initial weights and dropout (default: 0)")
-    train.add_argument(
-        "--threads", type=_count, metavar="N", help="processor threads (default: all available)"
-    )
+    add("--lr", type=_positive, metavar="X", help=_default("lr", "highest learning rate of Adam"))
+    add("--clip", type=_positive, metavar="X", help=_default("clip", "largest norm of the gradient"))
+    add("--quick", action="store_true", help="a small model and one short pass: a few seconds")
+    add("--seed", type=_whole, metavar="N", help=_default("seed", "of initial weights and dropout"))
+    add("--threads", type=_count, metavar="N", help="processor threads (default: all available)")
     files = p.add_argument_group("files")
     files.add_argument(
         "--checkpoint", default=CHECKPOINT, metavar="PATH", help=f"where to save (default: {CHECKPOINT})"
@@ -202,15 +204,15 @@ def _command(commands: Any, name: str, summary: str, text: str, examples: str | 
     )
 
 
+def _default(name: str, text: str) -> str:
+    """The help text of an option of `lm train` with its default, and the one for words where it differs."""
+    characters, words = getattr(CHARACTERS, name), getattr(WORDS, name)
+    differs = name != "level" and words != characters
+    return f"{text} (default: {characters}{f', for words {words}' if differs else ''})"
+
+
 def _runs(parser: argparse.ArgumentParser, module: str) -> None:
     parser.set_defaults(run=lambda args: import_module(module).run(args))
-
-
-def _version() -> str:
-    try:
-        return version("unrolled")
-    except PackageNotFoundError:  # a source tree that is not installed
-        return "(not installed)"
 
 
 def _number(text: str, convert: Callable[[str], Any], fits: Callable[[Any], bool], wanted: str) -> Any:

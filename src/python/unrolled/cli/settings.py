@@ -16,8 +16,8 @@ from unrolled.io.file import CheckpointError, read
 from unrolled.train import Callback
 
 __all__ = [
-    "UNKNOWN", "Remember", "Settings", "new_settings", "remembered_settings", "resumed_settings", "splits_of",
-    "text_of", "vocabulary_of",
+    "CHARACTERS", "UNKNOWN", "WORDS", "Remember", "Settings", "new_settings", "remembered_settings",
+    "resumed_settings", "splits_of", "text_of", "vocabulary_of",
 ]  # fmt: skip
 
 UNKNOWN = "\ufffd"  # the character for all that the vocabulary does not have
@@ -37,8 +37,8 @@ class Settings:
     hidden: int = 256
     layers: int = 1
     embedding: int = 64
-    dropout: float = 0.0
-    epochs: int = 10
+    dropout: float = 0.3
+    epochs: int = 12
     batch: int = 16
     steps: int = 64
     lr: float = 4e-3
@@ -46,8 +46,9 @@ class Settings:
     seed: int = 0
 
 
-_QUICK = Settings(hidden=96, embedding=32, epochs=1, batch=16, steps=32, lr=1e-2)
-_WORD = Settings(level="word", hidden=256, embedding=256, dropout=0.3, epochs=10, batch=16, steps=35, lr=2e-3)
+CHARACTERS = Settings()
+_QUICK = Settings(hidden=96, embedding=32, dropout=0.0, epochs=1, batch=16, steps=32, lr=1e-2)
+WORDS = Settings(level="word", hidden=256, embedding=256, dropout=0.3, epochs=10, batch=16, steps=35, lr=2e-3)
 
 
 class Remember(Callback):
@@ -62,7 +63,7 @@ class Remember(Callback):
 
 def new_settings(args: argparse.Namespace, text: str) -> Settings:
     """The defaults of the level, with what was asked for on the command line."""
-    base = _QUICK if args.quick else _WORD if args.level == "word" else Settings()
+    base = _QUICK if args.quick else WORDS if args.level == "word" else CHARACTERS
     return replace(base, file=args.file, sha256=_digest(text), **_asked(args))
 
 
