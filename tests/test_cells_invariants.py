@@ -192,3 +192,16 @@ def test_reverse_equals_the_flipped_sequence(case: Case) -> None:
     for name in reverse:
         wanted = forth[name][:, ::-1] if name in ("y", "dx") else forth[name]
         assert_same_bits(reverse[name], wanted, name)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_threads_out_of_step_do_not_touch_each_other(case: Case, dtype: type) -> None:
+    """Long enough for the threads of a call to drift apart, with unequal lengths, again and again."""
+    p = problem(case, (60, 64, 20, 48), dtype, lengths=True)
+    ur.set_num_threads(1)
+    wanted = forward(p)
+    for count in (2, 4):
+        ur.set_num_threads(count)
+        for _ in range(15):
+            assert_same_bits(forward(p), wanted, f"{count} threads:")
