@@ -76,6 +76,13 @@ def test_text_too_short_for_the_batch(folder, capsys):
     assert "too short" in refused(capsys, "train", "words.txt", "--level", "word")
 
 
+@pytest.mark.parametrize("option", ["--hidden", "--embedding", "--layers"])
+def test_a_model_that_the_machine_cannot_hold(folder, capsys, option):
+    sentence = refused(capsys, "train", "text.txt", option, "1000000000000")
+    assert "not enough memory: a model of " in sentence
+    assert "this machine has" in sentence
+
+
 def test_no_default_text(folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
     assert "name a text file" in refused(capsys, "train")
