@@ -21,23 +21,9 @@ Axes = int | tuple[int, ...] | None
 
 # NumPy's functions that are ours under another or the same name.
 _UFUNCS = [
-    "add",
-    "subtract",
-    "multiply",
-    "divide",
-    "power",
-    "matmul",
-    "negative",
-    "absolute",
-    "exp",
-    "log",
-    "sqrt",
-    "square",
-    "tanh",
-    "maximum",
-    "minimum",
-]
-
+    "add", "subtract", "multiply", "divide", "power", "matmul", "negative", "absolute", "exp",
+    "log", "sqrt", "square", "tanh", "maximum", "minimum",
+]  # fmt: skip
 
 # NumPy's functions that would join or move elements of tensors as plain arrays, and what to use instead.
 _ARRAYS_ONLY = {
