@@ -64,6 +64,8 @@ class Module(Configurable):
         seen: set[int] = set()
         for name, tensor in self._all_parameters():
             if id(tensor) not in seen:
+                if name in found:  # of two keys of a dictionary that print alike, one would not be trained
+                    raise ValueError(f"{type(self).__name__}: two parameters are called {name!r}")
                 seen.add(id(tensor))
                 found[name] = tensor
         return found
