@@ -88,6 +88,14 @@ void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, 
   }
 }
 
+/// C is large and its rows lie apart: those of the next tile come while this one is summed.
+template <class S>
+void prefetch_rows(S* const* c, Index rows, const PanelShape<S>& shape, Index group) {
+  const Index first = shape.first_column(group);
+  for (Index r = 0; r < rows; ++r)
+    for (int v = 0; c[r] && v < shape.vectors(group); ++v) __builtin_prefetch(c[r] + first + v * lanes<S>, 1);
+}
+
 /// C of one panel and one tile of A, over one run.
 template <class S>
 void outer_tile_product(const PanelShape<S>& shape, const S* panel, Index group, const S* tile_data, int in_tile,
@@ -146,10 +154,13 @@ void accumulate_outer(Index rows, const S* const* a, Index a_columns, const Oute
       barrier.wait(team);
       for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
         for (Index g = 0; g < shape.groups(); ++g)
-          for (Index t = t0; t < t1; ++t)
+          for (Index t = t0; t < t1; ++t) {
+            if (t + 1 < t1)
+              prefetch_rows(product.c + (t + 1) * tile, std::min<Index>(tile, a_columns - (t + 1) * tile), shape, g);
             outer_tile_product(shape, at + shape.offset(g), g, tiles_of_a.data() + t * tile * outer_run,
                                static_cast<int>(std::min<Index>(tile, a_columns - t * tile)), product.c + t * tile,
                                trash.data() + id * widest, p0 == 0 && !accumulate ? Start::Zero : Start::Continue);
+          }
       });
       barrier.wait(team);
     }
