@@ -155,11 +155,13 @@ class Recurrent(Module):
     def step(self, x_t: Array, state: Any = None) -> tuple[Array, Any]:
         """One time step without a tape, for streaming: x_t (B, I) -> y_t (B, H) and the next state, all plain arrays.
 
-        Gives the same bits as the call over a whole sequence. Packed weights are kept between steps; after any change of
-        a parameter the next step uses the new values. Many threads may step one cell at once.
+        Gives the same bits as the call over a whole sequence. Packed weights are kept between steps; after any change
+        of a parameter the next step uses the new values. Many threads may step one cell at once.
         """
-        result = None if self._step is None else self._step(x_t, state)
-        return self._careful_step(x_t, state) if result is None else result
+        result: tuple[Array, Any] | None = None if self._step is None else self._step(x_t, state)
+        if result is None:
+            result = self._careful_step(x_t, state)
+        return result
 
     def _careful_step(self, x_t: Any, state: Any) -> Any:
         """A step whose weights may have changed, or whose arguments are not plain arrays of the right kind."""
