@@ -159,25 +159,26 @@ class Recurrent(Module):
         of a parameter the next step uses the new values. Many threads may step one cell at once.
         """
         result: tuple[Array, Any] | None = None if self._step is None else self._step(x_t, state)
-        return self._careful_step(x_t, state) if result is None else result
+        if result is None:
+            result = self._careful_step(x_t, state)
+        return result
 
-    def _careful_step(self, x_t: Any, state: Any) -> tuple[Array, Any]:
+    def _careful_step(self, x_t: Any, state: Any) -> Any:
         """A step whose weights may have changed, or whose arguments are not plain arrays of the right kind."""
         who = type(self).__name__
         x_t = checks.floats(who, "x_t", x_t, self.dtype, (None, self.input_size), self._shape_of_x("batch"))
         state = self.State(*self._filled_state(state, x_t.shape[0]))
         stepper = self._fresh_stepper()
         result = stepper.step(x_t, state)
-        if (
-            result is None
-        ):  # somebody holds an array of the parameters and may write to it: pack for this step alone
-            self._forget_packed()
-            y, last, _ = core.cell_forward(
-                self._kernel, x_t[None], self.W_ih._data, self.W_hh._data, *self._others(), list(state), None, None,
-                False, False, None,
-            )  # fmt: skip
-            result = y[0], self.State(*last)
-        return result
+        if result is not None:
+            return result
+        # Somebody holds an array of the parameters and may write to it at any time: pack for this step alone.
+        self._forget_packed()
+        y, last, _ = core.cell_forward(
+            self._kernel, x_t[None], self.W_ih._data, self.W_hh._data, *self._others(), list(state), None, None,
+            False, False, None,
+        )  # fmt: skip
+        return y[0], self.State(*last)
 
     def _filled_state(self, state: Any, batch: int) -> list[Array]:
         zeros = np.zeros((batch, self.hidden_size), self.dtype)
