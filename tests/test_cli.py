@@ -139,6 +139,19 @@ def test_full_output():
     assert process.stderr == "unrolled info: No space left on device\n"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+def test_streams_that_the_shell_closed(tmp_path):
+    def closed(streams, *arguments):
+        command = [sys.executable, "-W", "ignore::ResourceWarning", "-m", "unrolled", *arguments]
+        shell = ["sh", "-c", f'exec "$@" {streams}', "sh", *command]
+        return subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+
+    silent = closed(">&-", "info")
+    assert (silent.returncode, silent.stderr) == (0, "")
+    wrong = closed("2>&-", "lm", "generate", "missing.safetensors")
+    assert (wrong.returncode, wrong.stdout) == (2, "")  # the sentence is no output
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX pipes")
 def test_closed_pipe():
     process = subprocess.Popen(

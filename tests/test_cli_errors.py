@@ -76,6 +76,13 @@ def test_text_too_short_for_the_batch(folder, capsys):
     assert "too short" in refused(capsys, "train", "words.txt", "--level", "word")
 
 
+@pytest.mark.parametrize("option", ["--hidden", "--embedding", "--layers"])
+def test_a_model_that_the_machine_cannot_hold(folder, capsys, option):
+    sentence = refused(capsys, "train", "text.txt", option, "1000000000000")
+    assert "not enough memory: a model of " in sentence
+    assert "this machine has" in sentence
+
+
 def test_no_default_text(folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
     assert "name a text file" in refused(capsys, "train")
@@ -181,12 +188,12 @@ def test_resume_with_other_settings_or_text(trained, capsys):
     assert "not written by `unrolled lm train`" in refused(capsys, "train", "--resume")
 
 
-def test_divergence(folder, capsys, monkeypatch):
+@pytest.mark.parametrize("rate", [1e30, 3e37])  # the second one overflows in the sum of the losses
+def test_divergence(folder, capsys, monkeypatch, rate):
     from unrolled.cli.train import WarmCosine
 
-    monkeypatch.setattr(WarmCosine, "rate", lambda self, count: 1e30)
-    with np.errstate(all="ignore"):
-        assert "training has diverged" in refused(capsys, "train", "text.txt", *TINY)
+    monkeypatch.setattr(WarmCosine, "rate", lambda self, count: rate)
+    assert "training has diverged" in refused(capsys, "train", "text.txt", *TINY)
 
 
 def test_weights_that_are_not_numbers(trained, capsys):

@@ -88,12 +88,19 @@ def test_vocabularies_are_stored_in_configurations(vocabulary):
         (lambda: windows(np.zeros((2, 2, 2)), 1), ValueError, "expected .length.* or .length, features"),
         (lambda: windows(np.zeros(5), 0), ValueError, "size is 0"),
         (lambda: windows(np.zeros(5), 4, horizon=2), ValueError, "has 5 values, expected at least .* = 6"),
+        (lambda: windows(np.zeros(5), 2.0), TypeError, "windows: size is 2.0, expected an int"),
+        (lambda: split(np.zeros((2, 3)), axis=2), ValueError, r"axis is 2, an array has shape \(2, 3\)"),
         (lambda: split([1]), ValueError, "there is 1 item, expected at least 2"),
         (lambda: split([1, 2], [1, 2, 3]), ValueError, "have 2, 3 items"),
         (lambda: split([1, 2], fraction=1.0), ValueError, "fraction is 1.0"),
         (lambda: one_hot([0, 3], 3), ValueError, "index 3 is outside 0 .. 2"),
         (lambda: one_hot([-1], 3), ValueError, "index -1 is outside"),
         (lambda: one_hot([0.0], 3), TypeError, "dtype float64"),
+        (lambda: one_hot([], -1), ValueError, "size is -1"),
+        (lambda: CharVocabulary("ab").encode(b"ab"), TypeError, "text is bytes, expected a str"),
+        (lambda: WordVocabulary(["ab"]).encode(None), TypeError, "text is NoneType, expected a str"),
+        (lambda: WordVocabulary.from_text("a b", max_size=-1), ValueError, "max_size is -1"),
+        (lambda: WordVocabulary.from_text("a b", min_count=0.5), TypeError, "min_count is 0.5"),
     ],
 )
 def test_bad_data(call, error, message):
@@ -135,6 +142,13 @@ def test_split_keeps_the_order_unless_asked():
     assert split("abcd", fraction=0.25) == ("abc", "d")
     assert split([1, 2, 3], fraction=0.01) == ([1, 2], [3])
     assert split([1, 2, 3], fraction=0.99) == ([1], [2, 3])
+
+
+def test_split_counts_axes_from_the_end_too():
+    x = np.arange(12).reshape(2, 6)
+    train, valid = split(x, axis=-1, fraction=0.5)
+    np.testing.assert_array_equal(train, x[:, :3])
+    np.testing.assert_array_equal(valid, x[:, 3:])
 
 
 def test_split_cuts_several_alike():

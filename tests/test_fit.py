@@ -215,6 +215,8 @@ def test_the_modes_of_modules_are_restored():
     with pytest.raises(RuntimeError, match="odd"):
         ur.predict(raiser(model), TOKENS[:20].reshape(5, 4))
     assert model.training and not model.layers.masks[0].training
+    quiet(model, batches())
+    assert model.training and not model.layers.masks[0].training
     quiet(model.eval(), batches())
     assert not model.training and not model.layers.training
 

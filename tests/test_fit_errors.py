@@ -66,6 +66,7 @@ def test_predict_with_named_axes():
             ValueError,
             "batch_size is 0",
         ),
+        (lambda: ur.predict(speller(), np.zeros((2, 2)), batch_axis=-1), ValueError, "rows on axis -1"),
         (lambda: ur.predict(lambda x: "y", TOKENS[:4].reshape(2, 2)), TypeError, "the model gave a str"),
         (
             lambda: ur.predict(lambda x: x[:1, :1], np.zeros((3, 2))),
@@ -117,6 +118,15 @@ def fit(model=None, data=None, **options):
         ({"optimizer": 3}, TypeError, "optimizer is int"),
         ({"schedule": [3]}, TypeError, "schedule is int"),
         ({"schedule": ur.StepLR(ur.SGD(speller()), 2)}, ValueError, "schedule is of another optimizer"),
+        ({"optimizer": ur.SGD(speller())}, ValueError, "no parameter of the model; was it made for another"),
+        ({"model": speller().freeze()}, ValueError, "all parameters that the optimizer has are frozen"),
+        ({"loss": lambda y, t: 1.0}, TypeError, "loss gave a float, expected a Tensor"),
+        (
+            {"loss": lambda y, t: ur.cross_entropy(y, t, reduction="none")},
+            ValueError,
+            r"loss gave a Tensor of shape \(9, 4\), expected a single element",
+        ),
+        ({"epochs": 1.5}, TypeError, "epochs is 1.5, expected an int"),
         ({"epochs": 0}, ValueError, "epochs is 0"),
         ({"patience": 0, "validation": batches()}, ValueError, "patience is 0"),
         ({"patience": 2}, ValueError, "patience needs validation data"),

@@ -127,10 +127,12 @@ def test_a_part_of_a_model_and_what_is_not_supported():
         (torch.nn.LSTM(I, H).half(), TypeError, "dtype float16, expected float32 or float64"),
         (torch.nn.LSTM(I, H).bfloat16(), TypeError, r"cannot become an array .* convert with \.float"),
         (torch.nn.Conv1d(2, 3, 4), ValueError, "are not those of one RNN"),
-        (torch.nn.ReLU(), ValueError, "no name in the state dictionary"),
+        (torch.nn.ReLU(), ValueError, "ReLU has no parameters"),
+        ({}, ValueError, "dict has no parameters"),
+        (state, ValueError, "no name .* starts with 'decoder.'; it has encoder.weight_ih_l0"),
     ]:
         with pytest.raises(error, match=message):
-            ur.from_torch(source)
+            ur.from_torch(source, prefix="decoder." if "decoder" in message else "")
 
 
 def state_dict(gates, suffixes=("l0",)):

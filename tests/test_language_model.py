@@ -185,6 +185,8 @@ def test_wrong_options(options, sentence):
 
 
 def test_wrong_tokens():
+    with pytest.raises(TypeError, match="vocabulary is str, expected a CharVocabulary or WordVocabulary"):
+        ur.models.LanguageModel("abc")
     model = make()
     with pytest.raises(ValueError, match=r"tokens has shape \(1,\)"):
         model.bits([3])

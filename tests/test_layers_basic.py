@@ -136,13 +136,18 @@ X = np.zeros((2, 3), np.float32)
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: Linear(0, 2), ValueError, "Linear: input_size=0, expected at least 1"),
+        (lambda: Linear(0, 2), ValueError, "Linear: input_size is 0, expected at least 1"),
         (lambda: Linear(2, 2.0), TypeError, "Linear: output_size is 2.0, expected an int"),
         (lambda: Linear(2, True), TypeError, "Linear: output_size is True"),
         (
             lambda: Linear(2, 2, dtype=np.float16),
             TypeError,
             "Linear: dtype is float16, expected float32 or float64",
+        ),
+        (
+            lambda: Linear(2, 2, dtype="real"),
+            TypeError,
+            "Linear: dtype is 'real', expected float32 or float64",
         ),
         (lambda: Linear(2, 2, rng=3), TypeError, "Linear: rng is a int, expected a numpy.random.Generator"),
         (
@@ -156,10 +161,10 @@ X = np.zeros((2, 3), np.float32)
             r"Linear: x has shape \(2, 3\), expected \(..., 4\) because input_size=4",
         ),
         (lambda: Linear(4, 2)(np.float32(1)), ValueError, r"Linear: x has shape \(\)"),
-        (lambda: Embedding(0, 2), ValueError, "Embedding: num_embeddings=0"),
+        (lambda: Embedding(0, 2), ValueError, "Embedding: num_embeddings is 0"),
         (lambda: Embedding(5, 2)([5]), ValueError, "embedding: ids hold 5, expected values from 0 to 4"),
         (lambda: Embedding(5, 2)(X), TypeError, "embedding: ids have dtype float32"),
-        (lambda: LayerNorm(0), ValueError, "LayerNorm: size=0"),
+        (lambda: LayerNorm(0), ValueError, "LayerNorm: size is 0"),
         (lambda: LayerNorm(3, eps=-1), ValueError, "LayerNorm: eps=-1"),
         (lambda: LayerNorm(4)(X), ValueError, r"LayerNorm: x has shape \(2, 3\), expected \(..., 4\)"),
         (lambda: LayerNorm(3)(X.astype(float)), TypeError, "LayerNorm: x has dtype float64"),

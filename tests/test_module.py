@@ -51,6 +51,15 @@ def test_call_is_forward_and_forward_must_be_defined():
         make_net()(1)
 
 
+def test_two_parameters_of_one_name_are_refused():
+    class Tables(Module):
+        def __init__(self):
+            self.tables = {1: Affine(2, 2), "1": Affine(2, 2)}
+
+    with pytest.raises(ValueError, match=r"Tables: two parameters are called 'tables\.1\.W'"):
+        Tables().parameters()
+
+
 def test_tied_parameter_appears_once_under_its_first_name():
     net = Net([4, 4, 4])
     net.rest[0].W = net.first.W

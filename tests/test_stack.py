@@ -169,6 +169,8 @@ def test_layers_come_back(how, tmp_path):
             "2 states, expected a tuple of 1",
         ),
         (lambda: Stack([RNN(2, 3)], dropout=1.5), ValueError, "1.5"),
+        (lambda: Stack([RNN(2, 3)], dropout="a"), TypeError, "Stack: dropout is 'a', expected a number"),
+        (lambda: Stack(RNN(2, 3)), TypeError, r"cells is RNN, expected a list .*Stack\(\[a, b\]\)"),
         (lambda: Bidirectional(RNN(2, 3), RNN(3, 3)), ValueError, "input sizes are 2 and 3"),
         (lambda: Bidirectional(RNN(2, 3), RNN(2, 4), merge="sum"), ValueError, "output sizes are 3 and 4"),
         (lambda: Bidirectional(RNN(2, 3), RNN(2, 3), merge="mean"), ValueError, "merge is 'mean'"),

@@ -42,6 +42,7 @@ foreach(level IN LISTS levels)
   unrolled_kernels(unrolled_kernels_${level} ${arch})
   unrolled_extension(_core_${level} ${binding_sources})
   target_link_libraries(_core_${level} PRIVATE unrolled_kernels_${level} pybind11::pybind11)
+  target_precompile_headers(_core_${level} PRIVATE <Eigen/Core> <pybind11/numpy.h> <pybind11/stl.h>)
   unrolled_arch_flag(${arch} flag)
   string(STRIP "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${build_type}} ${flag} -ffp-contract=off" flags)
   target_compile_definitions(_core_${level} PRIVATE

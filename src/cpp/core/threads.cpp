@@ -74,7 +74,16 @@ std::int64_t now_us() {
   return duration_cast<microseconds>(steady_clock::now().time_since_epoch()).count();
 }
 
-void note_crowd() {
+// One late thread may be chance, as another library's threads still spinning; four teams in a row that were late are
+// not.
+constexpr int late_teams_make_a_crowd = 4;
+std::atomic<int> late_teams{0};
+
+/// Takes down whether a team's threads came together in time.
+void note_team(bool late) {
+  if (!late) return late_teams.store(0, std::memory_order_relaxed);
+  if (late_teams.fetch_add(1, std::memory_order_relaxed) + 1 < late_teams_make_a_crowd) return;
+  late_teams.store(late_teams_make_a_crowd - 1, std::memory_order_relaxed);  // once more, and it is one still
   constexpr std::int64_t a_while = 200'000;
   crowded_until.store(now_us() + a_while, std::memory_order_relaxed);
 }
@@ -124,7 +133,7 @@ struct Watched {
   }
   void judge() const {
     constexpr std::int64_t noise = 200;
-    if (now_us() - end > end - begin + noise) note_crowd();
+    note_team(now_us() - end > end - begin + noise);
   }
 };
 
@@ -165,8 +174,10 @@ void Barrier::wait(int count) {
 #endif
   }
   // Some tens of microseconds: the other thread has lost its core. Let whoever has it run.
+  const std::int64_t since = now_us();
   while (!passed()) std::this_thread::yield();
-  note_crowd();
+  constexpr std::int64_t noise = 200;
+  if (now_us() - since > noise) note_team(true);
 }
 
 bool crowded() { return now_us() < crowded_until.load(std::memory_order_relaxed); }

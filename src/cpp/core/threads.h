@@ -42,8 +42,8 @@ class Barrier {
   alignas(64) std::atomic<int> round_{0};
 };
 
-/// True for a while after a thread has waited long for its team, because other work had the cores: one thread is faster
-/// then, and calls run on one.
+/// True for a while after threads have repeatedly waited long for their team, because other work had the cores: one
+/// thread is faster then, and calls run on one.
 bool crowded();
 
 /// While it lives, denormal numbers count as zero on this thread; the caller's floating-point state is restored

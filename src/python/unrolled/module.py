@@ -31,7 +31,7 @@ class Module(Configurable):
     attributes in the order of assignment, through modules, lists, tuples and dictionaries; their names are
     the dotted paths. A tensor reached twice (weight tying) is one parameter under its first name. Constructor
     arguments are remembered (see `Configurable`), so that `ur.save` and `ur.load` need no further code in a
-    subclass:
+    subclass. Nothing else is: `ur.load` does not know of a layer that was exchanged later, so make it an argument.
 
         class Classifier(ur.Module):
             def __init__(self, input_size, hidden_size, classes, *, rng=None):
@@ -64,6 +64,8 @@ class Module(Configurable):
         seen: set[int] = set()
         for name, tensor in self._all_parameters():
             if id(tensor) not in seen:
+                if name in found:  # of two keys of a dictionary that print alike, one would not be trained
+                    raise ValueError(f"{type(self).__name__}: two parameters are called {name!r}")
                 seen.add(id(tensor))
                 found[name] = tensor
         return found
@@ -110,9 +112,7 @@ class Module(Configurable):
         return self.train(False)
 
     def freeze(self, pattern: str | None = None) -> Self:
-        """Takes parameters out of training: all, or those whose dotted name matches `pattern` (`*`, `?`,
-        `[...]`).
-        """
+        """Takes parameters out of training: all, or those whose dotted name matches `pattern` (`*`, `?`, `[..]`)."""
         return self._set_frozen(pattern, True)
 
     def unfreeze(self, pattern: str | None = None) -> Self:
@@ -187,9 +187,7 @@ def _is_parameter(tensor: Tensor) -> bool:
 
 
 def _walk(value: Any, name: str, inside: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
-    """Every module and tensor below `value`, depth first, with its dotted name. `inside`: the containers on
-    the way.
-    """
+    """Every module and tensor below `value`, depth first, with its name; `inside` are the containers on the way."""
     if isinstance(value, Tensor):
         yield name, value
         return

@@ -21,22 +21,25 @@ Axes = int | tuple[int, ...] | None
 
 # NumPy's functions that are ours under another or the same name.
 _UFUNCS = [
-    "add",
-    "subtract",
-    "multiply",
-    "divide",
-    "power",
-    "matmul",
-    "negative",
-    "absolute",
-    "exp",
-    "log",
-    "sqrt",
-    "square",
-    "tanh",
-    "maximum",
-    "minimum",
-]
+    "add", "subtract", "multiply", "divide", "power", "matmul", "negative", "absolute", "exp",
+    "log", "sqrt", "square", "tanh", "maximum", "minimum",
+]  # fmt: skip
+
+# NumPy's functions that would join or move elements of tensors as plain arrays, and what to use instead.
+_ARRAYS_ONLY = {
+    "concatenate": "ur.concat",
+    "hstack": "ur.concat",
+    "vstack": "ur.concat",
+    "dstack": "ur.concat",
+    "append": "ur.concat",
+    "stack": "ur.stack",
+    "where": "ur.where",
+    "dot": "ur.matmul",
+    "einsum": "ur.matmul",
+    "tensordot": "ur.matmul",
+    "inner": "ur.matmul",
+    "outer": "ur.matmul",
+}
 
 
 def _refuse(name: str, options: dict[str, Any]) -> None:
@@ -48,6 +51,15 @@ def _refuse(name: str, options: dict[str, Any]) -> None:
             raise TypeError(
                 f"Tensor.{name}: received {option}={value!r}; use numpy.asarray(t).{name} for that"
             )
+
+
+def _any_needs_grad(value: Any) -> bool:
+    """Whether there is such a tensor among arguments and lists of them."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return isinstance(value, Operators) and value.requires_grad
+    return any(map(_any_needs_grad, value))
 
 
 def _plain(value: Any) -> Any:
@@ -157,6 +169,16 @@ class Operators:
                 "numpy.asarray(t) first, or use a function of unrolled"
             )
         return result
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        """`numpy.stack([t, u])` and its kin work on the arrays; those that would lose a gradient refuse."""
+        instead = _ARRAYS_ONLY.get(function.__name__)
+        if instead is not None and is_grad_enabled() and _any_needs_grad((args, options)):
+            raise TypeError(
+                f"numpy.{function.__name__} of a Tensor would lose the gradient; use {instead}, or call "
+                "t.detach() first"
+            )
+        return function._implementation(*args, **options)
 
     def __eq__(self, other: object) -> Array:  # type: ignore[override]
         return np.asarray(self._data == _plain(other))

@@ -19,6 +19,7 @@ _CLOSED_PIPE = 128 + 13  # ... by SIGPIPE
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status: 0, 2 for a mistake of the user, 130 after Ctrl-C."""
+    _open_missing_streams()
     args = build_parser().parse_args(arguments)
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal that lacks a character shows a question mark
         sys.stdout.reconfigure(errors="replace")
@@ -40,6 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except OSError as error:
         return _fail(args.prog, explain(error))
+
+
+def _open_missing_streams() -> None:
+    """Python has no stream where the shell closed it (`>&-`); what is written there goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (open to the end)
 
 
 def explain(error: OSError) -> str:

@@ -13,11 +13,12 @@ from unrolled.cli.files import load_text
 from unrolled.data.corpus import Splits, split_text
 from unrolled.data.vocabulary import CharVocabulary, WordVocabulary
 from unrolled.io.file import CheckpointError, read
+from unrolled.models.language_model import CELLS
 from unrolled.train import Callback
 
 __all__ = [
-    "CHARACTERS", "UNKNOWN", "WORDS", "Remember", "Settings", "new_settings", "remembered_settings",
-    "resumed_settings", "splits_of", "text_of", "vocabulary_of",
+    "CHARACTERS", "UNKNOWN", "WORDS", "Remember", "Settings", "check_memory", "new_settings",
+    "remembered_settings", "resumed_settings", "splits_of", "text_of", "vocabulary_of",
 ]  # fmt: skip
 
 UNKNOWN = "\ufffd"  # the character for all that the vocabulary does not have
@@ -104,6 +105,20 @@ def vocabulary_of(splits: Splits, level: str) -> CharVocabulary | WordVocabulary
     if level == "char":
         return CharVocabulary.from_text("".join(splits), unknown=UNKNOWN)
     return WordVocabulary.from_text(splits.train, min_count=2, max_size=_WORDS, end_of_line=_END_OF_LINE)
+
+
+def check_memory(settings: Settings, vocabulary_size: int) -> None:
+    """Refuses a model that this machine cannot hold, before it tries to."""
+    s, gates = settings, len(CELLS[settings.cell].gates)
+    cells = gates * s.hidden * (s.embedding + s.hidden + (s.layers - 1) * 2 * s.hidden)
+    parameters = cells + vocabulary_size * (s.embedding + s.hidden)  # and biases, which are few
+    needed = 5 * 4 * parameters  # float32: value, gradient, two averages of Adam, the best so far
+    present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > present:
+        raise CommandError(
+            f"not enough memory: a model of {parameters:,} parameters takes {needed / 1e9:,.1f} GB to train, "
+            f"this machine has {present / 1e9:,.1f} GB; smaller --hidden, --embedding or --layers need less"
+        )
 
 
 def _asked(args: argparse.Namespace) -> dict[str, Any]:

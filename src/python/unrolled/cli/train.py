@@ -15,7 +15,15 @@ from unrolled.cli.errors import CommandError
 from unrolled.cli.files import DEFAULT_TEXT, check_writable, keep_earlier, load_text, use_threads
 from unrolled.cli.plot import check_plot, plot
 from unrolled.cli.progress import Report, score
-from unrolled.cli.settings import Remember, Settings, new_settings, resumed_settings, splits_of, vocabulary_of
+from unrolled.cli.settings import (
+    Remember,
+    Settings,
+    check_memory,
+    new_settings,
+    resumed_settings,
+    splits_of,
+    vocabulary_of,
+)  # fmt: skip
 from unrolled.data.batches import ContiguousBatches
 from unrolled.data.corpus import Splits
 from unrolled.io import CheckpointError
@@ -101,6 +109,7 @@ class _Session:
             raise CommandError(
                 f"{self.training.size} {self.unit}s to train on are too few for --batch {settings.batch}"
             ) from None
+        check_memory(settings, len(vocabulary))
         self.model = LanguageModel(
             vocabulary,
             cell=settings.cell,

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.arguments import check_size
+
 
 def pad(sequences: Sequence[Any], *, value: float = 0) -> tuple[np.ndarray, np.ndarray]:
     """Arrays of shapes (T_i, ...) -> (padded (T, B, ...), lengths (B,) int64), T the longest; `value` fills
@@ -49,9 +51,9 @@ def windows(series: Any, size: int, *, horizon: int = 1, stride: int = 1) -> tup
     array = np.asarray(series)
     if array.ndim not in (1, 2):
         raise ValueError(f"windows: series has shape {array.shape}, expected (length,) or (length, features)")
-    for name, number in (("size", size), ("horizon", horizon), ("stride", stride)):
-        if number < (0 if name == "horizon" else 1):
-            raise ValueError(f"windows: {name} is {number}, expected a positive number")
+    check_size("windows", "size", size)
+    check_size("windows", "horizon", horizon, least=0)
+    check_size("windows", "stride", stride)
     array = array.reshape(len(array), -1)
     if len(array) < size + horizon:
         raise ValueError(
@@ -83,6 +85,9 @@ def split(
     if not 0 < fraction < 1:
         raise ValueError(f"split: fraction is {fraction!r}, expected a number between 0 and 1")
     parts = (data, *more)
+    for part in parts:
+        if isinstance(part, np.ndarray) and not -part.ndim <= axis < part.ndim:
+            raise ValueError(f"split: axis is {axis}, an array has shape {part.shape}")
     sizes = [part.shape[axis] if isinstance(part, np.ndarray) else len(part) for part in parts]
     if len(set(sizes)) > 1:
         raise ValueError(
@@ -110,17 +115,18 @@ def _take(part: Any, order: np.ndarray, start: int, stop: int | None, axis: int,
         )
     if shuffled:
         return np.take(part, order[start:stop], axis=axis)
-    return np.ascontiguousarray(part[(slice(None),) * axis + (slice(start, stop),)])
+    return np.ascontiguousarray(part[(slice(None),) * (axis % part.ndim) + (slice(start, stop),)])
 
 
 def one_hot(indices: Any, size: int, *, dtype: Any = np.float32) -> np.ndarray:
     """(...) integers in 0 .. size - 1 -> (..., size) with a one at each index."""
     array = np.asarray(indices)
-    if array.dtype.kind not in "iu":
+    check_size("one_hot", "size", size, least=0)
+    if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"one_hot: indices have dtype {array.dtype}, expected integers")
     if array.size and (array.min() < 0 or array.max() >= size):
         wrong = array.min() if array.min() < 0 else array.max()
         raise ValueError(f"one_hot: index {wrong} is outside 0 .. {size - 1}")
     result = np.zeros((array.size, size), dtype)
-    result[np.arange(array.size), array.reshape(-1)] = 1
+    result[np.arange(array.size), array.reshape(-1).astype(np.int64)] = 1
     return result.reshape(*array.shape, size)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unrolled.arguments import check_size
 from unrolled.data.arrays import pad
 
 
@@ -69,12 +70,6 @@ class Batches:
         self._start = self.position
 
 
-def _positive(who: str, **numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{who}: {name} is {number}, expected 1 or more")
-
-
 class ContiguousBatches(Batches):
     """One long sequence as `batch_size` parallel streams, cut every `steps`: truncated back-propagation with
     carried state.
@@ -89,7 +84,8 @@ class ContiguousBatches(Batches):
 
     def __init__(self, tokens: Any, batch_size: int, steps: int, *, targets: Any = None) -> None:
         super().__init__()
-        _positive("ContiguousBatches", batch_size=batch_size, steps=steps)
+        check_size("ContiguousBatches", "batch_size", batch_size)
+        check_size("ContiguousBatches", "steps", steps)
         tokens = np.asarray(tokens)
         if tokens.ndim == 0 or (targets is not None and len(targets) != len(tokens)):
             raise ValueError(
@@ -143,14 +139,14 @@ class ArrayBatches(Batches):
         target_axis: int | None = None,
     ) -> None:
         super().__init__(shuffle=shuffle, rng=rng)
-        _positive("ArrayBatches", batch_size=batch_size)
+        check_size("ArrayBatches", "batch_size", batch_size)
         self.inputs, self.targets = np.asarray(inputs), np.asarray(targets)
         if self.inputs.ndim <= batch_axis:
             raise ValueError(
                 f"ArrayBatches: inputs have shape {self.inputs.shape}, expected the batch on axis "
                 f"{batch_axis}"
             )
-        self.rows = self.inputs.shape[batch_axis]
+        self.rows = int(self.inputs.shape[batch_axis])
         if self.rows == 0:
             raise ValueError("ArrayBatches: the batch axis is empty, there is nothing to train on")
         self.batch_size, self.batch_axis = batch_size, batch_axis
@@ -204,7 +200,8 @@ class BucketBatches(Batches):
         batches_per_bucket: int = 50,
     ) -> None:
         super().__init__(shuffle=shuffle, rng=rng)
-        _positive("BucketBatches", batch_size=batch_size, batches_per_bucket=batches_per_bucket)
+        check_size("BucketBatches", "batch_size", batch_size)
+        check_size("BucketBatches", "batches_per_bucket", batches_per_bucket)
         if len(sequences) == 0 or len(sequences) != len(targets):
             raise ValueError(
                 f"BucketBatches: there are {len(sequences)} sequences and {len(targets)} targets, expected "

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.arguments import check_size
 from unrolled.registry import Configurable
 
 
@@ -70,12 +71,12 @@ class CharVocabulary(Vocabulary):
     @classmethod
     def from_text(cls, text: str, *, unknown: str | None = None) -> CharVocabulary:
         """The characters of the text (and `unknown`) in the order of their code points."""
-        codes = np.unique(_code_points(text + (unknown or "")))
+        codes = np.unique(_code_points(_checked_text("CharVocabulary", text) + (unknown or "")))
         return cls(_text(codes), unknown=unknown)
 
     def encode(self, text: str) -> np.ndarray:
         """int64 token numbers, one per character."""
-        codes = _code_points(text)
+        codes = _code_points(_checked_text("CharVocabulary", text))
         places = np.minimum(np.searchsorted(self._codes, codes), len(self) - 1)
         tokens = self._tokens[places]
         known = self._codes[places] == codes
@@ -92,6 +93,12 @@ class CharVocabulary(Vocabulary):
     def decode(self, tokens: Any) -> str:
         """The text of token numbers."""
         return _text(_code_points("".join(self.symbols))[self._checked(tokens)])
+
+
+def _checked_text(who: str, text: Any) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"{who}: text is {type(text).__name__}, expected a str")
+    return text
 
 
 def _code_points(text: str) -> np.ndarray:
@@ -130,7 +137,10 @@ class WordVocabulary(Vocabulary):
         end_of_line: str | None = None,
     ) -> WordVocabulary:
         """At most `max_size` words seen at least `min_count` times, by falling count, then by alphabet."""
-        counts = Counter(text.split())
+        check_size("WordVocabulary", "min_count", min_count)
+        if max_size is not None:
+            check_size("WordVocabulary", "max_size", max_size)
+        counts = Counter(_checked_text("WordVocabulary", text).split())
         if not counts:
             raise ValueError("WordVocabulary: the text has no words")
         words = sorted(
@@ -141,6 +151,7 @@ class WordVocabulary(Vocabulary):
 
     def split(self, text: str) -> list[str]:
         """The words of a text, line breaks included if they are tokens."""
+        _checked_text("WordVocabulary", text)
         if self.end_of_line is None:
             return text.split()
         return text.replace("\n", f" {self.end_of_line} ").split()

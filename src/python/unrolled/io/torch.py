@@ -41,6 +41,8 @@ def from_torch(source: Any, *, prefix: str = "", nonlinearity: str | None = None
     arrays = {
         name[len(prefix) :]: _array(name, value) for name, value in state.items() if name.startswith(prefix)
     }
+    if not state:
+        raise ValueError(f"from_torch: {type(source).__name__} has no parameters, nothing can be taken over")
     if not arrays:
         raise ValueError(
             f"from_torch: no name in the state dictionary starts with {prefix!r}; it has {', '.join(state)}"

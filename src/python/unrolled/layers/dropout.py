@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unrolled import ops
-from unrolled.layers.arguments import generator
+from unrolled.arguments import generator
 from unrolled.module import Module
 from unrolled.ops.native import check_probability
 from unrolled.tensor import Tensor, as_tensor

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unrolled import ops
-from unrolled.layers.arguments import check_dtype, check_input, check_size
+from unrolled.arguments import check_dtype, check_input, check_size
 from unrolled.module import Module
 from unrolled.tensor import Tensor, as_tensor
 

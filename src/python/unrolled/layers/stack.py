@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from unrolled import ops
+from unrolled.arguments import check_number
 from unrolled.layers.dropout import Dropout
 from unrolled.module import Module
 from unrolled.tensor import Tensor
@@ -29,6 +30,10 @@ class Stack(Module):
     def __init__(
         self, cells: Sequence[Any], *, dropout: float = 0.0, rng: np.random.Generator | None = None
     ) -> None:
+        if isinstance(cells, Module) or not isinstance(cells, Iterable):
+            raise TypeError(
+                f"Stack: cells is {type(cells).__name__}, expected a list of recurrent layers: Stack([a, b])"
+            )
         self.cells = list(cells)
         if not self.cells:
             raise ValueError("Stack: there are no layers")
@@ -49,7 +54,7 @@ class Stack(Module):
                     f"Stack: layer {number + 1} has dtype {np.dtype(above.dtype)}, expected "
                     f"{np.dtype(below.dtype)} as the layer below"
                 )
-        if not 0 <= dropout < 1:
+        if check_number("Stack", "dropout", dropout) >= 1:
             raise ValueError(f"Stack: dropout is {dropout!r}, expected a probability in [0, 1)")
         self.dropout = dropout
         self.masks = [Dropout(dropout, rng=rng) for _ in self.cells[1:]] if dropout else []

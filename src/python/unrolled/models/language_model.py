@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from unrolled.arguments import check_size
 from unrolled.cells import GRU, LSTM, RNN, GRUResetBefore
 from unrolled.data.corpus import ScoredText
 from unrolled.data.vocabulary import CharVocabulary, WordVocabulary
@@ -57,10 +58,14 @@ class LanguageModel(Module):
         dtype: DTypeLike = np.float32,
         rng: np.random.Generator | None = None,
     ) -> None:
+        if not isinstance(vocabulary, (CharVocabulary, WordVocabulary)):
+            got = type(vocabulary).__name__
+            raise TypeError(
+                f"LanguageModel: vocabulary is {got}, expected a CharVocabulary or WordVocabulary"
+            )
         if cell not in CELLS:
             raise ValueError(f"LanguageModel: cell is {cell!r}, expected one of {', '.join(CELLS)}")
-        if layers < 1:
-            raise ValueError(f"LanguageModel: layers is {layers}, expected 1 or more")
+        check_size("LanguageModel", "layers", layers)
         if tie_weights and embedding_size != hidden_size:
             raise ValueError(
                 f"LanguageModel: embedding_size={embedding_size} and hidden_size={hidden_size} differ, "

@@ -32,6 +32,8 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise TypeError(f"{type(self).__name__}: betas is {betas!r}, expected two numbers (beta1, beta2)")
         beta1, beta2 = betas
         below_one(self, beta1=beta1, beta2=beta2)
         super().__init__(parameters, lr=lr, weight_decay=weight_decay, beta1=beta1, beta2=beta2, eps=eps)

@@ -6,13 +6,13 @@ A positive `weight_decay` adds `weight_decay * p` to g first (except AdamW, whic
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from unrolled._native import core
+from unrolled.arguments import check_number
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
@@ -35,11 +35,12 @@ class Optimizer:
         weight_decay: float = 0.0,
         **hyper: float,
     ) -> None:
-        self.parameters = named_tensors(type(self).__name__, parameters)
-        self.lr = at_least_zero(self, "lr", lr)
-        self.weight_decay = at_least_zero(self, "weight_decay", weight_decay)
+        who = type(self).__name__
+        self.parameters = named_tensors(who, parameters)
+        self.lr = check_number(who, "lr", lr)
+        self.weight_decay = check_number(who, "weight_decay", weight_decay)
         for name, value in hyper.items():
-            setattr(self, name, at_least_zero(self, name, value))
+            setattr(self, name, check_number(who, name, value))
         self._hyper = ("lr", "weight_decay", *hyper)
         self.updates = dict.fromkeys(self.parameters, 0)
         self.state: dict[str, dict[str, np.ndarray]] = {}
@@ -145,13 +146,7 @@ def named_tensors(who: str, parameters: Module | Mapping[str, Tensor]) -> dict[s
     return dict(unique.values())
 
 
-def at_least_zero(who: object, name: str, value: float) -> float:
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{type(who).__name__}: {name} is {value!r}, expected a finite number, zero or more")
-    return float(value)
-
-
 def below_one(who: object, **values: float) -> None:
     for name, value in values.items():
-        if not 0 <= value < 1:
+        if check_number(type(who).__name__, name, value) >= 1:
             raise ValueError(f"{type(who).__name__}: {name} is {value!r}, expected a number in [0, 1)")

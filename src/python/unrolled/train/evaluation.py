@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.arguments import check_size
 from unrolled.data.arrays import pad
 from unrolled.tensor import Tensor
 from unrolled.train.step import (
@@ -72,13 +73,12 @@ def predict(
     (N, ...) for an output per sequence. If the model gives `(output, state)`, the state is dropped.
     `output_axis` says where the rows are in the output, if that cannot be told from the shapes.
     """
-    if batch_size < 1:
-        raise ValueError(f"predict: batch_size is {batch_size}, expected 1 or more")
+    check_size("predict", "batch_size", batch_size)
     with evaluation_mode(model):
         if isinstance(inputs, (list, tuple)):
             return _predict_sequences(model, inputs, batch_size)
         inputs = np.asarray(inputs)
-        if inputs.ndim <= batch_axis:
+        if not 0 <= batch_axis < inputs.ndim:
             raise ValueError(
                 f"predict: inputs have shape {inputs.shape}, expected the rows on axis {batch_axis}"
             )

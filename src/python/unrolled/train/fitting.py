@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -13,7 +13,8 @@ import numpy as np
 from unrolled.io.file import StrPath
 from unrolled.module import Module
 from unrolled.optim import Adam, DivergenceError, Optimizer, Schedule
-from unrolled.train.checkpoint import check_place, restore_run, save_run
+from unrolled.train.checkpoint import restore_run, save_run
+from unrolled.train.checks import check_fit
 from unrolled.train.evaluation import evaluate
 from unrolled.train.history import History
 from unrolled.train.interrupt import Interrupt, InterruptGuard
@@ -88,7 +89,7 @@ def fit(
 
     Ctrl-C takes effect after the step at work: a checkpoint is written, then KeyboardInterrupt is raised. A
     second one acts at once. A loss or gradient that is not finite raises DivergenceError before the
-    parameters are changed; the last checkpoint is kept. Afterwards the model is in the mode it was in.
+    parameters are changed; the last checkpoint is kept. Afterwards every module is in the mode it was in.
     """
     optimizer = Adam(model) if optimizer is None else optimizer
     schedules = [schedule] if isinstance(schedule, Schedule) else list(schedule or ())
@@ -96,7 +97,7 @@ def fit(
     if validation is not None:
         in_arrays = isinstance(validation, tuple) and all(isinstance(part, np.ndarray) for part in validation)
         validation = as_batches("fit", validation, batch_size if in_arrays else None)
-    _check(
+    check_fit(
         model,
         batches,
         validation,
@@ -128,53 +129,15 @@ def fit(
     if resume:
         assert checkpoint is not None
         restore_run(run, checkpoint)
-    was_training = model.training
+    modes = [(module, module.training) for module in model.modules().values()]
     model.train()
     try:
         _train(run, plan)
     finally:
         reporter.close()
-        model.train(was_training)
+        for module, mode in modes:
+            module.training = mode
     return run.history
-
-
-def _check(
-    model: Any,
-    data: Any,
-    validation: Any,
-    optimizer: Any,
-    schedules: Sequence[Any],
-    epochs: int,
-    patience: int | None,
-    checkpoint: StrPath | None,
-    every: int | None,
-    resume: bool,
-) -> None:
-    if not isinstance(model, Module):
-        raise TypeError(f"fit: model is {type(model).__name__}, expected a Module")
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"fit: optimizer is {type(optimizer).__name__}, expected an Optimizer or None")
-    for schedule in schedules:
-        if not isinstance(schedule, Schedule):
-            raise TypeError(f"fit: schedule is {type(schedule).__name__}, expected a Schedule")
-        if schedule.optimizer is not optimizer:
-            raise ValueError("fit: the schedule is of another optimizer")
-    for name, number in (("epochs", epochs), ("patience", patience), ("checkpoint_every", every)):
-        if number is not None and number < 1:
-            raise ValueError(f"fit: {name} is {number}, expected 1 or more")
-    for name, given in (("data", data), ("validation", validation)):
-        if isinstance(given, Iterator) and epochs > 1:
-            raise ValueError(
-                f"fit: {name} is an iterator, which gives one epoch only; expected a list or an object of "
-                "ur.data"
-            )
-    if patience is not None and validation is None:
-        raise ValueError("fit: patience needs validation data")
-    if checkpoint is None and (every is not None or resume):
-        raise ValueError("fit: checkpoint_every and resume need checkpoint, the path of a file")
-    if checkpoint is not None:
-        check_place(checkpoint)
-        model.config()  # raises now, not after the first epoch, if the model cannot be stored
 
 
 def _train(run: Run, plan: _Plan) -> None:

@@ -19,6 +19,7 @@ from unrolled.optim import (
     clip_grad_norm,
     clip_grad_value,
 )
+from unrolled.tensor import Tensor
 from unrolled.train.history import History
 from unrolled.train.step import Loss, as_batch, call, input_positions, loss_of, positions
 from unrolled.train.trees import detach
@@ -81,6 +82,10 @@ class Run:
         state = self.carried if self.carries_state else None
         output, state = call(self.model, batch.inputs, batch.lengths, state, self.carries_state)
         loss = loss_of(self.loss, output, batch)
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"fit: loss gave a {type(loss).__name__}, expected a Tensor made from the output")
+        if loss.size != 1:
+            raise ValueError(f"fit: loss gave a Tensor of shape {loss.shape}, expected a single element")
         value = float(loss.item())
         if not math.isfinite(value):
             raise DivergenceError(f"fit: the loss is {value} {self._where()}{_ADVICE}")

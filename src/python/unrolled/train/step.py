@@ -64,7 +64,10 @@ def call(
 
 
 def loss_of(loss: Loss, output: Any, batch: Batch) -> Any:
-    return loss(output, batch.targets) if batch.mask is None else loss(output, batch.targets, mask=batch.mask)
+    """The loss of a batch. Overflow is no warning here: who calls looks at the value and says what it means."""
+    options = {} if batch.mask is None else {"mask": batch.mask}
+    with np.errstate(over="ignore", invalid="ignore"):
+        return loss(output, batch.targets, **options)
 
 
 def positions(batch: Batch) -> int:

@@ -1,24 +1,37 @@
-"""Checks of constructor arguments that the layers share."""
+"""Checks of arguments that layers, optimizers, data and training share."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 
-def check_size(owner: str, what: str, value: Any) -> int:
-    """A positive whole number."""
+def check_size(owner: str, what: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{owner}: {what} is {value!r}, expected an int")
-    if value < 1:
-        raise ValueError(f"{owner}: {what}={value}, expected at least 1")
+    if value < least:
+        raise ValueError(f"{owner}: {what} is {value}, expected at least {least}")
     return int(value)
+
+
+def check_number(owner: str, what: str, value: Any) -> float:
+    """A finite number, zero or more."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{owner}: {what} is {value!r}, expected a number")
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{owner}: {what} is {value!r}, expected a finite number, zero or more")
+    return float(value)
 
 
 def check_dtype(owner: str, dtype: Any) -> np.dtype[Any]:
     """float32 or float64."""
-    chosen: np.dtype[Any] = np.dtype(dtype)
+    try:
+        chosen: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"{owner}: dtype is {dtype!r}, expected float32 or float64") from None
     if chosen not in (np.float32, np.float64):
         raise TypeError(f"{owner}: dtype is {chosen}, expected float32 or float64")
     return chosen
