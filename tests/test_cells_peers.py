@@ -135,7 +135,7 @@ def test_values_of_onnx_runtime(case: Case, shape: Shape, lengths: bool, reverse
 
 @pytest.mark.parametrize("case", IN_TORCH, ids=str)
 def test_step_is_faster_than_a_call_of_torch(case: Case) -> None:
-    """The target is ten times; half of it here, since a test shares its machine with others."""
+    """Best of many: ten times is the promise, twenty and more is what a quiet machine shows."""
     import time
 
     torch = require("torch")
@@ -163,7 +163,7 @@ def test_step_is_faster_than_a_call_of_torch(case: Case) -> None:
                     best[call] = min(best[call], time.perf_counter() - begin)
     finally:
         torch.set_num_threads(before)
-    assert best[theirs] / best[ours] > (5 if case.cell != "RNN" else 3)
+    assert best[theirs] / best[ours] > 10
 
 
 def test_the_two_biases_of_torch_are_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,15 @@ def arguments() -> argparse.Namespace:
         "--against", choices=["torch", "fastest"], default="torch", help="peer of the grid's target"
     )
     parser.add_argument("--json", type=Path, default=Path("bench-python.json"), help="where the results go")
-    return parser.parse_args()
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="processor time, not the wall's: for one thread on a busy machine",
+    )
+    options = parser.parse_args()
+    if options.cpu_time and options.threads != 1:
+        parser.error("--cpu-time: threads that wait for each other burn processor time, give --threads 1")
+    return options
 
 
 def small(shape: tuple[int, int, int, int]) -> bool:
@@ -55,13 +64,14 @@ def plans(options: argparse.Namespace, sides: list[Side]) -> Iterator[Plan]:
 
 def measure(options: argparse.Namespace, sides: list[Side], peers: list[str]) -> list[Row]:
     seconds = options.seconds or (0.2 if options.quick else 1.0)
+    clock = time.process_time if options.cpu_time else time.perf_counter
     result: list[Row] = []
     for plan in plans(options, sides):
         if options.filter not in f"{plan.group} {plan.name}":
             continue
         if not result or result[-1].group != plan.group:
             print(f"\n{plan.group}\n{report.header(peers)}")
-        result.append(rows.run(plan, seconds))
+        result.append(rows.run(plan, seconds, clock))
         print(report.line(result[-1], peers), flush=True)
     return result
 

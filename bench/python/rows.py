@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .sides import Side, Unrolled
-from .timing import Times, interleave
+from .timing import Clock, Times, interleave
 from .workloads import CELLS, STEP_SIZES, VARIABLE, Call, Workload, assert_agreement
 
 OURS = "unrolled"
@@ -65,7 +65,7 @@ class Targets:
     variable: float = 5.0
 
 
-def run(plan: Plan, seconds: float) -> Row:
+def run(plan: Plan, seconds: float, clock: Clock) -> Row:
     """Agreement first, then times. A row within 5 % of its target is timed again, three times as long."""
     calls = plan.calls()
     results = {name: call.results(call.run()) for name, call in calls.items()}
@@ -74,9 +74,9 @@ def run(plan: Plan, seconds: float) -> Row:
             assert_agreement(f"{plan.group} {plan.name} of {name}", results[OURS], results[name])
     row = Row(plan.group, plan.name, plan.target, plan.against, note=plan.note)
     sides = {name: call.run for name, call in calls.items()}
-    row.times = interleave(sides, seconds)
+    row.times = interleave(sides, seconds, clock=clock)
     if row.achieved is not None and 0.95 < row.achieved / row.target < 1.05:
-        row.times = interleave(sides, 3 * seconds, most=180)
+        row.times = interleave(sides, 3 * seconds, most=180, clock=clock)
         row.note = (row.note + " timed again").strip()
     return row
 

@@ -12,6 +12,7 @@ import numpy as np
 # Threads of an OpenMP runtime spin for some milliseconds after a call; the next side must not share its cores
 # with them. A sleep this long outlives every runtime's default.
 QUIET_SECONDS = 0.01
+Clock = Callable[[], float]
 SAMPLE_SECONDS = 0.002  # a sample repeats a short call until it takes about this long
 
 
@@ -25,9 +26,11 @@ class Times:
     samples: int
 
 
-def interleave(sides: Mapping[str, Callable[[], Any]], seconds: float, most: int = 60) -> dict[str, Times]:
+def interleave(
+    sides: Mapping[str, Callable[[], Any]], seconds: float, most: int = 60, clock: Clock = time.perf_counter
+) -> dict[str, Times]:
     """Median times of calls that take turns. `seconds` is for each side; every side has at least 3 turns."""
-    repeats = {name: _repeats(call) for name, call in sides.items()}
+    repeats = {name: _repeats(call, clock) for name, call in sides.items()}
     samples: dict[str, list[float]] = {name: [] for name in sides}
     spent = dict.fromkeys(sides, 0.0)
     turns = 0
@@ -35,21 +38,21 @@ def interleave(sides: Mapping[str, Callable[[], Any]], seconds: float, most: int
         for name, call in sides.items():
             time.sleep(QUIET_SECONDS)
             call()  # wakes this side's threads and brings its weights into the cache
-            begin = time.perf_counter()
+            begin = clock()
             for _ in range(repeats[name]):
                 call()
-            duration = time.perf_counter() - begin
+            duration = clock() - begin
             samples[name].append(duration / repeats[name])
             spent[name] += duration
         turns += 1
     return {name: _summary(values) for name, values in samples.items()}
 
 
-def _repeats(call: Callable[[], Any]) -> int:
+def _repeats(call: Callable[[], Any], clock: Clock) -> int:
     call()
-    begin = time.perf_counter()
+    begin = clock()
     call()
-    return max(1, round(SAMPLE_SECONDS / max(1e-7, time.perf_counter() - begin)))
+    return max(1, round(SAMPLE_SECONDS / max(1e-7, clock() - begin)))
 
 
 def _summary(values: list[float]) -> Times:
