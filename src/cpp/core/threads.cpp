@@ -132,7 +132,7 @@ struct Watched {
     if (id == 0) self->end = now_us();
   }
   void judge() const {
-    constexpr std::int64_t noise = 200;
+    constexpr std::int64_t noise = 500;
     note_team(now_us() - end > end - begin + noise);
   }
 };
@@ -176,8 +176,8 @@ void Barrier::wait(int count) {
   // Some tens of microseconds: the other thread has lost its core. Let whoever has it run.
   const std::int64_t since = now_us();
   while (!passed()) std::this_thread::yield();
-  constexpr std::int64_t noise = 200;
-  if (now_us() - since > noise) note_team(true);
+  constexpr std::int64_t time_slice = 3000;  // shorter waits may be work that was not shared evenly
+  if (now_us() - since > time_slice) note_team(true);
 }
 
 bool crowded() { return now_us() < crowded_until.load(std::memory_order_relaxed); }

@@ -13,6 +13,9 @@ constexpr double least_step_work = 4e4;
 // instead.
 constexpr Index least_rows = 4;
 
+// Recurrent weights from which reading them is what a step waits for.
+constexpr double most_weights = 1.5e6;
+
 }  // namespace
 
 Partition choose_partition(Index places, Index rows, Index input, Index hidden, int gates, int lanes,
@@ -20,6 +23,10 @@ Partition choose_partition(Index places, Index rows, Index input, Index hidden, 
   const double step = double(gates) * double(hidden) * double(hidden + input);
   if (most_threads <= 1 || crowded() || double(places) * step < least_team_work) return {};
   const Index panels = (hidden + lanes * blocks_per_share - 1) / (lanes * blocks_per_share);
+  // Where the weights are too many for a core's own cache, threads that split the units read half of them each, and
+  // those that split the rows all of them.
+  const bool heavy = double(gates) * double(hidden) * double(hidden) >= most_weights;
+  if (heavy && panels >= 4 * most_threads) return {1, most_threads};
   const int by_rows = static_cast<int>(std::min<Index>(most_threads, rows / least_rows));
   if (by_rows >= most_threads) return {most_threads, 1};
   if (double(rows) * step < least_step_work) return {std::max(1, by_rows), 1};
