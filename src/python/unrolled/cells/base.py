@@ -158,7 +158,8 @@ class Recurrent(Module):
         Gives the same bits as the call over a whole sequence. Packed weights are kept between steps; after any
         change of a parameter the next step uses the new values. Many threads may step one cell at once.
         """
-        result: tuple[Array, Any] | None = None if self._step is None else self._step(x_t, state)
+        step = self._step
+        result: tuple[Array, Any] | None = None if step is None else step(x_t, state)
         return self._careful_step(x_t, state) if result is None else result
 
     def _careful_step(self, x_t: Any, state: Any) -> tuple[Array, Any]:
@@ -183,18 +184,23 @@ class Recurrent(Module):
 
     def _fresh_stepper(self) -> Any:
         """Weights packed as they are now."""
-        if self._stepper is None or not self._stepper.unchanged():
-            self._stepper = core.Stepper(self._kernel, self._weights(), self.State)
-            self._step = self._stepper.step
-        return self._stepper
+        stepper = self._stepper  # once: another thread may forget it
+        if stepper is None or not stepper.unchanged():
+            weights = self._weights()
+            stepper = core.Stepper(self._kernel, weights, self.State)
+            self._stepper, self._step = stepper, stepper.step
+            if any(a is not b for a, b in zip(weights, self._weights(), strict=True)):
+                self._forget_packed()  # another thread has put a new Tensor in the place of a parameter
+        return stepper
 
     def _forget_packed(self) -> None:
         self._stepper = self._step = None
 
     def _packed(self, places: int) -> Any:
         """Weights packed by an earlier call, or now if that is worth it; None: let the call pack them."""
-        if self._stepper is not None and self._stepper.unchanged():
-            return self._stepper.packed
+        stepper = self._stepper
+        if stepper is not None and stepper.unchanged():
+            return stepper.packed
         self._forget_packed()
         worth_it = 0 < places <= _PLACES_WORTH_PACKING_FOR
         return self._fresh_stepper().packed if worth_it else None
