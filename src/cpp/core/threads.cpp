@@ -162,9 +162,9 @@ void detail::run_team(int wanted, Body body, void* context) {
     body(context, 0, 1);
     return;
   }
-  const Watched watched{body, context};
+  Watched watched{body, context};
   const auto run = in_forked_child.load(std::memory_order_relaxed) ? run_with_plain_threads : run_with_openmp;
-  run(count, Watched::run, const_cast<Watched*>(&watched));
+  run(count, Watched::run, &watched);
   watched.judge();
   team_taken.store(false, std::memory_order_release);
 }
