@@ -10,6 +10,7 @@ import pytest
 
 import unrolled as ur
 from cases import CASES, Case
+from unrolled._native import core
 
 T, B, I, H = 5, 3, 8, 6
 Refusal = tuple[str, Any, type[Exception], str]
@@ -218,3 +219,11 @@ def test_thread_counts() -> None:
         with pytest.raises(error, match=r"set_num_threads: .*expected"):
             ur.set_num_threads(bad)
     assert ur.get_num_threads() == before
+
+
+def test_the_native_interface_keeps_no_pointer_into_a_temporary() -> None:
+    """A list would be converted to an array that dies before the kernel reads it."""
+    x, W, states = np.zeros((1, 1, 1)), np.ones((1, 1)), [None]
+    for W_ih, W_hh in [([[1.0]], W), (W, [[1.0]])]:
+        with pytest.raises(ValueError, match="an array is expected"):
+            core.cell_forward("rnn_tanh", x, W_ih, W_hh, None, [], states, None, None, False, False, None)

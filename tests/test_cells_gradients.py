@@ -233,3 +233,27 @@ def test_nan_in_one_row_leaves_the_gradients_of_the_others(case: Case) -> None:
     assert_same_bits(dirty["x"][:, others], clean["x"][:, others])
     assert_same_bits(dirty["h0"][others], clean["h0"][others])
     assert np.isnan(dirty["W_hh"]).any()
+
+
+@pytest.mark.parametrize("H", [5, 17, 64])
+@pytest.mark.parametrize("case", [c for c in CASES if c.name != "RNN-relu"], ids=str)
+def test_gates_that_an_infinite_input_saturates_give_finite_gradients(case: Case, H: int) -> None:
+    p = problem(case, (3, 2, 4, H))
+    p.x[1, 0, 2] = np.inf
+    assert np.isfinite(forward(p)[0]).all()
+    with np.errstate(invalid="ignore"):
+        found = gradients(p)
+    for name, gradient in found.items():
+        if name != "W_ih":  # there, an infinite input times a gradient of 0
+            assert np.isfinite(gradient).all(), name
+
+
+def test_resets_may_change_before_backward() -> None:
+    p = problem(CASES[-1], (5, 3, 4, 9), reset=True)
+    wanted = gradients(p)
+    x = ur.Tensor(p.x, requires_grad=True)
+    reset = p.reset.copy()
+    loss = loss_of(p, *p.cell(x, p.cell.State(*p.state), reset=reset))
+    reset[...] = ~reset
+    loss.backward()
+    np.testing.assert_array_equal(x.grad, wanted["x"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,45 @@ def change_by_an_optimizer(cell: Any, name: str, values: np.ndarray, folder: Pat
     ur.SGD({name: parameter}, lr=1.0).step()
 
 
+def change_by_another_tensor(cell: Any, name: str, values: np.ndarray, folder: Path) -> None:
+    setattr(cell, name, ur.Tensor(values, requires_grad=True))
+
+
+def change_through_a_detached_tensor(cell: Any, name: str, values: np.ndarray, folder: Path) -> None:
+    cell.parameters()[name].detach().data[...] = values
+
+
+def change_through_a_tensor_of_the_same_array(cell: Any, name: str, values: np.ndarray, folder: Path) -> None:
+    ur.Tensor(cell.parameters()[name]).data[...] = values
+
+
+def change_through_a_shallow_copy(cell: Any, name: str, values: np.ndarray, folder: Path) -> None:
+    copy.copy(cell.parameters()[name]).data[...] = values
+
+
+def change_through_a_reshaped_tensor(cell: Any, name: str, values: np.ndarray, folder: Path) -> None:
+    cell.parameters()[name].reshape(-1).data[...] = values.reshape(-1)
+
+
+def change_through_slices(cell: Any, name: str, values: np.ndarray, folder: Path) -> None:
+    for row, new in enumerate(values):
+        cell.parameters()[name][row : row + 1].data[...] = new
+
+
+def change_through_pieces(cell: Any, name: str, values: np.ndarray, folder: Path) -> None:
+    with ur.no_grad():
+        for piece, new in zip(ur.ops.split(cell.parameters()[name], len(values)), values, strict=True):
+            piece.data[...] = new
+
+
 CHANGES = [
+    change_by_another_tensor,
+    change_through_a_detached_tensor,
+    change_through_a_tensor_of_the_same_array,
+    change_through_a_shallow_copy,
+    change_through_a_reshaped_tensor,
+    change_through_slices,
+    change_through_pieces,
     change_by_assignment,
     change_by_setting_data,
     change_by_a_view_of_one_row,
@@ -152,6 +191,27 @@ def test_step_sees_writes_through_a_reference_kept_from_before(case: Case) -> No
         wanted, _ = p.cell(p.x, state)
     assert np.abs(before - after).max() > 1e-3
     assert_same_bits(after, np.asarray(wanted)[0])
+
+
+@pytest.mark.parametrize("sequence", [False, True], ids=["step", "call"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_reference_written_through_and_dropped_leaves_no_stale_weights(case: Case, sequence: bool) -> None:
+    p = problem(case, (1, 3, 4, 9), np.float32)
+    state = p.cell.State(*p.state)
+
+    def output() -> np.ndarray:
+        if not sequence:
+            return p.cell.step(p.x[0], state)[0]
+        with ur.no_grad():
+            return np.asarray(p.cell(p.x, state)[0])[0]
+
+    weights = p.cell.W_hh.data
+    before = output()  # packs the weights while somebody else holds them
+    weights += 0.5
+    del weights
+    after = output()
+    assert np.abs(before - after).max() > 1e-3
+    assert_same_bits(after, copy.deepcopy(p.cell).step(p.x[0], state)[0])
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -214,3 +214,29 @@ def test_more_threads_than_cores_do_not_hang() -> None:
     wanted = forward(p)
     ur.set_num_threads(4 * (os.cpu_count() or 1))
     assert_same_bits(forward(p), wanted)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_packed_weights_come_and_go_under_many_threads(case: Case) -> None:
+    cell = case.make(3, 9, np.float32)
+    x, state = np.ones((1, 1, 3), np.float32), cell.initial_state(1)
+    wanted, _ = cell.step(x[0], state)
+    held: dict[int, np.ndarray] = {}
+
+    def work(i: int) -> None:
+        for n in range(300):
+            if i % 3 == 0 and n % 2 == 0:
+                held[i] = cell.W_hh.data  # while somebody holds it, nothing packed is kept
+            elif i % 3 == 0:
+                del held[i]
+                cell.W_hh = cell.W_hh  # the same Tensor, but it might be another one
+            with ur.no_grad():
+                y_t = np.asarray(cell(x, state)[0])[0] if i % 2 else cell.step(x[0], state)[0]
+            assert_same_bits(y_t, wanted)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        in_threads(work)
+    finally:
+        sys.setswitchinterval(interval)

@@ -10,14 +10,22 @@
 #include <thread>
 
 #include "cell_call.h"
+#include "core/buffer.h"
 #include "core/threads.h"
+#include "gemm/gemm.h"
 
 namespace {
 
 using namespace unrolled;
 using namespace unrolled::testing;
 
-std::atomic<long> allocations{0};
+std::atomic<long> allocations{0}, allocations_in_team{0};
+const std::thread::id main_thread = std::this_thread::get_id();
+
+void count_allocation() {
+  ++allocations;
+  if (std::this_thread::get_id() != main_thread) ++allocations_in_team;
+}
 
 struct Threads {
   Threads() : before(get_num_threads()) {}
@@ -33,19 +41,19 @@ const Shape all_shapes[] = {{0, 2, 3, 5},    {3, 0, 3, 5},    {1, 1, 3, 5},    {
 
 // operator new and the aligned memory of Buffer (the linker sends aligned_alloc here, see CMakeLists.txt).
 [[gnu::noinline]] void* operator new(std::size_t size) {
-  ++allocations;
+  count_allocation();
   if (void* const memory = std::malloc(size ? size : 1)) return memory;
   throw std::bad_alloc();
 }
 [[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  ++allocations;
+  count_allocation();
   return std::malloc(size ? size : 1);
 }
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 extern "C" void* __real_aligned_alloc(std::size_t alignment, std::size_t size);
 extern "C" void* __wrap_aligned_alloc(std::size_t alignment, std::size_t size) {
-  ++allocations;
+  count_allocation();
   return __real_aligned_alloc(alignment, size);
 }
 
@@ -69,6 +77,36 @@ TEST_CASE_TEMPLATE("one thread equals many, forward and backward, bit for bit", 
           CHECK(same_bits(call.forward_and_backward(), expected));
         }
       }
+}
+
+TEST_CASE_TEMPLATE("the threads of a team allocate nothing: there, short memory would end the program", S, float,
+                   double) {
+  Threads threads;
+  set_num_threads(2);
+  for (const std::string& name : cells().names())
+    for (const Shape& shape : {Shape{9, 1, 20, 200}, Shape{12, 64, 8, 33}}) {
+      const CellCall<S> call(name, shape, true, true);
+      const long before = allocations_in_team;
+      call.forward_and_backward();
+      CAPTURE(name);
+      CHECK(allocations_in_team == before);
+    }
+  constexpr Index n = 160;
+  Random<S> random;
+  const std::vector<S> A = random.values(n * n), B = random.values(n * n);
+  std::vector<S> C(A.size());
+  for (Trans a : {Trans::No, Trans::Yes})
+    for (Trans b : {Trans::No, Trans::Yes}) {
+      const long before = allocations_in_team;
+      gemm<S>(n, n, n, {A.data(), n, a}, {B.data(), n, b}, C.data(), n);
+      CHECK(allocations_in_team == before);
+    }
+}
+
+TEST_CASE_TEMPLATE("a size that no memory has is refused", S, float, double) {
+  Buffer<S> buffer;
+  // In bytes the first is 0 modulo 2^64.
+  for (Index size : {Index(1) << 62, PTRDIFF_MAX, Index(1) << 50}) CHECK_THROWS_AS(buffer.resize(size), std::bad_alloc);
 }
 
 TEST_CASE_TEMPLATE("inference equals the forward pass of training", S, float, double) {

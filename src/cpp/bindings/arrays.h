@@ -15,6 +15,11 @@ namespace unrolled::bindings {
 
 namespace py = pybind11;
 
+inline py::array array_of(const py::object& object, const char* who) {
+  if (!py::isinstance<py::array>(object)) throw std::invalid_argument(std::string(who) + ": an array is expected");
+  return py::reinterpret_borrow<py::array>(object);
+}
+
 /// The data of a C-contiguous array of exactly this dtype and shape.
 template <class S>
 const S* data_of(const py::array& array, std::initializer_list<Index> shape, const char* who) {
@@ -32,9 +37,7 @@ const S* data_of(const py::array& array, std::initializer_list<Index> shape, con
 template <class S>
 const S* optional_data(const py::object& object, std::initializer_list<Index> shape, const char* who) {
   if (object.is_none()) return nullptr;
-  if (!py::isinstance<py::array>(object))
-    throw std::invalid_argument(std::string(who) + ": an array or None is expected");
-  return data_of<S>(py::reinterpret_borrow<py::array>(object), shape, who);
+  return data_of<S>(array_of(object, who), shape, who);
 }
 
 template <class S>
@@ -64,14 +67,14 @@ struct CellArrays {
              const std::vector<py::object>& vectors)
       : arrays(vectors) {
     arrays.insert(arrays.end(), {W_ih, W_hh, b});
-    const py::array input = py::cast<py::array>(W_ih);
+    const py::array input = array_of(W_ih, "W_ih");
     if (input.ndim() != 2 || input.shape(0) % info.input_gates != 0)
       throw std::invalid_argument("W_ih: unexpected shape");
     sizes = {input.shape(1), input.shape(0) / info.input_gates};
     const Index H = sizes.hidden;
     if (H == 0 || sizes.input == 0) throw std::invalid_argument("sizes of at least 1 are expected");
     pointers.W_ih = data_of<S>(input, {info.input_gates * H, sizes.input}, "W_ih");
-    pointers.W_hh = data_of<S>(py::cast<py::array>(W_hh), {info.weight_gates * H, H}, "W_hh");
+    pointers.W_hh = data_of<S>(array_of(W_hh, "W_hh"), {info.weight_gates * H, H}, "W_hh");
     pointers.b = optional_data<S>(b, {info.input_gates * H}, "b");
     if (static_cast<int>(vectors.size()) != info.vectors) throw std::invalid_argument("vectors: unexpected number");
     for (int k = 0; k < info.vectors; ++k)

@@ -6,7 +6,6 @@
 #include <pybind11/stl.h>
 
 #include <memory>
-#include <optional>
 #include <stdexcept>
 
 #include "bindings/arrays.h"

@@ -15,22 +15,23 @@ namespace {
 constexpr double release_from = 4e5;
 
 /// Watches the arrays behind a cell's parameters. They are unchanged for certain if each Tensor still holds the same
-/// array, its version is the one seen, and nobody but the Tensor (and this object) refers to the array: whoever could
-/// write to it must hold it.
+/// array, its version is the one seen, and nobody but the Tensor (and this object) refers to the array, now or when it
+/// was packed: whoever could write to it must hold it. The version counts how often the array was handed out.
 class Watch {
  public:
   explicit Watch(const py::list& tensors) {
     for (const py::handle tensor : tensors) {
       if (tensor.is_none()) continue;
       py::array data = py::cast<py::array>(tensor.attr("_data"));
-      owned_ = owned_ && data.owndata();
+      sole_ = sole_ && data.owndata();
       tensors_.push_back(py::reinterpret_borrow<py::object>(tensor));
       versions_.push_back(py::cast<long long>(tensor.attr("_version")));
       arrays_.push_back(std::move(data));
     }
+    sole_ = unchanged();  // else whoever holds an array now may write to it and let it go before the next look
   }
   bool unchanged() const {
-    if (!owned_) return false;
+    if (!sole_) return false;
     static PyObject* const data_name = PyUnicode_InternFromString("_data");
     static PyObject* const version_name = PyUnicode_InternFromString("_version");
     for (std::size_t k = 0; k < tensors_.size(); ++k) {
@@ -51,7 +52,7 @@ class Watch {
   }
 
  private:
-  bool owned_ = true;
+  bool sole_ = true;
   std::vector<py::object> tensors_;
   std::vector<py::array> arrays_;
   std::vector<long long> versions_;
@@ -99,7 +100,7 @@ class Stepper {
   virtual PyObject* step(PyObject* x, PyObject* state) = 0;
 
  protected:
-  Stepper(const py::list& tensors, py::object state_type) : watch_(tensors), state_type_(std::move(state_type)) {}
+  Stepper(Watch watch, py::object state_type) : watch_(std::move(watch)), state_type_(std::move(state_type)) {}
   Watch watch_;
   py::object state_type_;
   std::shared_ptr<PackedWeights> packed_;
@@ -108,8 +109,8 @@ class Stepper {
 template <class S>
 class StepperOf final : public Stepper {
  public:
-  StepperOf(const std::string& name, const py::list& tensors, const py::object& state_type, const CellArrays<S>& from)
-      : Stepper(tensors, state_type) {
+  StepperOf(const std::string& name, Watch watch, const py::object& state_type, const CellArrays<S>& from)
+      : Stepper(std::move(watch), state_type) {
     auto packed = std::make_shared<PackedWeightsOf<S>>(cells().find<S>(name), from);
     weights_ = packed.get();
     packed_ = std::move(packed);
@@ -205,6 +206,7 @@ py::object step_function(const std::shared_ptr<Stepper>& stepper) {
 }
 
 std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& tensors, const py::object& state_type) {
+  Watch watch(tensors);  // before anything here refers to the arrays
   // tensors: W_ih, W_hh, b or None, then the per-unit vectors
   const auto data = [&](std::size_t k) -> py::object {
     return tensors[k].is_none() ? py::object(py::none()) : py::object(tensors[k].attr("_data"));
@@ -214,7 +216,7 @@ std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& t
   return dispatch(py::cast<py::array>(data(0)).dtype(), [&](auto scalar) -> std::shared_ptr<Stepper> {
     using S = decltype(scalar);
     const CellArrays<S> arrays(cells().find<S>(name).info, data(0), data(1), data(2), vectors);
-    return std::make_shared<StepperOf<S>>(name, tensors, state_type, arrays);
+    return std::make_shared<StepperOf<S>>(name, std::move(watch), state_type, arrays);
   });
 }
 

@@ -31,8 +31,8 @@ class Buffer {
   /// Room for at least `size` scalars; what was stored is lost if it has to grow. Throws std::bad_alloc when memory is
   /// short.
   void resize(Index size) {
-    if (static_cast<std::size_t>(size) * sizeof(S) <= bytes_) return;
     if (size > PTRDIFF_MAX / static_cast<Index>(sizeof(S)) / 2) throw std::bad_alloc();
+    if (static_cast<std::size_t>(size) * sizeof(S) <= bytes_) return;
     free();
     data_ = static_cast<S*>(detail::acquire(static_cast<std::size_t>(size) * sizeof(S)));
     bytes_ = static_cast<std::size_t>(size) * sizeof(S);

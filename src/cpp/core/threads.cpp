@@ -93,20 +93,32 @@ void after_fork_in_child() {
   in_forked_child.store(true);
 }
 
-void run_with_plain_threads(int count, detail::Body body, void* context) {
+// At load, not at the first team: the program may have used OpenMP's pool itself before it forks.
+[[maybe_unused]] const int fork_handler = pthread_atfork(nullptr, nullptr, after_fork_in_child);
+
+void run_with_plain_threads(int wanted, detail::Body body, void* context) {
+  std::atomic<int> count{0};  // 0 until all have been started
   std::vector<std::thread> others;
-  others.reserve(static_cast<std::size_t>(count - 1));
-  for (int id = 1; id < count; ++id)
-    others.emplace_back([=] {
-      FlushDenormals flush;
-      body(context, id, count);
-    });
-  body(context, 0, count);
+  try {
+    others.reserve(static_cast<std::size_t>(wanted - 1));
+    for (int id = 1; id < wanted; ++id)
+      others.emplace_back([&count, body, context, id] {
+        while (count.load(std::memory_order_acquire) == 0) std::this_thread::yield();
+        FlushDenormals flush;
+        body(context, id, count.load(std::memory_order_relaxed));
+      });
+  } catch (const std::exception&) {
+    // Threads or memory are short: the team is those there are.
+  }
+  const int granted = 1 + static_cast<int>(others.size());
+  count.store(granted, std::memory_order_release);
+  body(context, 0, granted);
   for (std::thread& thread : others) thread.join();
 }
 
 void run_with_openmp(int count, detail::Body body, void* context) {
 #if defined(_OPENMP)
+  const int dynamic = omp_get_dynamic();  // the caller's
   omp_set_dynamic(0);
 #pragma omp parallel num_threads(count)
   {
@@ -114,6 +126,7 @@ void run_with_openmp(int count, detail::Body body, void* context) {
     // The runtime may grant fewer threads than asked for: every thread learns the true number.
     body(context, omp_get_thread_num(), omp_get_num_threads());
   }
+  omp_set_dynamic(dynamic);
 #else
   run_with_plain_threads(count, body, context);
 #endif
@@ -143,24 +156,22 @@ int get_num_threads() { return thread_limit().load(std::memory_order_relaxed); }
 void set_num_threads(int count) { thread_limit().store(std::max(1, count), std::memory_order_relaxed); }
 
 void detail::run_team(int wanted, Body body, void* context) {
-  static const int registered = pthread_atfork(nullptr, nullptr, after_fork_in_child);
-  (void)registered;
   FlushDenormals flush;
   const int count = crowded() ? 1 : std::min(wanted, get_num_threads());
   if (count <= 1 || team_taken.exchange(true, std::memory_order_acquire)) {
     body(context, 0, 1);
     return;
   }
-  const Watched watched{body, context};
+  Watched watched{body, context};
   const auto run = in_forked_child.load(std::memory_order_relaxed) ? run_with_plain_threads : run_with_openmp;
-  run(count, Watched::run, const_cast<Watched*>(&watched));
+  run(count, Watched::run, &watched);
   watched.judge();
   team_taken.store(false, std::memory_order_release);
 }
 
 void Barrier::wait(int count) {
   if (count == 1) return;
-  const int round = round_.load(std::memory_order_relaxed);
+  const unsigned round = round_.load(std::memory_order_relaxed);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) == count - 1) {
     arrived_.store(0, std::memory_order_relaxed);
     round_.store(round + 1, std::memory_order_release);

@@ -17,8 +17,8 @@ void run_team(int wanted, Body body, void* context);
 }  // namespace detail
 
 /// Runs body(id, count) once for every id in [0, count), at the same time, and returns when all have ended.
-/// count is min(wanted, get_num_threads()), or 1 when another call of this process holds the team or the caller is
-/// inside one: results never depend on it. body must not throw.
+/// count is min(wanted, get_num_threads()), less where the system grants fewer threads, and 1 when another call of this
+/// process holds the team or the caller is inside one: results never depend on it. body must not throw.
 template <class F>
 void parallel(int wanted, F&& body) {
   detail::run_team(
@@ -39,7 +39,7 @@ class Barrier {
 
  private:
   alignas(64) std::atomic<int> arrived_{0};
-  alignas(64) std::atomic<int> round_{0};
+  alignas(64) std::atomic<unsigned> round_{0};
 };
 
 /// True for a while after threads have repeatedly waited long for their team, because other work had the cores: one

@@ -13,7 +13,7 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
                       const InputGradients<S>& wanted) {
   const CellInfo& cell = kernel_->info;
   const Index B = in.B, H = sizes_.hidden;
-  back_.prepare(cell, sizes_, wanted.dx != nullptr);
+  back_.prepare(cell, sizes_, parameters, wanted.dx != nullptr);
   dh_.resize(B * units_);
   for (int k = 0; k < cell.streams; ++k) dstream_[k].resize(B * units_);
   const auto load = [&](Buffer<S>& to, const S* from) {
@@ -26,7 +26,7 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
 
   Barrier packed, done;
   parallel(partition_.threads(), [&](int id, int count) {
-    back_.pack_share(cell, sizes_, parameters, id, count);
+    back_.pack_share(cell, sizes_, id, count);
     packed.wait(count);
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];

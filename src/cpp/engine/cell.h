@@ -73,13 +73,11 @@ template <class S>
 struct BackwardTile {
   Index rows, first_block, blocks, units;
   int slot_count;
-  const S* mean;               // [row]
-  const S* inverse_deviation;  // [row]
-  S* const* slots;             // [row]
-  const S* const* h_prev;      // [row]
-  const S* const* y;           // [row]
-  const S* const* dy;          // [row] `units` valid scalars, or null where there is none
-  S* const* dh;  // [row] in: gradient of h[t] from later steps; out: of h[t-1] by ways other than products
+  S* const* slots;         // [row]
+  const S* const* h_prev;  // [row]
+  const S* const* y;       // [row]
+  const S* const* dy;      // [row] `units` valid scalars, or null where there is none
+  S* const* dh;            // [row] in: gradient of h[t] from later steps; out: of h[t-1] by ways other than products
   const S* const* state_prev[most_streams];
   const S* const* stream[most_streams];
   S* const* dstream[most_streams];  // [stream][row] states: in of s[t], out of s[t-1]; intermediates: in

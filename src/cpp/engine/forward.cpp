@@ -130,12 +130,12 @@ void Run<S>::forward_step(const ForwardWeights<S>& weights, S* y, Index s, Index
   tile.units = sizes_.hidden;
   tile.keep = keep_;
   tile.slot_count = cell.slots;
+  for (int k = 0; k < cell.vectors; ++k) tile.vectors[k] = weights.vectors[k].data();
   for (int p = 0; p < cell.phase_count; ++p) {
     const Phase& phase = cell.phases[p];
     if (phase.operand == Operand::PreviousOutput) std::copy_n(at.h_prev.begin(), rows, at.operand.begin());
     if (phase.operand == Operand::Stream) std::copy_n(at.stream[phase.stream].begin(), rows, at.operand.begin());
     tile.first_slot = phase.first_slot;
-    for (int k = 0; k < cell.vectors; ++k) tile.vectors[k] = weights.vectors[k].data();
     if (phase.row_statistics)
       statistics_phase(p, weights.recurrent[p], s, rows, mine, at, tile);
     else

@@ -1,4 +1,4 @@
-// How a call is shared among threads. All constants of the cost model are here, with how they were measured.
+// How a call is shared among threads. The cost model and its constants are in partition.cpp.
 #pragma once
 
 #include "engine/cell.h"

@@ -71,8 +71,9 @@ class BackwardPoint {
   }
   V dstream(int stream) const { return V::load(t_.dstream[stream][row_] + unit_); }
 
-  /// Gradient of the gate's sum a + u (or of u alone): what the products of backward read.
-  void set_delta(int slot, V value) { value.store(slots_ + slot * lanes<S>); }
+  /// Gradient of the gate's sum a + u (or of u alone): what the products of backward read. Behind the last unit it is 0
+  /// whatever the point function made there: an infinite input times a weight of 0 is NaN.
+  void set_delta(int slot, V value) { first_lanes(value, valid_).store(slots_ + slot * lanes<S>); }
   /// Gradient of h[t-1] by ways other than products; every cell sets it in its last phase and may add to it in earlier
   /// ones.
   void set_dh_prev(V value) { value.store(t_.dh[row_] + unit_); }

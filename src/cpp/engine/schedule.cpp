@@ -9,7 +9,7 @@ void Schedule::plan(Index T, Index B, const std::int64_t* lengths, const std::ui
   time_ = T;
   batch_ = B;
   reverse_ = reverse;
-  reset_ = reset;
+  reset_.assign(reset, reset ? reset + T * B : nullptr);
   plain_ = lengths == nullptr;
   steps_ = B == 0 ? 0 : T;
   if (!plain_) {

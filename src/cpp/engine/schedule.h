@@ -14,7 +14,7 @@ namespace unrolled {
 /// recurrence starts: in the reverse direction step 0 is a sequence's last valid time.
 class Schedule {
  public:
-  /// lengths (B, each 0 .. T) or null; reset (T x B, row-major) or null. Reuses its memory.
+  /// lengths (B, each 0 .. T) or null; reset (T x B, row-major) or null. Copies both; reuses its memory.
   void plan(Index T, Index B, const std::int64_t* lengths, const std::uint8_t* reset, bool reverse);
 
   Index steps() const { return steps_; }
@@ -32,15 +32,16 @@ class Schedule {
   Index at(Index s, Index i) const { return (reverse_ ? length(i) - 1 - s : s) * batch_ + row(i); }
   /// The state before (s, i) is zero rather than that of step s - 1 or the initial one.
   bool cut(Index s, Index i) const {
-    if (reset_ == nullptr) return false;
-    if (!reverse_) return reset_[at(s, i)] != 0;
-    return s > 0 && reset_[at(s - 1, i)] != 0;  // a reset at time t parts t - 1 from t in either direction
+    if (reset_.empty()) return false;
+    if (!reverse_) return reset_[static_cast<std::size_t>(at(s, i))] != 0;
+    return s > 0 && reset_[static_cast<std::size_t>(at(s - 1, i))] !=
+                        0;  // a reset at time t parts t - 1 from t in either direction
   }
 
  private:
   Index time_ = 0, batch_ = 0, steps_ = 0;
   bool reverse_ = false, plain_ = true;
-  const std::uint8_t* reset_ = nullptr;
+  std::vector<std::uint8_t> reset_;  // (T, B), empty if there is none
   std::vector<Index> first_, order_, lengths_;
 };
 

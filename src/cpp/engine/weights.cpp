@@ -1,7 +1,6 @@
 #include "engine/weights.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "core/threads.h"
 
@@ -94,30 +93,29 @@ void ForwardWeights<S>::pack_share(const CellInfo& cell, Sizes sizes, const Para
 }
 
 template <class S>
-void BackwardWeights<S>::prepare(const CellInfo& cell, Sizes sizes, bool with_input) {
+void BackwardWeights<S>::prepare(const CellInfo& cell, Sizes sizes, const Parameters<S>& from, bool with_input) {
   const Index units = sizes.blocks<S>() * lanes<S>;
+  input_shape = {};
   if (with_input) {
     input_shape = {sizes.input, units * cell.input_gates, max_vectors};
     input.resize(input_shape.size());
+    input_rows_ = slot_rows(from.W_ih, sizes.input, sizes, cell.input_gates, cell.input_gate);
   }
   for (int p = 0; p < cell.phase_count; ++p) {
-    if (cell.phases[p].operand == Operand::None) continue;
-    recurrent_shape[p] = {units, units * cell.phases[p].gates, max_vectors};
+    const Phase& phase = cell.phases[p];
+    if (phase.operand == Operand::None) continue;
+    recurrent_shape[p] = {units, units * phase.gates, max_vectors};
     recurrent[p].resize(recurrent_shape[p].size());
+    recurrent_rows_[p] = slot_rows(from.W_hh, sizes.hidden, sizes, phase.gates, phase.weight_gate);
   }
 }
 
 template <class S>
-void BackwardWeights<S>::pack_share(const CellInfo& cell, Sizes sizes, const Parameters<S>& from, int id, int count) {
-  for (int p = 0; p < cell.phase_count; ++p) {
-    const Phase& phase = cell.phases[p];
-    if (phase.operand == Operand::None) continue;
-    const auto rows = slot_rows(from.W_hh, sizes.hidden, sizes, phase.gates, phase.weight_gate);
-    pack_slots(recurrent_shape[p], recurrent[p].data(), rows, sizes.hidden, id, count);
-  }
-  if (input_shape.depth == 0) return;
-  const auto rows = slot_rows(from.W_ih, sizes.input, sizes, cell.input_gates, cell.input_gate);
-  pack_slots(input_shape, input.data(), rows, sizes.input, id, count);
+void BackwardWeights<S>::pack_share(const CellInfo& cell, Sizes sizes, int id, int count) {
+  for (int p = 0; p < cell.phase_count; ++p)
+    if (cell.phases[p].operand != Operand::None)
+      pack_slots(recurrent_shape[p], recurrent[p].data(), recurrent_rows_[p], sizes.hidden, id, count);
+  if (input_shape.depth > 0) pack_slots(input_shape, input.data(), input_rows_, sizes.input, id, count);
 }
 
 template class ForwardWeights<float>;

@@ -1,6 +1,8 @@
 // Weights packed for the loops, once per change of the parameters.
 #pragma once
 
+#include <vector>
+
 #include "core/buffer.h"
 #include "engine/cell.h"
 #include "gemm/panels.h"
@@ -46,7 +48,7 @@ struct GatePanels {
 template <class S>
 class ForwardWeights {
  public:
-  /// Packs; `together` threads may each call `pack_share` after one `prepare`.
+  /// After one `prepare`, `count` threads each pack their share.
   void prepare(const CellInfo& cell, Sizes sizes);
   void pack_share(const CellInfo& cell, Sizes sizes, const Parameters<S>& from, int id, int count);
 
@@ -60,13 +62,16 @@ class ForwardWeights {
 template <class S>
 class BackwardWeights {
  public:
-  void prepare(const CellInfo& cell, Sizes sizes, bool input);
-  void pack_share(const CellInfo& cell, Sizes sizes, const Parameters<S>& from, int id, int count);
+  void prepare(const CellInfo& cell, Sizes sizes, const Parameters<S>& from, bool with_input);
+  void pack_share(const CellInfo& cell, Sizes sizes, int id, int count);
 
   PanelShape<S> input_shape{};
   Buffer<S> input;
   PanelShape<S> recurrent_shape[most_phases];
   Buffer<S> recurrent[most_phases];
+
+ private:
+  std::vector<const S*> input_rows_, recurrent_rows_[most_phases];  // of the weights, in the order of the slots
 };
 
 }  // namespace unrolled

@@ -9,21 +9,16 @@
 namespace unrolled {
 namespace {
 
+/// One panel of op(B), whose stored rows are `rows`. Runs inside a team: allocates nothing.
 template <class S>
-void pack_panel(const PanelShape<S>& shape, ConstMatrix<S> B, Index group, S* panel) {
+void pack_panel(const PanelShape<S>& shape, const std::vector<const S*>& rows, Trans trans, Index group, S* panel) {
   const Index first = shape.first_column(group);
   const int vectors = shape.vectors(group);
-  std::vector<const S*> rows;
-  if (B.trans == Trans::No) {
-    rows.resize(std::size_t(shape.depth));
-    for (Index k = 0; k < shape.depth; ++k) rows[std::size_t(k)] = B.data + k * B.ld;
-    pack_rows(rows.data(), shape.depth, first, shape.columns - first, vectors, panel);
-  } else {
-    rows.resize(std::size_t(vectors * lanes<S>));
-    for (Index n = 0; n < vectors * lanes<S>; ++n)
-      rows[std::size_t(n)] = first + n < shape.columns ? B.data + (first + n) * B.ld : nullptr;
-    pack_transposed(rows.data(), vectors, shape.depth, panel);
-  }
+  if (trans == Trans::No) return pack_rows(rows.data(), shape.depth, first, shape.columns - first, vectors, panel);
+  const S* of_panel[max_vectors * lanes<S>];
+  for (Index n = 0; n < vectors * lanes<S>; ++n)
+    of_panel[n] = first + n < shape.columns ? rows[std::size_t(first + n)] : nullptr;
+  pack_transposed(of_panel, vectors, shape.depth, panel);
 }
 
 /// A is stored as wanted: its rows are read where they are.
@@ -37,12 +32,13 @@ void gemm_rows(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S*
     start.fill_zero(shape.packets() * lanes<S>);
     std::copy_n(bias, N, start.data());
   }
-  std::vector<const S*> a(static_cast<std::size_t>(M));
+  std::vector<const S*> a(static_cast<std::size_t>(M)), b(static_cast<std::size_t>(B.trans == Trans::No ? K : N));
   std::vector<S*> c(static_cast<std::size_t>(M));
   for (Index m = 0; m < M; ++m) {
     a[std::size_t(m)] = A.data + m * A.ld;
     c[std::size_t(m)] = C + m * ldc;
   }
+  for (std::size_t row = 0; row < b.size(); ++row) b[row] = B.data + Index(row) * B.ld;
   const int wanted = double(M) * double(N) * double(K) < least_team_work ? 1 : get_num_threads();
   const bool split_rows = M >= 16 * wanted;  // else threads take panels
   // With a bias and accumulation both asked for, the bias is added to C first.
@@ -53,7 +49,7 @@ void gemm_rows(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S*
   Barrier barrier;
   parallel(wanted, [&](int id, int count) {
     const Index g0 = share_begin(shape.groups(), id, count), g1 = share_begin(shape.groups(), id + 1, count);
-    for (Index g = g0; g < g1; ++g) pack_panel(shape, B, g, panels.data() + shape.offset(g));
+    for (Index g = g0; g < g1; ++g) pack_panel(shape, b, B.trans, g, panels.data() + shape.offset(g));
     barrier.wait(count);
     const Index m0 = split_rows ? share_begin(M, id, count) : 0, m1 = split_rows ? share_begin(M, id + 1, count) : M;
     for (Index g = split_rows ? 0 : g0; g < (split_rows ? shape.groups() : g1); ++g)

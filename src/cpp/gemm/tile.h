@@ -3,7 +3,7 @@
 //   acc[r][v] = start + sum over k of a[r][k] * panel[k][v]        r < rows, v < vectors (packets)
 //
 // `a` is read one scalar at a time and broadcast; `panel` holds, for each k, `vectors` packets side by side (see
-// pack.h). The sum runs over k in order and never through partial sums, so a row's result does not depend on the rows
+// panels.h). The sum runs over k in order and never through partial sums, so a row's result does not depend on the rows
 // beside it.
 #pragma once
 
@@ -37,14 +37,13 @@ struct Depth {
   Index a_jump;
   Index a_step;  // from k to k + 1 inside a run
   static Depth contiguous(Index length) { return {1, length, 0, 1}; }
-  Index total() const { return segments * length; }
 };
 
 template <class S>
 struct Tile {
   Depth depth;
   const S* const* a;  // [rows] start of each row
-  const S* panel;     // depth.total() x vectors packets
+  const S* panel;     // for each k of the sum, `vectors` packets
   S* const* out;      // [rows] where packet 0 of each row goes
   Index out_step;     // from packet to packet of a row
   Start start;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include "engine/engine.h"
 #include "engine/registry.h"
@@ -129,8 +130,7 @@ void Recurrent<S>::backward(const OutputGradients& given, const Gradients& wante
   to.dW_hh = wanted.W_hh;
   to.db = wanted.b;
   std::copy_n(wanted.vectors.begin(), most_vectors, to.dvector);
-  me.training.backward(me.parameters, me.kept, me.y, from, to);
-  me.y = nullptr;
+  me.training.backward(me.parameters, me.kept, std::exchange(me.y, nullptr), from, to);  // once, even if it throws
 }
 
 template <class S>

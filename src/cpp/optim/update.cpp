@@ -151,7 +151,6 @@ template <class F>
 void over_blocks(Index size, F&& body) {
   const Index blocks = (size + block - 1) / block;
   parallel(size < least_for_team || crowded() ? 1 : get_num_threads(), [&](int id, int count) {
-    const FlushDenormals flush;
     const Index first = share_begin(blocks, id, count) * block, last = share_begin(blocks, id + 1, count) * block;
     body(first, std::min(last, size));
   });

@@ -36,8 +36,10 @@ class Tensor(Differentiable):
     is_parameter: bool
 
     def __init__(self, data: Operand, *, requires_grad: bool = False, dtype: Any = None) -> None:
+        if isinstance(data, Tensor):
+            data = data.data
         if dtype is not None:
-            data = np.asarray(data._data if isinstance(data, Tensor) else data, dtype=dtype)
+            data = np.asarray(data, dtype=dtype)
         array = checked_array(data)
         if requires_grad and array.dtype.kind != "f":
             raise TypeError(
@@ -60,7 +62,7 @@ class Tensor(Differentiable):
 
     @data.setter
     def data(self, value: Any) -> None:
-        array = checked_array(value)
+        array = checked_array(value.data if isinstance(value, Tensor) else value)
         if array.dtype != self._data.dtype:
             raise TypeError(f"Tensor.data: received dtype {array.dtype}, expected {self._data.dtype}")
         if array.shape != self._data.shape:
@@ -112,13 +114,13 @@ class Tensor(Differentiable):
 
     def detach(self) -> Tensor:
         """The same data (not a copy), cut from the graph."""
-        return _wrap(self._data)
+        return _wrap(self.data)
 
     # --- copies
     # --------------------------------------------------------------------------------------------------
     def __reduce__(self) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
         # A result of an op becomes a constant: its graph does not travel.
-        return _rebuild, (self._data, self.requires_grad and self._node is None, self.is_parameter)
+        return _rebuild, (self.data, self.requires_grad and self._node is None, self.is_parameter)
 
     def copy(self) -> Tensor:
         """A leaf with a copy of the data; not part of the graph."""
@@ -171,6 +173,8 @@ def record(
             returned twice (itself or a view of it): so it must not return an array that is kept elsewhere.
     """
     tensors = tuple([_wrap(array) for array in outputs])
+    if any(t._data.base is not None for t in tensors):
+        _hand_out(inputs)
     if not needs_grad(*inputs):
         return tensors
     specs = tuple([(t._data.shape, t._data.dtype) for t in tensors])
@@ -184,6 +188,8 @@ def record(
 def record_one(name: str, inputs: Sequence[Tensor | None], output: Any, vjp: Vjp) -> Tensor:
     """`record` for an op with one output, the quick way."""
     tensor = _wrap(output)
+    if tensor._data.base is not None:
+        _hand_out(inputs)
     if not needs_grad(*inputs):
         return tensor
     data = tensor._data
@@ -191,6 +197,13 @@ def record_one(name: str, inputs: Sequence[Tensor | None], output: Any, vjp: Vjp
         tensor._node = Node(name, tuple([_edge(t) for t in inputs]), ((data.shape, data.dtype),), vjp)
         tensor.requires_grad = True
     return tensor
+
+
+def _hand_out(inputs: Sequence[Tensor | None]) -> None:
+    """For a result that is a view: whoever takes its `data` may write into an input."""
+    for tensor in inputs:
+        if tensor is not None:
+            tensor._version += 1
 
 
 def _edge(tensor: Tensor | None) -> Any:

@@ -155,28 +155,26 @@ class Recurrent(Module):
     def step(self, x_t: Array, state: Any = None) -> tuple[Array, Any]:
         """One time step without a tape, for streaming: x_t (B, I) -> y_t (B, H) and the next state, all plain arrays.
 
-        Gives the same bits as the call over a whole sequence. Packed weights are kept between steps; after any change
-        of a parameter the next step uses the new values. Many threads may step one cell at once.
+        Gives the same bits as the call over a whole sequence. Packed weights are kept between steps; after any
+        change of a parameter the next step uses the new values. Many threads may step one cell at once.
         """
-        result: tuple[Array, Any] | None = None if self._step is None else self._step(x_t, state)
-        if result is None:
-            result = self._careful_step(x_t, state)
-        return result
+        step = self._step
+        result: tuple[Array, Any] | None = None if step is None else step(x_t, state)
+        return self._careful_step(x_t, state) if result is None else result
 
-    def _careful_step(self, x_t: Any, state: Any) -> Any:
+    def _careful_step(self, x_t: Any, state: Any) -> tuple[Array, Any]:
         """A step whose weights may have changed, or whose arguments are not plain arrays of the right kind."""
         who = type(self).__name__
         x_t = checks.floats(who, "x_t", x_t, self.dtype, (None, self.input_size), self._shape_of_x("batch"))
         state = self.State(*self._filled_state(state, x_t.shape[0]))
         stepper = self._fresh_stepper()
-        result = stepper.step(x_t, state)
+        result: tuple[Array, Any] | None = stepper.step(x_t, state)
         if result is not None:
             return result
-        # Somebody holds an array of the parameters and may write to it at any time: pack for this step alone.
-        self._forget_packed()
+        # Somebody holds an array of the parameters and may write to it: they were packed for this step alone.
         y, last, _ = core.cell_forward(
             self._kernel, x_t[None], self.W_ih._data, self.W_hh._data, *self._others(), list(state), None, None,
-            False, False, None,
+            False, False, stepper.packed,
         )  # fmt: skip
         return y[0], self.State(*last)
 
@@ -186,21 +184,31 @@ class Recurrent(Module):
 
     def _fresh_stepper(self) -> Any:
         """Weights packed as they are now."""
-        if self._stepper is None or not self._stepper.unchanged():
-            self._stepper = core.Stepper(self._kernel, self._weights(), self.State)
-            self._step = self._stepper.step
-        return self._stepper
+        stepper = self._stepper  # once: another thread may forget it
+        if stepper is None or not stepper.unchanged():
+            weights = self._weights()
+            stepper = core.Stepper(self._kernel, weights, self.State)
+            self._stepper, self._step = stepper, stepper.step
+            if any(a is not b for a, b in zip(weights, self._weights(), strict=True)):
+                self._forget_packed()  # another thread has put a new Tensor in the place of a parameter
+        return stepper
 
     def _forget_packed(self) -> None:
         self._stepper = self._step = None
 
     def _packed(self, places: int) -> Any:
         """Weights packed by an earlier call, or now if that is worth it; None: let the call pack them."""
-        if self._stepper is not None and self._stepper.unchanged():
-            return self._stepper.packed
+        stepper = self._stepper
+        if stepper is not None and stepper.unchanged():
+            return stepper.packed
         self._forget_packed()
         worth_it = 0 < places <= _PLACES_WORTH_PACKING_FOR
         return self._fresh_stepper().packed if worth_it else None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name not in ("_stepper", "_step"):  # perhaps another Tensor in the place of a parameter
+            self._forget_packed()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_stepper": None, "_step": None}
