@@ -7,10 +7,17 @@ Tests marked `peer` compare with another library. They are skipped where it is n
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
 import unrolled as ur
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts background jobs with Ctrl-C ignored, and so would be the programs that the tests start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
