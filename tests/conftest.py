@@ -15,7 +15,7 @@ import unrolled as ur
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell starts background jobs with Ctrl-C ignored, and so would be the programs that the tests start and interrupt.
+    # A shell starts background jobs with Ctrl-C ignored, and so would the programs be that tests start and interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

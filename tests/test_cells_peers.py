@@ -133,39 +133,6 @@ def test_values_of_onnx_runtime(case: Case, shape: Shape, lengths: bool, reverse
         assert_close(s, wanted[0], size, name)
 
 
-@pytest.mark.parametrize("case", IN_TORCH, ids=str)
-def test_step_is_faster_than_a_call_of_torch(case: Case) -> None:
-    """Best of many: ten times is the promise, twenty and more is what a quiet machine shows."""
-    import time
-
-    torch = require("torch")
-    cell = case.make(64, 64, np.float32)
-    layer = torch_layer(case, cell)
-    x_t, state = np.zeros((1, 64), np.float32), cell.initial_state(1)
-    x, start = torch.zeros(1, 1, 64), torch_state(case, tuple(state))
-
-    def ours() -> None:
-        cell.step(x_t, state)
-
-    def theirs() -> None:
-        layer(x, start)
-
-    best = {ours: np.inf, theirs: np.inf}
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.no_grad():
-            for _ in range(30):
-                for call in best:
-                    begin = time.perf_counter()
-                    for _ in range(30):
-                        call()
-                    best[call] = min(best[call], time.perf_counter() - begin)
-    finally:
-        torch.set_num_threads(before)
-    assert best[theirs] / best[ours] > 10
-
-
 def test_the_two_biases_of_torch_are_one() -> None:
     """b_ih + b_hh of torch, for the gates whose recurrent part is not multiplied by a reset."""
     torch = require("torch")
