@@ -6,8 +6,8 @@
 
 namespace unrolled {
 
-/// e^x for float, at most 2 ULP from -87.3 to 88.3; smaller x give 0 or the smallest normal number, larger x give
-/// about 2.4e38. Cody-Waite reduction x = n ln 2 + r, |r| <= ln 2 / 2, then the degree-6 minimax polynomial of Cephes'
+/// e^x for float, at most 2 ULP from -87.3 to 88.3; smaller x give 0 or the smallest normal number, larger x
+/// infinity. Cody-Waite reduction x = n ln 2 + r, |r| <= ln 2 / 2, then the degree-6 minimax polynomial of Cephes'
 /// expf.
 inline Vec<float> exp_saturated(Vec<float> x) {
   using V = Vec<float>;
