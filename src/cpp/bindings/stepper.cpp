@@ -1,7 +1,8 @@
-// One step of a cell for streaming: weights packed once, scratch used again, and a cheap proof that no parameter has
-// changed.
+// Steps and short sequences in inference: weights packed once, scratch used again, and a cheap proof that no parameter
+// has changed.
 #include "bindings/stepper.h"
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -11,8 +12,10 @@
 namespace unrolled::bindings {
 namespace {
 
-/// Multiply-adds of a step from which other Python threads should run meanwhile.
+/// Multiply-adds of a call from which other Python threads should run meanwhile.
 constexpr double release_from = 4e5;
+/// Steps x rows up to which the scratch of a call is kept for the next one.
+constexpr Index most_kept_places = 1024;
 
 /// Watches the arrays behind a cell's parameters. They are unchanged for certain if each Tensor still holds the same
 /// array, its version is the one seen, and nobody but the Tensor (and this object) refers to the array, now or when it
@@ -63,24 +66,29 @@ PyObject* checked(PyObject* object) {
   return object;
 }
 
-/// What a step needs of NumPy, without pybind11's conversions: they would cost more than the step.
+/// What a call needs of NumPy, without pybind11's conversions: they would cost more than a step.
 template <class S>
 class Rows {
  public:
-  /// Data of a (rows, columns) C-contiguous array of S in native byte order; null if it is anything else. rows < 0:
-  /// any.
-  const S* data(PyObject* object, Index rows, Index columns) const {
+  /// A C-contiguous array of S in native byte order with `dimensions` dimensions, the last one `columns`; null if it is
+  /// anything else.
+  const py::detail::PyArray_Proxy* array(PyObject* object, int dimensions, Index columns) const {
     if (Py_TYPE(object) != api_.PyArray_Type_) return nullptr;
     const auto* const array = py::detail::array_proxy(object);
-    const bool fits = array->nd == 2 && array->dimensions[1] == columns && (rows < 0 || array->dimensions[0] == rows);
+    const bool fits = array->nd == dimensions && array->dimensions[dimensions - 1] == columns;
     if (!fits || array->descr != dtype_.ptr() || (array->flags & py::array::c_style) == 0) return nullptr;
-    return reinterpret_cast<const S*>(array->data);
+    return array;
   }
-  static Index count(PyObject* array) { return py::detail::array_proxy(array)->dimensions[0]; }
-  PyObject* make(Index rows, Index columns, S** data) const {
-    Py_intptr_t shape[2] = {rows, columns};
-    PyObject* const array = checked(
-        api_.PyArray_NewFromDescr_(api_.PyArray_Type_, dtype_.inc_ref().ptr(), 2, shape, nullptr, nullptr, 0, nullptr));
+  /// Data of such an array of shape (rows, columns).
+  const S* data(PyObject* object, Index rows, Index columns) const {
+    const auto* const found = array(object, 2, columns);
+    return found && found->dimensions[0] == rows ? reinterpret_cast<const S*>(found->data) : nullptr;
+  }
+  PyObject* make(int dimensions, const Index* sizes, S** data) const {
+    Py_intptr_t shape[3];
+    std::copy_n(sizes, dimensions, shape);
+    PyObject* const array = checked(api_.PyArray_NewFromDescr_(api_.PyArray_Type_, dtype_.inc_ref().ptr(), dimensions,
+                                                               shape, nullptr, nullptr, 0, nullptr));
     *data = reinterpret_cast<S*>(py::detail::array_proxy(array)->data);
     return array;
   }
@@ -95,9 +103,10 @@ class Stepper {
   virtual ~Stepper() = default;
   bool unchanged() const { return watch_.unchanged(); }
   const std::shared_ptr<PackedWeights>& packed() const { return packed_; }
-  /// New reference to (y, state) of one step; null if a parameter may have changed, or x or a state is not an array of
-  /// the right kind: the caller then packs anew or says what is wrong.
-  virtual PyObject* step(PyObject* x, PyObject* state) = 0;
+  /// New reference to (y, state) of one step, x (B, I), or of a sequence, x (T, B, I), as `dimensions` of x tells; null
+  /// if a parameter may have changed, or x or a state is not an array of the right kind: the caller then packs anew or
+  /// says what is wrong.
+  virtual PyObject* run(PyObject* x, PyObject* state, int dimensions) = 0;
 
  protected:
   Stepper(Watch watch, py::object state_type) : watch_(std::move(watch)), state_type_(std::move(state_type)) {}
@@ -116,14 +125,15 @@ class StepperOf final : public Stepper {
     packed_ = std::move(packed);
   }
 
-  PyObject* step(PyObject* x, PyObject* state) override {
+  PyObject* run(PyObject* x, PyObject* state, int dimensions) override {
     const Index H = weights_->sizes.hidden, I = weights_->sizes.input;
     const int states = 1 + weights_->cell->info.states;
+    const auto* const sequence = rows_.array(x, dimensions, I);
+    if (sequence == nullptr || !unchanged()) return nullptr;
     Inputs<S> in;
-    in.T = 1;
-    in.x = rows_.data(x, -1, I);
-    if (in.x == nullptr || !unchanged()) return nullptr;
-    in.B = rows_.count(x);
+    in.x = reinterpret_cast<const S*>(sequence->data);
+    in.T = dimensions == 3 ? sequence->dimensions[0] : 1;
+    in.B = sequence->dimensions[dimensions - 2];
     if (state != Py_None) {
       if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != states) return nullptr;
       for (int k = 0; k < states; ++k) {
@@ -133,22 +143,24 @@ class StepperOf final : public Stepper {
       }
     }
     Outputs<S> out;
-    const py::object y = py::reinterpret_steal<py::object>(rows_.make(in.B, H, &out.y));
+    const Index shape[3] = {in.T, in.B, H};
+    const py::object y = py::reinterpret_steal<py::object>(rows_.make(dimensions, shape + 3 - dimensions, &out.y));
     py::tuple last(states);
     for (int k = 0; k < states; ++k)
-      PyTuple_SET_ITEM(last.ptr(), k, rows_.make(in.B, H, k == 0 ? &out.h_last : &out.state_last[k - 1]));
+      PyTuple_SET_ITEM(last.ptr(), k, rows_.make(2, shape + 1, k == 0 ? &out.h_last : &out.state_last[k - 1]));
 
     std::unique_ptr<Run<S>> run = take();
     const auto forward = [&] {
       run->forward(*weights_->cell, weights_->sizes, weights_->weights, nullptr, in, out, false);
     };
-    if (double(in.B) * double(weights_->cell->info.weight_gates) * double(H) * double(H + I) >= release_from) {
+    const double places = double(in.T) * double(in.B);
+    if (places * double(weights_->cell->info.weight_gates) * double(H) * double(H + I) >= release_from) {
       py::gil_scoped_release release;
       forward();
     } else {
       forward();
     }
-    runs_.push_back(std::move(run));
+    if (places <= most_kept_places) runs_.push_back(std::move(run));
     // A named tuple is a tuple of its own type: made as one, without its Python constructor.
     const py::object content = py::reinterpret_steal<py::object>(checked(PyTuple_Pack(1, last.ptr())));
     auto* const type = reinterpret_cast<PyTypeObject*>(state_type_.ptr());
@@ -171,15 +183,17 @@ class StepperOf final : public Stepper {
   std::vector<std::unique_ptr<Run<S>>> runs_;
 };
 
-/// step(x, state) as a plain C function of Python: pybind11's own call costs as much as a small step.
-PyObject* call_step(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
+/// step(x, state) and sequence(x, state) as plain C functions of Python: pybind11's own call costs as much as a small
+/// step.
+template <int dimensions>
+PyObject* call(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
   if (count != 2) {
-    PyErr_SetString(PyExc_TypeError, "step(x, state)");
+    PyErr_SetString(PyExc_TypeError, "two arguments are expected: x, state");
     return nullptr;
   }
   auto* const stepper = static_cast<Stepper*>(PyCapsule_GetPointer(self, nullptr));
   try {
-    PyObject* const result = stepper->step(arguments[0], arguments[1]);
+    PyObject* const result = stepper->run(arguments[0], arguments[1], dimensions);
     return result ? result : py::none().release().ptr();
   } catch (py::error_already_set& error) {
     error.restore();
@@ -191,18 +205,22 @@ PyObject* call_step(PyObject* self, PyObject* const* arguments, Py_ssize_t count
   return nullptr;
 }
 
-PyMethodDef step_method = {"step", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call_step)),
-                           METH_FASTCALL,
-                           "(y, state) of one step; None if the weights must be packed anew or an argument converted."};
+template <int dimensions>
+PyMethodDef method(const char* name) {
+  const auto function = reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call<dimensions>));
+  return {name, function, METH_FASTCALL,
+          "(y, state); None if the weights must be packed anew or an argument converted."};
+}
+PyMethodDef step_method = method<2>("step"), sequence_method = method<3>("sequence");
 
-/// That function for one stepper, which it keeps alive.
-py::object step_function(const std::shared_ptr<Stepper>& stepper) {
+/// Such a function for one stepper, which it keeps alive.
+py::object function_of(const std::shared_ptr<Stepper>& stepper, PyMethodDef& method) {
   const auto drop = [](PyObject* capsule) {
     delete static_cast<std::shared_ptr<Stepper>*>(PyCapsule_GetContext(capsule));
   };
   const py::object capsule = py::reinterpret_steal<py::object>(checked(PyCapsule_New(stepper.get(), nullptr, drop)));
   PyCapsule_SetContext(capsule.ptr(), new std::shared_ptr<Stepper>(stepper));
-  return py::reinterpret_steal<py::object>(checked(PyCFunction_New(&step_method, capsule.ptr())));
+  return py::reinterpret_steal<py::object>(checked(PyCFunction_New(&method, capsule.ptr())));
 }
 
 std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& tensors, const py::object& state_type) {
@@ -224,12 +242,13 @@ std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& t
 
 void bind_stepper(py::module_& m) {
   py::class_<PackedWeights, std::shared_ptr<PackedWeights>>(m, "PackedWeights", "A cell's weights in kernel layout.");
-  py::class_<Stepper, std::shared_ptr<Stepper>>(m, "Stepper",
-                                                "Streaming steps of one cell with its weights as they are now.")
+  py::class_<Stepper, std::shared_ptr<Stepper>>(m, "Stepper", "Inference of one cell with its weights as they are now.")
       .def(py::init(&make_stepper), py::arg("name"), py::arg("tensors"), py::arg("state_type"))
       .def("unchanged", &Stepper::unchanged, "True if no parameter can have changed since packing.")
       .def_property_readonly("packed", &Stepper::packed)
-      .def_property_readonly("step", &step_function);
+      .def_property_readonly("step", [](const std::shared_ptr<Stepper>& s) { return function_of(s, step_method); })
+      .def_property_readonly("sequence",
+                             [](const std::shared_ptr<Stepper>& s) { return function_of(s, sequence_method); });
 }
 
 }  // namespace unrolled::bindings

@@ -2,11 +2,20 @@
 
 #include <sys/mman.h>
 
-namespace unrolled {
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdlib>
 
-void* detail::acquire(std::size_t bytes) {
+namespace unrolled {
+namespace {
+
+using detail::Block;
+
+constexpr std::size_t huge_page = std::size_t(2) << 20;
+
+Block from_system(std::size_t bytes) {
   // Large blocks lie on huge pages: touching fresh small ones would cost more than the arithmetic done on them once.
-  constexpr std::size_t huge_page = std::size_t(2) << 20;
   const std::size_t alignment = bytes >= 2 * huge_page ? huge_page : 64;
   bytes = (bytes + alignment - 1) / alignment * alignment;
   void* const data = std::aligned_alloc(alignment, bytes);
@@ -14,7 +23,92 @@ void* detail::acquire(std::size_t bytes) {
 #if defined(MADV_HUGEPAGE)
   if (alignment == huge_page) madvise(data, bytes, MADV_HUGEPAGE);
 #endif
-  return data;
+  return {data, bytes};
+}
+
+/// Large blocks between two calls. A training loop asks for the same ones at every step; memory fresh from the system
+/// costs a page fault per page, and on a virtual machine sometimes milliseconds each.
+class Reserve {
+ public:
+  /// A block of `bytes` or up to a quarter more, if there is one.
+  Block take(std::size_t bytes) {
+    if (!lock()) return {};
+    Entry* best = nullptr;
+    for (Entry& entry : entries_) {
+      const bool fits = entry.block.data && entry.block.bytes >= bytes && entry.block.bytes <= bytes + bytes / 4;
+      if (fits && (best == nullptr || entry.block.bytes < best->block.bytes)) best = &entry;
+    }
+    Block found;
+    if (best) {
+      found = best->block;
+      held_ -= found.bytes;
+      best->block = {};
+    }
+    unlock();
+    return found;
+  }
+
+  /// False if the caller has to free the block.
+  bool give(Block block) {
+    if (block.bytes > most_held || !lock()) return false;
+    Block dropped[places];
+    int drop = 0;
+    // The oldest leave until there is room.
+    for (Entry* oldest = oldest_entry(); held_ + block.bytes > most_held || free_entry() == nullptr;
+         oldest = oldest_entry()) {
+      held_ -= oldest->block.bytes;
+      dropped[drop++] = oldest->block;
+      oldest->block = {};
+    }
+    *free_entry() = {block, ++clock_};
+    held_ += block.bytes;
+    unlock();
+    for (int i = 0; i < drop; ++i) std::free(dropped[i].data);
+    return true;
+  }
+
+  static constexpr std::size_t least = std::size_t(1) << 20;
+
+ private:
+  static constexpr std::size_t most_held = std::size_t(256) << 20;
+  static constexpr int places = 64;
+  struct Entry {
+    Block block;
+    std::uint64_t since = 0;
+  };
+
+  Entry* free_entry() {
+    const auto entry = std::find_if(entries_.begin(), entries_.end(), [](const Entry& e) { return !e.block.data; });
+    return entry == entries_.end() ? nullptr : &*entry;
+  }
+  Entry* oldest_entry() {
+    Entry* oldest = nullptr;
+    for (Entry& entry : entries_)
+      if (entry.block.data && (oldest == nullptr || entry.since < oldest->since)) oldest = &entry;
+    return oldest;
+  }
+  // Never waited for: a thread that finds it taken (or a child whose parent held it at the fork) does without.
+  bool lock() { return !taken_.exchange(true, std::memory_order_acquire); }
+  void unlock() { taken_.store(false, std::memory_order_release); }
+
+  std::atomic<bool> taken_{false};
+  std::array<Entry, places> entries_{};
+  std::size_t held_ = 0;
+  std::uint64_t clock_ = 0;
+};
+
+Reserve reserve;  // its blocks go with the process
+
+}  // namespace
+
+Block detail::acquire(std::size_t bytes) {
+  if (bytes >= Reserve::least)
+    if (const Block block = reserve.take(bytes); block.data) return block;
+  return from_system(bytes);
+}
+
+void detail::release(Block block) noexcept {
+  if (block.bytes < Reserve::least || !reserve.give(block)) std::free(block.data);
 }
 
 }  // namespace unrolled

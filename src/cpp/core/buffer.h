@@ -1,7 +1,6 @@
 // Aligned scratch memory, not initialised unless asked. Sized once per call, never inside a time loop.
 #pragma once
 
-#include <cstdlib>
 #include <new>
 #include <utility>
 
@@ -10,8 +9,15 @@
 namespace unrolled {
 
 namespace detail {
-/// At least `bytes` of memory, aligned for any packet; std::free gives it back. Throws std::bad_alloc.
-void* acquire(std::size_t bytes);
+struct Block {
+  void* data = nullptr;
+  std::size_t bytes = 0;
+};
+/// At least `bytes` of memory, aligned for any packet. Large blocks that were released lately are used again. Throws
+/// std::bad_alloc.
+Block acquire(std::size_t bytes);
+/// Gives a block back: to the next call that needs one as large, or to the system.
+void release(Block block) noexcept;
 }  // namespace detail
 
 template <class S>
@@ -32,33 +38,27 @@ class Buffer {
   /// short.
   void resize(Index size) {
     if (size > PTRDIFF_MAX / static_cast<Index>(sizeof(S)) / 2) throw std::bad_alloc();
-    if (static_cast<std::size_t>(size) * sizeof(S) <= bytes_) return;
+    if (static_cast<std::size_t>(size) * sizeof(S) <= block_.bytes) return;
     free();
-    data_ = static_cast<S*>(detail::acquire(static_cast<std::size_t>(size) * sizeof(S)));
-    bytes_ = static_cast<std::size_t>(size) * sizeof(S);
+    block_ = detail::acquire(static_cast<std::size_t>(size) * sizeof(S));
   }
   void fill_zero(Index size) {
-    if (size > 0) std::memset(static_cast<void*>(data_), 0, static_cast<std::size_t>(size) * sizeof(S));
+    if (size > 0) std::memset(block_.data, 0, static_cast<std::size_t>(size) * sizeof(S));
   }
   /// Gives the memory back.
   void free() {
-    std::free(data_);
-    data_ = nullptr;
-    bytes_ = 0;
+    if (block_.data) detail::release(block_);
+    block_ = {};
   }
 
-  S* data() { return data_; }
-  const S* data() const { return data_; }
-  S& operator[](Index i) { return data_[i]; }
-  const S& operator[](Index i) const { return data_[i]; }
+  S* data() { return static_cast<S*>(block_.data); }
+  const S* data() const { return static_cast<const S*>(block_.data); }
+  S& operator[](Index i) { return data()[i]; }
+  const S& operator[](Index i) const { return data()[i]; }
 
  private:
-  void swap(Buffer& other) {
-    std::swap(data_, other.data_);
-    std::swap(bytes_, other.bytes_);
-  }
-  S* data_ = nullptr;
-  std::size_t bytes_ = 0;
+  void swap(Buffer& other) { std::swap(block_, other.block_); }
+  detail::Block block_;
 };
 
 }  // namespace unrolled

@@ -61,6 +61,14 @@ struct Vec {
   Vec& operator*=(Vec b) { return *this = *this * b; }
 };
 
+/// Makes the compiler load `a` into a register once, where it would rather read memory at every use.
+template <class S>
+inline void hold([[maybe_unused]] Vec<S>& a) {
+#if defined(__GNUC__) && defined(__AVX__)
+  asm("" : "+v"(a.p));
+#endif
+}
+
 /// a * b + c, rounded once where the ISA level has FMA. The only source of fused multiply-adds: contraction is off.
 template <class S>
 Vec<S> fma(Vec<S> a, Vec<S> b, Vec<S> c) {

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <mutex>
+#include <ctime>
 #include <thread>
 #include <vector>
 
@@ -132,23 +132,45 @@ void run_with_openmp(int count, detail::Body body, void* context) {
 #endif
 }
 
-/// A body with a watch on its first thread: how long it worked, and how long it then waited for the others.
-struct Watched {
-  detail::Body body;
-  void* context;
-  std::int64_t begin = now_us();
-  std::int64_t end = begin;
+/// Processor time of all threads of this process.
+std::int64_t processor_us() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return std::int64_t(time.tv_sec) * 1'000'000 + time.tv_nsec / 1000;
+}
 
+/// A body with a watch on its first thread: how long it worked, and how long it then waited for the others.
+class Watched {
+ public:
+  Watched(detail::Body body, void* context) : body_(body), context_(context) { long_waits.store(0); }
   static void run(void* watched, int id, int count) {
     auto* const self = static_cast<Watched*>(watched);
-    self->body(self->context, id, count);
-    if (id == 0) self->end = now_us();
+    self->body_(self->context_, id, count);
+    if (id != 0) return;
+    self->end_ = now_us();
+    self->count_ = count;
   }
   void judge() const {
     constexpr std::int64_t noise = 500;
-    note_team(now_us() - end > end - begin + noise);
+    const std::int64_t now = now_us();
+    bool late = now - end_ > end_ - begin_ + noise || long_waits.load(std::memory_order_relaxed) > 0;
+    // A thread may also be late because the system had to find memory for it. Waiting threads spin, so a team that had
+    // its cores used them: the clock is costly and asked only when there is suspicion.
+    if (late && suspicious_) late = 5 * (processor_us() - processor_) < 4 * count_ * (now - begin_);
+    note_team(late);
   }
+  static std::atomic<int> long_waits;  // at barriers, of the team that runs
+
+ private:
+  detail::Body body_;
+  void* context_;
+  const bool suspicious_ = late_teams.load(std::memory_order_relaxed) > 0;
+  const std::int64_t processor_ = suspicious_ ? processor_us() : 0;
+  const std::int64_t begin_ = now_us();
+  std::int64_t end_ = begin_;
+  int count_ = 1;
 };
+std::atomic<int> Watched::long_waits{0};
 
 }  // namespace
 
@@ -188,7 +210,7 @@ void Barrier::wait(int count) {
   const std::int64_t since = now_us();
   while (!passed()) std::this_thread::yield();
   constexpr std::int64_t time_slice = 3000;  // shorter waits may be work that was not shared evenly
-  if (now_us() - since > time_slice) note_team(true);
+  if (now_us() - since > time_slice) Watched::long_waits.fetch_add(1, std::memory_order_relaxed);
 }
 
 bool crowded() { return now_us() < crowded_until.load(std::memory_order_relaxed); }

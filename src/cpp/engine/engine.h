@@ -77,13 +77,15 @@ class Run {
                 const InputGradients<S>& wanted);
 
  private:
-  /// What one thread of a team does: rows first_row, first_row + row_step, ...; unit blocks [first_block, last_block).
+  /// What one thread of a team does: every row_step-th row of [first_row, last_row); unit blocks [first_block,
+  /// last_block).
   struct Shares {
-    Index first_row, row_step, first_block, last_block;
+    Index first_row, last_row, row_step, first_block, last_block;
     Barrier* meet;
     int meeting;  // threads that meet there
     /// How many of the first `running` rows are this thread's, and which is its n-th.
     Index rows(Index running) const {
+      running = running < last_row ? running : last_row;
       return running <= first_row ? 0 : (running - first_row + row_step - 1) / row_step;
     }
     Index row(Index n) const { return first_row + n * row_step; }

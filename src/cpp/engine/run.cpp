@@ -37,10 +37,14 @@ typename Run<S>::Shares Run<S>::shares(int id, int count) const {
   const auto border = [&](int share) {
     return std::min(blocks, blocks_per_share * share_begin(panels, share, part.unit_shares));
   };
-  if (!as_planned && id > 0) return {0, 1, 0, 0, nullptr, 1};
+  if (!as_planned && id > 0) return {0, 0, 1, 0, 0, nullptr, 1};
   const int row_share = id / part.unit_shares, unit_share = id % part.unit_shares;
-  return {row_share,
-          part.row_shares,
+  // Rows of unequal length are dealt out in turns; else neighbours stay together, and so do their cache lines.
+  const bool equal = schedule_.equal();
+  const Index batch = schedule_.batch();
+  return {equal ? share_begin(batch, row_share, part.row_shares) : row_share,
+          equal ? share_begin(batch, row_share + 1, part.row_shares) : batch,
+          equal ? 1 : part.row_shares,
           border(unit_share),
           border(unit_share + 1),
           &barriers_[static_cast<std::size_t>(row_share)],

@@ -19,6 +19,8 @@ class Schedule {
 
   Index steps() const { return steps_; }
   Index batch() const { return batch_; }
+  /// All sequences are of the same length.
+  bool equal() const { return places() == steps_ * batch_; }
   /// Valid (step, row) pairs.
   Index places() const { return first_[static_cast<std::size_t>(steps_)]; }
   /// Rows running at step s; they are the first ones.

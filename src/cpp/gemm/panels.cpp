@@ -62,12 +62,12 @@ namespace {
 
 /// Rows p are summed in runs of this many, so that a panel of B stays in the second-level cache while tiles of A stream
 /// by.
-constexpr Index outer_run = 256;
+constexpr Index outer_run = 512;
 /// Rows of A read side by side while they are cut into tiles.
 constexpr Index rows_together = 8;
 
 template <class S>
-constexpr int outer_width = 3;
+constexpr int outer_width = 4;
 template <class S>
 constexpr int outer_tile = tile_rows<S>(outer_width<S>);
 

@@ -29,7 +29,10 @@ void tile_kernel(const Tile<S>& t) {
     for (Index k = 0; k < length; ++k, at += a_step, panel += vectors * P) {
       Vec<S> w[vectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) w[v] = Vec<S>::load(panel + v * P);
+      for (int v = 0; v < vectors; ++v) {
+        w[v] = Vec<S>::load(panel + v * P);
+        if (rows > 1) hold(w[v]);
+      }
 #pragma GCC unroll 8
       for (int r = 0; r < rows; ++r) {
         const Vec<S> x(a[r][at]);

@@ -10,7 +10,7 @@ import numpy as np
 from unrolled.differentiable import Differentiable, checked_array
 from unrolled.tape import Array, Node, Vjp, enable_grad, is_grad_enabled, needs_grad, no_grad
 
-__all__ = ["Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad", "no_grad", "record"]
+__all__ = ["Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad", "no_grad", "record", "wrap"]
 
 Operand = Any  # a Tensor, an array, a number, or nested lists of numbers: whatever `as_tensor` takes
 
@@ -114,7 +114,7 @@ class Tensor(Differentiable):
 
     def detach(self) -> Tensor:
         """The same data (not a copy), cut from the graph."""
-        return _wrap(self.data)
+        return wrap(self.data)
 
     # --- copies
     # --------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class Tensor(Differentiable):
 
     def copy(self) -> Tensor:
         """A leaf with a copy of the data; not part of the graph."""
-        return _wrap(self._data.copy())
+        return wrap(self._data.copy())
 
     def __repr__(self) -> str:
         text = np.array2string(self._data, separator=", ", prefix="Tensor(", threshold=50)
@@ -132,7 +132,7 @@ class Tensor(Differentiable):
         return f"Tensor({text}, {self.dtype}{made if self.requires_grad else ''})"
 
 
-def _wrap(array: Array) -> Tensor:
+def wrap(array: Array) -> Tensor:
     """A constant around the result of an op, without the checks of `Tensor`."""
     tensor = Tensor.__new__(Tensor)
     if type(array) is not np.ndarray or not array.flags.c_contiguous:
@@ -147,7 +147,7 @@ def _wrap(array: Array) -> Tensor:
 
 
 def _rebuild(data: Array, requires_grad: bool, is_parameter: bool) -> Tensor:
-    tensor = _wrap(data)
+    tensor = wrap(data)
     tensor.requires_grad, tensor.is_parameter = requires_grad, is_parameter
     return tensor
 
@@ -172,7 +172,7 @@ def record(
             array it returns becomes the tape's own, unless it is a view, one of the arrays it got, or
             returned twice (itself or a view of it): so it must not return an array that is kept elsewhere.
     """
-    tensors = tuple([_wrap(array) for array in outputs])
+    tensors = tuple([wrap(array) for array in outputs])
     if any(t._data.base is not None for t in tensors):
         _hand_out(inputs)
     if not needs_grad(*inputs):
@@ -187,7 +187,7 @@ def record(
 
 def record_one(name: str, inputs: Sequence[Tensor | None], output: Any, vjp: Vjp) -> Tensor:
     """`record` for an op with one output, the quick way."""
-    tensor = _wrap(output)
+    tensor = wrap(output)
     if tensor._data.base is not None:
         _hand_out(inputs)
     if not needs_grad(*inputs):
