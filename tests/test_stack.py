@@ -175,7 +175,11 @@ def test_layers_come_back(how, tmp_path):
         (lambda: Bidirectional(RNN(2, 3), RNN(2, 4), merge="sum"), ValueError, "output sizes are 3 and 4"),
         (lambda: Bidirectional(RNN(2, 3), RNN(2, 3), merge="mean"), ValueError, "merge is 'mean'"),
         (lambda: Bidirectional(RNN(2, 3), Linear(2, 3)), TypeError, "backward_cell is Linear"),
-        (lambda: Bidirectional(RNN(2, 3), RNN(2, 3, dtype=np.float64)), TypeError, "float32 and float64"),
+        (
+            lambda: Bidirectional(RNN(2, 3), RNN(2, 3, dtype=np.float64)),
+            TypeError,
+            "float64, expected float32",
+        ),
         (lambda: Bidirectional(*[RNN(2, 3)] * 2), ValueError, "same object"),
         (
             lambda: Bidirectional(RNN(2, 3), RNN(2, 3)).step(np.zeros((1, 2), np.float32)),

@@ -54,6 +54,8 @@ from unrolled.tensor import Tensor, enable_grad, is_grad_enabled, no_grad
 
 if TYPE_CHECKING:
     from unrolled import decode, models, train
+    from unrolled.layers.pyramid import Pyramid, join_pairs
+    from unrolled.layers.skip import Highway, Residual
     from unrolled.train import Callback, History, Progress, evaluate, fit, predict
 
 __version__: str = _core.build_config()["version"]
@@ -76,16 +78,19 @@ __all__ = [
     "Embedding",
     "GRUResetBefore",
     "GRUState",
+    "Highway",
     "History",
     "LSTMState",
     "LayerNorm",
     "Linear",
     "Module",
     "Progress",
+    "Pyramid",
     "RMSprop",
     "RNNState",
     "Recurrent",
     "ReduceLROnPlateau",
+    "Residual",
     "Sequential",
     "Stack",
     "StepLR",
@@ -110,6 +115,7 @@ __all__ = [
     "get_num_threads",
     "init",
     "is_grad_enabled",
+    "join_pairs",
     "load",
     "log",
     "log_softmax",
@@ -144,6 +150,10 @@ _LAZY = {
     "evaluate": "unrolled.train",
     "fit": "unrolled.train",
     "predict": "unrolled.train",
+    "Highway": "unrolled.layers.skip",
+    "Residual": "unrolled.layers.skip",
+    "Pyramid": "unrolled.layers.pyramid",
+    "join_pairs": "unrolled.layers.pyramid",
 }
 
 

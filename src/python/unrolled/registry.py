@@ -144,7 +144,11 @@ def _named_arguments(value: Configurable) -> dict[str, Any]:
 def registered(name: str, module: str | None = None) -> type[Configurable]:
     """The class of this name. If several modules define one, the defining module decides."""
     if name not in _CLASSES:
-        import unrolled.models  # noqa: F401  the library's own classes that `import unrolled` leaves for later
+        import unrolled.models
+
+        getattr(
+            unrolled, name, None
+        )  # both import the library's own classes that `import unrolled` leaves for later
 
     candidates = _CLASSES.get(name, {})
     if not candidates:

@@ -1,4 +1,4 @@
-"""Layers around the recurrent cells."""
+"""Layers around the recurrent cells. Those that few models need are imported by `unrolled` at first use."""
 
 from unrolled.layers.bidirectional import Bidirectional, BidirectionalState
 from unrolled.layers.dropout import Dropout

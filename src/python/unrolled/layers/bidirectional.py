@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, NoReturn
 
-import numpy as np
-
 from unrolled import ops
+from unrolled.layers.recurrent import check_recurrent, check_same_dtype
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
@@ -37,10 +36,7 @@ class Bidirectional(Module):
 
     def __init__(self, forward_cell: Any, backward_cell: Any, *, merge: str = "concat") -> None:
         for name, layer in (("forward_cell", forward_cell), ("backward_cell", backward_cell)):
-            if not hasattr(layer, "initial_state"):
-                raise TypeError(
-                    f"Bidirectional: {name} is {type(layer).__name__}, expected a recurrent layer"
-                )
+            check_recurrent("Bidirectional", name, layer)
         if forward_cell is backward_cell:
             raise ValueError("Bidirectional: both directions are the same object, expected two layers")
         if merge not in ("concat", "sum"):
@@ -55,11 +51,7 @@ class Bidirectional(Module):
                 f"Bidirectional: the output sizes are {forward_cell.output_size} and "
                 f"{backward_cell.output_size}, expected equal ones because merge='sum'"
             )
-        if np.dtype(forward_cell.dtype) != np.dtype(backward_cell.dtype):
-            raise TypeError(
-                f"Bidirectional: the dtypes are {np.dtype(forward_cell.dtype)} and "
-                f"{np.dtype(backward_cell.dtype)}, expected equal ones"
-            )
+        check_same_dtype("Bidirectional", "backward_cell", backward_cell, forward_cell, "forward_cell")
         self.forward_cell = forward_cell
         self.backward_cell = backward_cell
         self.merge = merge

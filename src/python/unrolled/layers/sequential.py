@@ -11,8 +11,8 @@ class Sequential(Module):
     """Applies modules or plain functions in order: `Sequential(Embedding(V, D), LSTM(D, H), Linear(H, V))`.
 
     Of a recurrent layer, which gives `(y, state)`, only y is passed on; `lengths` and `reset` go to every
-    recurrent layer. To start from a state or to keep the last one, write a Module. `layer = sequential[0]`
-    gives a layer, `len` their number.
+    recurrent layer, behind a `Pyramid` those of its output. To start from a state or to keep the last one, write
+    a Module. `layer = sequential[0]` gives a layer, `len` their number.
     """
 
     def __init__(self, *layers: Any) -> None:
@@ -29,7 +29,9 @@ class Sequential(Module):
         """The output of the last layer."""
         for layer in self.layers:
             if hasattr(layer, "initial_state"):
-                x, _ = layer(x, None, lengths, reset)
+                x, _, *shorter = layer(x, None, lengths, reset)
+                if shorter:
+                    lengths, reset = shorter[0], layer.joined_reset(reset)
             elif isinstance(layer, Sequential):
                 x = layer(x, lengths=lengths, reset=reset)
             else:

@@ -10,6 +10,7 @@ import numpy as np
 from unrolled import ops
 from unrolled.arguments import check_number
 from unrolled.layers.dropout import Dropout
+from unrolled.layers.recurrent import check_recurrent, check_same_dtype
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
@@ -27,35 +28,32 @@ class Stack(Module):
         rng: source of the dropout masks.
     """
 
+    _steps_joined = 1  # steps of a layer that become one input of the next
+
     def __init__(
         self, cells: Sequence[Any], *, dropout: float = 0.0, rng: np.random.Generator | None = None
     ) -> None:
+        who = type(self).__name__
         if isinstance(cells, Module) or not isinstance(cells, Iterable):
             raise TypeError(
-                f"Stack: cells is {type(cells).__name__}, expected a list of recurrent layers: Stack([a, b])"
+                f"{who}: cells is {type(cells).__name__}, expected a list of recurrent layers: {who}([a, b])"
             )
         self.cells = list(cells)
         if not self.cells:
-            raise ValueError("Stack: there are no layers")
+            raise ValueError(f"{who}: there are no layers")
         for number, layer in enumerate(self.cells):
-            if not hasattr(layer, "initial_state"):
-                raise TypeError(
-                    f"Stack: layer {number} is {type(layer).__name__}, expected a recurrent layer; "
-                    "Sequential takes others"
-                )
+            check_recurrent(who, f"layer {number}", layer, "; Sequential takes others")
         for number, (below, above) in enumerate(zip(self.cells, self.cells[1:], strict=False)):
-            if below.output_size != above.input_size:
+            wanted = self._steps_joined * below.output_size
+            if wanted != above.input_size:
+                times = "" if self._steps_joined == 1 else "twice "
                 raise ValueError(
-                    f"Stack: layer {number + 1} ({type(above).__name__}) has input_size={above.input_size}, "
-                    f"expected {below.output_size}, the output size of the {type(below).__name__} below it"
+                    f"{who}: layer {number + 1} ({type(above).__name__}) has input_size={above.input_size}, "
+                    f"expected {wanted}, {times}the output size of the {type(below).__name__} below it"
                 )
-            if np.dtype(below.dtype) != np.dtype(above.dtype):
-                raise TypeError(
-                    f"Stack: layer {number + 1} has dtype {np.dtype(above.dtype)}, expected "
-                    f"{np.dtype(below.dtype)} as the layer below"
-                )
-        if check_number("Stack", "dropout", dropout) >= 1:
-            raise ValueError(f"Stack: dropout is {dropout!r}, expected a probability in [0, 1)")
+            check_same_dtype(who, f"layer {number + 1}", above, below, "the layer below")
+        if check_number(who, "dropout", dropout) >= 1:
+            raise ValueError(f"{who}: dropout is {dropout!r}, expected a probability in [0, 1)")
         self.dropout = dropout
         self.masks = [Dropout(dropout, rng=rng) for _ in self.cells[1:]] if dropout else []
 
@@ -80,12 +78,19 @@ class Stack(Module):
         states = self._states(state)
         y: Any = x
         last = []
-        for number, layer in enumerate(self.cells):
-            if number and self.masks:
-                y = self.masks[number - 1](y)
-            y, layer_state = layer(y, states[number], lengths, reset, reverse=reverse)
+        for number in range(len(self.cells)):
+            y, layer_state = self._layer(number, y, states[number], lengths, reset, reverse)
             last.append(layer_state)
         return y, tuple(last)
+
+    def _layer(
+        self, number: int, x: Any, state: Any, lengths: Any, reset: Any, reverse: bool
+    ) -> tuple[Tensor, Any]:
+        """One layer, with dropout of what comes from the layer below."""
+        if number and self.masks:
+            x = self.masks[number - 1](x)
+        y, last = self.cells[number](x, state, lengths, reset, reverse=reverse)
+        return y, last
 
     def step(self, x_t: Any, state: Any = None) -> tuple[np.ndarray, tuple[Any, ...]]:
         """x_t (B, I) -> y_t (B, H) and the next states, all plain arrays, without a tape."""
@@ -106,7 +111,7 @@ class Stack(Module):
         if not isinstance(state, (tuple, list)) or hasattr(state, "_fields") or len(state) != len(self.cells):
             got = f"{len(state)} states" if type(state) in (tuple, list) else f"a {type(state).__name__}"
             raise ValueError(
-                f"Stack: state is {got}, expected a tuple of {len(self.cells)} states, one per layer"
+                f"{type(self).__name__}: state is {got}, expected a tuple of {len(self.cells)} states, one per layer"
             )
         return state
 
