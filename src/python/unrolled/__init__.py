@@ -53,7 +53,7 @@ from unrolled.optim import (
 from unrolled.tensor import Tensor, enable_grad, is_grad_enabled, no_grad
 
 if TYPE_CHECKING:
-    from unrolled import decode, models, train
+    from unrolled import decode, diagnostics, models, train
     from unrolled.train import Callback, History, Progress, evaluate, fit, predict
 
 __version__: str = _core.build_config()["version"]
@@ -100,6 +100,7 @@ __all__ = [
     "cross_entropy",
     "data",
     "decode",
+    "diagnostics",
     "dropout",
     "enable_grad",
     "evaluate",
@@ -136,6 +137,7 @@ __all__ = [
 # What a service that only runs a model does not need is imported at first use: a name, and the module that has it.
 _LAZY = {
     "decode": "unrolled.decode",
+    "diagnostics": "unrolled.diagnostics",
     "models": "unrolled.models",
     "train": "unrolled.train",
     "Callback": "unrolled.train",
