@@ -16,8 +16,11 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README.read_text(encoding="utf-8"),
 DECIMAL = re.compile(r"\d+\.\d+")
 
 
-def test_the_example_prints_what_the_block_after_it_says(tmp_path):
-    place = next(number for number, (language, _) in enumerate(BLOCKS) if language == "python")
+EXAMPLES = [n for n, (language, _) in enumerate(BLOCKS) if language == "python" and not BLOCKS[n + 1][0]]
+
+
+@pytest.mark.parametrize("place", EXAMPLES)
+def test_an_example_prints_what_the_block_after_it_says(place, tmp_path):
     (tmp_path / "example.py").write_text(BLOCKS[place][1], encoding="utf-8")
     process = subprocess.run(
         [sys.executable, "-W", "error", "example.py"],
@@ -31,9 +34,17 @@ def test_the_example_prints_what_the_block_after_it_says(tmp_path):
     printed, promised = process.stdout, BLOCKS[place + 1][1]
     assert DECIMAL.sub("#", printed) == DECIMAL.sub("#", promised)
     for here, there in zip(DECIMAL.findall(printed), DECIMAL.findall(promised), strict=True):
-        # A quarter, because ISA levels add in different orders and 300 updates enlarge that; 0.01 is the rounding.
-        assert float(here) == pytest.approx(float(there), rel=0.25, abs=0.01)
-    assert (tmp_path / "sum.safetensors").stat().st_size > 4 * (4 * 32 * (1 + 32))  # W_ih and W_hh in float32
+        # A quarter, because ISA levels add in different orders and 300 updates enlarge that; and the rounding.
+        last_digit = 0.1 ** len(there.partition(".")[2])
+        assert float(here) == pytest.approx(float(there), rel=0.25, abs=1.01 * last_digit)
+    if "ur.save" in BLOCKS[place][1]:
+        assert (tmp_path / "sum.safetensors").stat().st_size > 4 * (
+            4 * 32 * (1 + 32)
+        )  # W_ih, W_hh in float32
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) == 2
 
 
 def test_the_commands_exist():

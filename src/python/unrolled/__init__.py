@@ -53,7 +53,7 @@ from unrolled.optim import (
 from unrolled.tensor import Tensor, enable_grad, is_grad_enabled, no_grad
 
 if TYPE_CHECKING:
-    from unrolled import decode, models, train
+    from unrolled import decode, diagnostics, models, train
     from unrolled.layers.pyramid import Pyramid, join_pairs
     from unrolled.layers.skip import Highway, Residual
     from unrolled.train import Callback, History, Progress, evaluate, fit, predict
@@ -105,6 +105,7 @@ __all__ = [
     "cross_entropy",
     "data",
     "decode",
+    "diagnostics",
     "dropout",
     "enable_grad",
     "evaluate",
@@ -142,6 +143,7 @@ __all__ = [
 # What a service that only runs a model does not need is imported at first use: a name, and the module that has it.
 _LAZY = {
     "decode": "unrolled.decode",
+    "diagnostics": "unrolled.diagnostics",
     "models": "unrolled.models",
     "train": "unrolled.train",
     "Callback": "unrolled.train",

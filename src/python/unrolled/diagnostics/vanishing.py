@@ -1,0 +1,94 @@
+"""The vanishing-gradient regularizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from unrolled.cells import RNN
+from unrolled.diagnostics.trace import Trace
+from unrolled.tape import Array
+
+_SLOPES: dict[str, Callable[[Array], Array]] = {  # phi' from phi
+    "tanh": lambda h: 1 - h * h,
+    "sigmoid": lambda h: h * (1 - h),
+    "relu": lambda h: (h > 0).astype(h.dtype),
+}
+
+
+@dataclass(frozen=True)
+class VanishingGradient:
+    """The regularizer Omega of one call.
+
+    Attributes:
+        value: Omega, sum or mean over the steps of the means over the rows.
+        steps: (T,), what going back over step t adds; 0 at the step that ran first, and where no gradient is left.
+        ratios: (T, B), norm of the gradient after going back over step t, over that before; NaN where none is.
+        gradient: (H, H), dOmega/dW_hh.
+    """
+
+    value: float
+    steps: Array
+    ratios: Array
+    gradient: Array
+
+
+def vanishing_gradient(trace: Trace, *, reduction: str = "mean", least: float = 1e-10) -> VanishingGradient:
+    """Omega asks that the gradient keeps its norm on its way back through an Elman network.
+
+        Omega[k] = (||dL/dh[k+1] dh[k+1]/dh[k]|| / ||dL/dh[k+1]|| - 1)^2,   dh[k+1]/dh[k] = diag(phi'(a[k+1])) W_hh
+
+    Its gradient is that of the direct dependence on W_hh, with dL/dh and h held, as the paper proposes. In training:
+
+        with ur.diagnostics.watch(model) as seen:
+            loss(model(x), targets).backward()
+        omega = ur.diagnostics.vanishing_gradient(seen.trace)
+        model.rnn.W_hh.grad += weight * omega.gradient
+
+    Args:
+        trace: a call of an `RNN` that a gradient has reached.
+        reduction: over the steps, "sum" as in the paper's equation, or "mean" over those with a gradient, as in its
+            experiments.
+        least: where ||dL/dh[k+1]|| is smaller there is no direction worth keeping, and the step is passed over.
+
+    Source: R. Pascanu, T. Mikolov, Y. Bengio, On the difficulty of training recurrent neural networks, ICML 2013.
+    """
+    cell = trace.cell
+    if not isinstance(cell, RNN):
+        raise TypeError(f"vanishing_gradient: the trace is of {type(cell).__name__}, expected an RNN")
+    if reduction not in ("sum", "mean"):
+        raise ValueError(f"vanishing_gradient: reduction is {reduction!r}, expected 'sum' or 'mean'")
+    W = np.asarray(cell.W_hh).astype(np.float64)
+    totals = trace.gradients()["h"].astype(np.float64)
+    norms = np.linalg.norm(totals, axis=2)
+    live = _joined(trace) & (norms > least)
+    units = totals / np.where(live, norms, 1)[..., None]
+    before_weights = units * _SLOPES[cell.nonlinearity](trace.after["h"].astype(np.float64))
+    back = before_weights @ W
+    ratios = np.where(live, np.linalg.norm(back, axis=2), np.nan)
+    rows = max(totals.shape[1], 1)
+    count = live.mean(axis=1).sum() if live.size else 0.0
+    scale = 1 / count if reduction == "mean" and count else 1.0
+    steps = scale * np.where(live, (ratios - 1) ** 2, 0).sum(axis=1) / rows
+    # d(r - 1)^2/dW = 2 (r - 1)/r (units * slope) (x) back; a ratio of zero has no direction to grow in.
+    growing = live & (ratios > 0)
+    factors = np.zeros_like(ratios)
+    factors[growing] = 2 * scale / rows * (1 - 1 / ratios[growing])
+    H = cell.hidden_size
+    gradient = (factors[..., None] * before_weights).reshape(-1, H).T @ back.reshape(-1, H)
+    return VanishingGradient(float(steps.sum()), steps, ratios, gradient.astype(cell.dtype))
+
+
+def _joined(trace: Trace) -> Array:
+    """Where the step at t starts from the state of another valid step, (T, B)."""
+    joined: Array = trace.valid.copy()
+    for t in trace.order[:1]:
+        joined[t] = False
+    if trace.reverse and trace.lengths is not None:  # each row starts at its own last step
+        joined[:-1] &= trace.valid[1:]
+    if trace.reset is not None:
+        for t in range(trace.steps):
+            joined[t] &= ~trace.arguments(t)["reset"][0]
+    return joined
