@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from unrolled import init
+from unrolled import checks, init
 from unrolled._native import core
-from unrolled.cells import checks
 from unrolled.module import Module
 from unrolled.tensor import Tensor, needs_grad, record
 

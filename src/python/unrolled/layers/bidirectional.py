@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, NoReturn
 
-import numpy as np
-
-from unrolled import ops
+from unrolled import checks, ops
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
@@ -36,11 +34,9 @@ class Bidirectional(Module):
     State = BidirectionalState
 
     def __init__(self, forward_cell: Any, backward_cell: Any, *, merge: str = "concat") -> None:
-        for name, layer in (("forward_cell", forward_cell), ("backward_cell", backward_cell)):
-            if not hasattr(layer, "initial_state"):
-                raise TypeError(
-                    f"Bidirectional: {name} is {type(layer).__name__}, expected a recurrent layer"
-                )
+        checks.recurrent_layers(
+            "Bidirectional", {"forward_cell": forward_cell, "backward_cell": backward_cell}
+        )
         if forward_cell is backward_cell:
             raise ValueError("Bidirectional: both directions are the same object, expected two layers")
         if merge not in ("concat", "sum"):
@@ -54,11 +50,6 @@ class Bidirectional(Module):
             raise ValueError(
                 f"Bidirectional: the output sizes are {forward_cell.output_size} and "
                 f"{backward_cell.output_size}, expected equal ones because merge='sum'"
-            )
-        if np.dtype(forward_cell.dtype) != np.dtype(backward_cell.dtype):
-            raise TypeError(
-                f"Bidirectional: the dtypes are {np.dtype(forward_cell.dtype)} and "
-                f"{np.dtype(backward_cell.dtype)}, expected equal ones"
             )
         self.forward_cell = forward_cell
         self.backward_cell = backward_cell

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled import ops
-from unrolled.arguments import check_number
+from unrolled import checks, ops
 from unrolled.layers.dropout import Dropout
 from unrolled.module import Module
 from unrolled.tensor import Tensor
@@ -37,26 +36,16 @@ class Stack(Module):
         self.cells = list(cells)
         if not self.cells:
             raise ValueError("Stack: there are no layers")
-        for number, layer in enumerate(self.cells):
-            if not hasattr(layer, "initial_state"):
-                raise TypeError(
-                    f"Stack: layer {number} is {type(layer).__name__}, expected a recurrent layer; "
-                    "Sequential takes others"
-                )
+        checks.recurrent_layers(
+            "Stack", {f"layer {number}": layer for number, layer in enumerate(self.cells)}
+        )
         for number, (below, above) in enumerate(zip(self.cells, self.cells[1:], strict=False)):
             if below.output_size != above.input_size:
                 raise ValueError(
                     f"Stack: layer {number + 1} ({type(above).__name__}) has input_size={above.input_size}, "
                     f"expected {below.output_size}, the output size of the {type(below).__name__} below it"
                 )
-            if np.dtype(below.dtype) != np.dtype(above.dtype):
-                raise TypeError(
-                    f"Stack: layer {number + 1} has dtype {np.dtype(above.dtype)}, expected "
-                    f"{np.dtype(below.dtype)} as the layer below"
-                )
-        if check_number("Stack", "dropout", dropout) >= 1:
-            raise ValueError(f"Stack: dropout is {dropout!r}, expected a probability in [0, 1)")
-        self.dropout = dropout
+        self.dropout = checks.fraction("Stack", "dropout", dropout)
         self.masks = [Dropout(dropout, rng=rng) for _ in self.cells[1:]] if dropout else []
 
     @property

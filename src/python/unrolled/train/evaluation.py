@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.arguments import check_size
+from unrolled import checks
 from unrolled.data.arrays import pad
 from unrolled.tensor import Tensor
 from unrolled.train.step import (
@@ -73,7 +73,7 @@ def predict(
     (N, ...) for an output per sequence. If the model gives `(output, state)`, the state is dropped.
     `output_axis` says where the rows are in the output, if that cannot be told from the shapes.
     """
-    check_size("predict", "batch_size", batch_size)
+    checks.size("predict", "batch_size", batch_size)
     with evaluation_mode(model):
         if isinstance(inputs, (list, tuple)):
             return _predict_sequences(model, inputs, batch_size)
