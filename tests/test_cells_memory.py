@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,32 @@ def test_calls_do_not_leak(case: Case, training: bool) -> None:
     before = peak_after(50)
     # One output has 40 kilobytes: kept 300 times, 12 megabytes. ru_maxrss counts kilobytes.
     assert peak_after(300) - before < 4000
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_frozen_weights_cost_no_gradients(case: Case) -> None:
+    """A gradient that nobody wants is not made: not even its memory is taken."""
+    p = problem(case, (2, 1, 128, 256), np.float32)
+
+    def peak(*frozen: str) -> int:
+        for name in ("W_ih", "W_hh"):
+            getattr(p.cell, name).requires_grad = name not in frozen
+        x = ur.Tensor(p.x, requires_grad=True)
+        y, _ = p.cell(x)
+        tracemalloc.start()
+        y.backward(p.dy)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        for name in ("W_ih", "W_hh"):
+            assert (getattr(p.cell, name).grad is None) == (name in frozen)
+            getattr(p.cell, name).grad = None
+        return most
+
+    both, size = peak(), {name: getattr(p.cell, name)._data.nbytes for name in ("W_ih", "W_hh")}
+    assert both >= sum(size.values())
+    # What else is traced: the gradients of x and of the states, a few kilobytes of the tape.
+    for frozen in (("W_ih",), ("W_hh",), ("W_ih", "W_hh")):
+        assert peak(*frozen) <= both - 0.9 * sum(size[name] for name in frozen)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

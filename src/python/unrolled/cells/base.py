@@ -118,12 +118,12 @@ class Recurrent(Module):
             states, sizes, cuts, reverse, keep, packed,
         )  # fmt: skip
         given = given or [None] * len(last)
+        wanted = [tensor is not None and tensor.requires_grad for tensor in (source, *weights)]
 
         def vjp(gradients: Sequence[Array | None]) -> list[Array | None]:
             dy, *dlast = (None if g is None else np.ascontiguousarray(g) for g in gradients)
-            want_dx = source is not None and source.requires_grad
             assert saved is not None  # keep was set: a gradient is wanted
-            dx, dstates, dW_ih, dW_hh, db, dvectors = saved.backward(dy, dlast, want_dx)
+            dx, dstates, dW_ih, dW_hh, db, dvectors = saved.backward(dy, dlast, wanted)
             return [dx, *dstates, dW_ih, dW_hh, db, *dvectors]
 
         output, *after = record(who, [source, *given, *weights], [y, *last], vjp)
