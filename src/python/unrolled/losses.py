@@ -130,7 +130,7 @@ def mean_squared_error(predictions: Any, targets: Any, mask: Any = None, reducti
         slope = slope if weights is None else slope * weights
         return slope, None if wanted is None or not wanted.requires_grad else -slope
 
-    return _reduced(record(name, (predictions, wanted), (squares,), vjp)[0], weights, reduction)
+    return _reduced(record(name, (predictions, wanted), (squares,), vjp, ())[0], weights, reduction)
 
 
 def _reduced(losses: Tensor, weights: Array | None, reduction: str) -> Tensor:
