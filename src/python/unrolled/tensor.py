@@ -45,10 +45,11 @@ class Tensor(Differentiable):
         is_parameter: made with `requires_grad=True`; stays set while the parameter is frozen.
     """
 
-    __slots__ = ("__weakref__", "_version", "_viewed", "_writes", "is_parameter")
+    __slots__ = ("__weakref__", "_version", "_viewed", "_weight", "_writes", "is_parameter")
 
     _version: int  # counts whatever may have changed the contents
     _viewed: Tensor  # of a view, else not set: the tensor that it is a part of
+    _weight: float  # of a mean loss, else not set: the sum of the weights that it was divided by
     _writes: int  # counts what has changed them in place for certain
     is_parameter: bool
 

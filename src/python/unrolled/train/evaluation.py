@@ -19,7 +19,7 @@ from unrolled.train.step import (
     call,
     evaluation_mode,
     loss_of,
-    positions,
+    weight_of,
 )  # fmt: skip
 
 
@@ -33,7 +33,9 @@ def evaluate(
 ) -> float:
     """The mean of `loss` over data.
 
-    Every batch counts by its positions: the true elements of its mask, or the size of its targets.
+    Every batch counts as much as its positions: those that a loss of this library has counted (without those that
+    `ignore_index` passes over, with the weights of classes), else the true elements of its mask, or its targets. So
+    the result is that of one batch with all the data.
 
     Args:
         model: gives the output, or `(output, state)`.
@@ -44,14 +46,15 @@ def evaluate(
     """
     batches = as_batches("evaluate", data, batch_size)
     carry = bool(getattr(batches, "carries_state", False)) if carry_state is None else carry_state
-    total, weight, state = 0.0, 0, None
+    total, weight, state = 0.0, 0.0, None
     with evaluation_mode(model):
         for item in batches:
             batch = as_batch("evaluate", item)
             output, state = call(model, batch.inputs, batch.lengths, state, carry)
             value = loss_of(loss, output, batch)
-            total += float(value.item() if isinstance(value, Tensor) else value) * positions(batch)
-            weight += positions(batch)
+            counted = weight_of(value, batch)
+            total += float(value.item() if isinstance(value, Tensor) else value) * counted
+            weight += counted
     if weight == 0:
         raise ValueError("evaluate: the data have no positions to evaluate")
     return total / weight
