@@ -61,3 +61,8 @@ def threads():
     before = ur.get_num_threads()
     yield ur.set_num_threads
     ur.set_num_threads(before)
+
+
+@pytest.fixture
+def two_threads(threads):
+    threads(2)

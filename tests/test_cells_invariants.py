@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -24,19 +23,12 @@ SHAPES: list[Shape] = [
     (4, 2, 64, 300),
 ]
 DTYPES = [np.float32, np.float64]
+pytestmark = pytest.mark.usefixtures("two_threads")
 PER_ROW = (
     "x",
     "h0",
     "c0",
 )  # gradients that belong to one row of the batch; those of parameters sum over rows
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    before = ur.get_num_threads()
-    ur.set_num_threads(2)
-    yield
-    ur.set_num_threads(before)
 
 
 def everything(p: Problem) -> dict[str, np.ndarray]:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import textwrap
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,17 +13,11 @@ import pytest
 
 import unrolled as ur
 from cases import CASES, Case
+from programs import run_with_cell
 from reference import Problem, assert_same_bits, forward, problem
 
+pytestmark = pytest.mark.usefixtures("two_threads")
 WORKERS = 6
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    before = ur.get_num_threads()
-    ur.set_num_threads(2)
-    yield
-    ur.set_num_threads(before)
 
 
 def in_threads(work: Any, count: int = WORKERS) -> None:
@@ -149,22 +139,8 @@ def test_a_long_call_lets_other_threads_run() -> None:
 
 
 FORK = """
-    import os, signal, sys, threading
-    import numpy as np
-    import unrolled as ur
+    import os, signal, threading
 
-    ur.set_num_threads(2)
-    cell = ur.{cell}(20, 96, rng=np.random.default_rng(0))
-    x = np.random.default_rng(1).normal(size=(6, 64, 20)).astype(np.float32)
-
-    def all_of_it():
-        tensor = ur.Tensor(x, requires_grad=True)
-        y, state = cell(tensor)
-        y.backward(np.ones(y.shape, np.float32))
-        y_t, _ = cell.step(x[0], cell.initial_state(64))
-        return np.asarray(y).tobytes() + tensor.grad.tobytes() + y_t.tobytes()
-
-    wanted = all_of_it()
     running = True
 
     def keep_busy():
@@ -181,15 +157,15 @@ FORK = """
             running = False
             signal.alarm(20)  # a child that hangs dies
             for _ in range(3):
-                if all_of_it() != wanted:
+                if everything() != wanted:
                     os._exit(3)
             grandchild = os.fork()
             if grandchild == 0:
-                os._exit(0 if all_of_it() == wanted else 4)
+                os._exit(0 if everything() == wanted else 4)
             os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         assert code == 0, f"child ended with {{code}}"
-        assert all_of_it() == wanted
+        assert everything() == wanted
     running = False
     for thread in others:
         thread.join()
@@ -199,14 +175,8 @@ FORK = """
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("busy", [0, 2], ids=["quiet parent", "parent with calls under way"])
 @pytest.mark.parametrize("case", [c for c in CASES if c.name in ("LSTM", "GRUResetBefore")], ids=str)
-def test_a_forked_child_computes_the_same(case: Case, busy: int, tmp_path: Path) -> None:
-    script = tmp_path / "fork.py"
-    script.write_text(textwrap.dedent(FORK.format(cell=case.cell, busy=busy)))
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}  # newer Pythons warn of fork beside threads
-    run = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, env=environment
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+def test_a_forked_child_computes_the_same(case: Case, busy: int) -> None:
+    run_with_cell(FORK, case.cell, (6, 64, 20, 96), busy=busy)
 
 
 def test_more_threads_than_cores_do_not_hang() -> None:

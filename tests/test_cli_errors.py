@@ -70,6 +70,21 @@ def test_texts_that_are_no_files(folder, capsys):
     assert "cannot read sub: Is a directory" in refused(capsys, "train", "sub")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+@pytest.mark.parametrize("path", ["/dev/zero", "pipe"])  # the first never ends, the second never begins
+def test_devices_and_pipes_are_not_read(trained, capsys, path):
+    os.mkfifo("pipe")
+    sentence = f"cannot read {path}: it is a device, a pipe or a socket, expected a regular file"
+    for command in (
+        ["train", path],
+        ["train", "text.txt", "--resume", "--checkpoint", path],
+        ["eval", str(CHECKPOINT), path],
+        ["eval", path],
+        ["generate", path],
+    ):
+        assert sentence in refused(capsys, *command)
+
+
 def test_text_too_short_for_the_batch(folder, capsys):
     assert "too few for --batch 5000" in refused(capsys, "train", "text.txt", "--batch", "5000")
     Path("words.txt").write_text("x" * 1000, encoding="utf-8")

@@ -88,7 +88,7 @@ def test_vocabularies_are_stored_in_configurations(vocabulary):
         (lambda: windows(np.zeros((2, 2, 2)), 1), ValueError, "expected .length.* or .length, features"),
         (lambda: windows(np.zeros(5), 0), ValueError, "size is 0"),
         (lambda: windows(np.zeros(5), 4, horizon=2), ValueError, "has 5 values, expected at least .* = 6"),
-        (lambda: windows(np.zeros(5), 2.0), TypeError, "windows: size is 2.0, expected an int"),
+        (lambda: windows(np.zeros(5), 2.0), TypeError, "windows: size is a float, expected an int"),
         (lambda: split(np.zeros((2, 3)), axis=2), ValueError, r"axis is 2, an array has shape \(2, 3\)"),
         (lambda: split([1]), ValueError, "there is 1 item, expected at least 2"),
         (lambda: split([1, 2], [1, 2, 3]), ValueError, "have 2, 3 items"),
@@ -100,7 +100,7 @@ def test_vocabularies_are_stored_in_configurations(vocabulary):
         (lambda: CharVocabulary("ab").encode(b"ab"), TypeError, "text is bytes, expected a str"),
         (lambda: WordVocabulary(["ab"]).encode(None), TypeError, "text is NoneType, expected a str"),
         (lambda: WordVocabulary.from_text("a b", max_size=-1), ValueError, "max_size is -1"),
-        (lambda: WordVocabulary.from_text("a b", min_count=0.5), TypeError, "min_count is 0.5"),
+        (lambda: WordVocabulary.from_text("a b", min_count=0.5), TypeError, "min_count is a float"),
     ],
 )
 def test_bad_data(call, error, message):

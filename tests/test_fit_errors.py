@@ -126,7 +126,7 @@ def fit(model=None, data=None, **options):
             ValueError,
             r"loss gave a Tensor of shape \(9, 4\), expected a single element",
         ),
-        ({"epochs": 1.5}, TypeError, "epochs is 1.5, expected an int"),
+        ({"epochs": 1.5}, TypeError, "epochs is a float, expected an int"),
         ({"epochs": 0}, ValueError, "epochs is 0"),
         ({"patience": 0, "validation": batches()}, ValueError, "patience is 0"),
         ({"patience": 2}, ValueError, "patience needs validation data"),

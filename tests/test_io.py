@@ -59,6 +59,20 @@ def test_a_model_comes_back_with_ties_and_frozen_parameters(tmp_path):
     assert os.listdir(tmp_path) == ["m.safetensors"]
 
 
+@pytest.mark.parametrize("inner", ["plain", "a.b", "", ".", "a.b.c", "W"])
+def test_ties_under_keys_that_have_dots(tmp_path, inner):
+    layers = {"a": {"b": Layer(3, 3)}, "a.": Layer(3, 3), inner + "!": Layer(3, 3), inner: [Layer(3, 3)]}
+    model = Deep(3, layers)
+    layers[inner][0].W = layers["a"]["b"].W
+    layers[inner + "!"].W = layers["a."].W
+    assert len(model.ties()) == 2
+    save(model, tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors")
+    assert_same(model, again)
+    assert again.ties() == model.ties()
+    assert again.layers[inner][0].W is again.layers["a"]["b"].W
+
+
 def test_equal_models_give_equal_files_and_any_reader_reads_them(tmp_path):
     from safetensors.numpy import load_file
 

@@ -137,12 +137,12 @@ X = np.zeros((2, 3), np.float32)
     ("call", "error", "message"),
     [
         (lambda: Linear(0, 2), ValueError, "Linear: input_size is 0, expected at least 1"),
-        (lambda: Linear(2, 2.0), TypeError, "Linear: output_size is 2.0, expected an int"),
-        (lambda: Linear(2, True), TypeError, "Linear: output_size is True"),
+        (lambda: Linear(2, 2.0), TypeError, "Linear: output_size is a float, expected an int"),
+        (lambda: Linear(2, True), TypeError, "Linear: output_size is a bool"),
         (
             lambda: Linear(2, 2, dtype=np.float16),
             TypeError,
-            "Linear: dtype is float16, expected float32 or float64",
+            "Linear: dtype is float16, expected native float32 or float64",
         ),
         (
             lambda: Linear(2, 2, dtype="real"),
@@ -153,7 +153,7 @@ X = np.zeros((2, 3), np.float32)
         (
             lambda: Linear(3, 2)(X.astype(float)),
             TypeError,
-            "Linear: x has dtype float64, expected float32 because",
+            "Linear: x has dtype float64, expected float32, the dtype of the layer",
         ),
         (
             lambda: Linear(4, 2)(X),

@@ -95,7 +95,7 @@ def test_schedules_go_on_from_their_saved_state(make_schedule):
     ("call", "error", "message"),
     [
         (lambda o: StepLR(o, 0), ValueError, "step_size is 0"),
-        (lambda o: StepLR(o, 2.5), TypeError, "step_size is 2.5, expected an int"),
+        (lambda o: StepLR(o, 2.5), TypeError, "step_size is a float, expected an int"),
         (lambda o: StepLR(o, 2, gamma=-1), ValueError, "gamma is -1, expected a finite number, zero or more"),
         (lambda o: CosineLR(o, 2, minimum=-0.1), ValueError, "minimum is -0.1"),
         (lambda o: ReduceLROnPlateau(o, patience=-1), ValueError, "patience is -1"),

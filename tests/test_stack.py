@@ -155,7 +155,7 @@ def test_layers_come_back(how, tmp_path):
     ("call", "error", "message"),
     [
         (lambda: Stack([]), ValueError, "Stack: there are no layers"),
-        (lambda: Stack([Linear(2, 2)]), TypeError, "layer 0 is Linear, expected a recurrent layer"),
+        (lambda: Stack([Linear(2, 2)]), TypeError, "layer 0 is a Linear, expected a recurrent layer"),
         (lambda: Stack([RNN(2, 3), RNN(2, 3)]), ValueError, r"layer 1 \(RNN\) has input_size=2, expected 3"),
         (lambda: Stack([RNN(2, 3), RNN(3, 3, dtype=np.float64)]), TypeError, "layer 1 has dtype float64"),
         (
@@ -169,16 +169,16 @@ def test_layers_come_back(how, tmp_path):
             "2 states, expected a tuple of 1",
         ),
         (lambda: Stack([RNN(2, 3)], dropout=1.5), ValueError, "1.5"),
-        (lambda: Stack([RNN(2, 3)], dropout="a"), TypeError, "Stack: dropout is 'a', expected a number"),
+        (lambda: Stack([RNN(2, 3)], dropout="a"), TypeError, "Stack: dropout is a str, expected a number"),
         (lambda: Stack(RNN(2, 3)), TypeError, r"cells is RNN, expected a list .*Stack\(\[a, b\]\)"),
         (lambda: Bidirectional(RNN(2, 3), RNN(3, 3)), ValueError, "input sizes are 2 and 3"),
         (lambda: Bidirectional(RNN(2, 3), RNN(2, 4), merge="sum"), ValueError, "output sizes are 3 and 4"),
         (lambda: Bidirectional(RNN(2, 3), RNN(2, 3), merge="mean"), ValueError, "merge is 'mean'"),
-        (lambda: Bidirectional(RNN(2, 3), Linear(2, 3)), TypeError, "backward_cell is Linear"),
+        (lambda: Bidirectional(RNN(2, 3), Linear(2, 3)), TypeError, "backward_cell is a Linear"),
         (
             lambda: Bidirectional(RNN(2, 3), RNN(2, 3, dtype=np.float64)),
             TypeError,
-            "float64, expected float32",
+            "backward_cell has dtype float64, expected float32",
         ),
         (lambda: Bidirectional(*[RNN(2, 3)] * 2), ValueError, "same object"),
         (

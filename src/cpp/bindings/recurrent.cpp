@@ -21,7 +21,8 @@ namespace {
 class Saved {
  public:
   virtual ~Saved() = default;
-  virtual py::tuple backward(const py::object& dy, const std::vector<py::object>& dlast, bool want_dx) = 0;
+  virtual py::tuple backward(const py::object& dy, const std::vector<py::object>& dlast,
+                             const std::vector<bool>& wanted_of) = 0;
 };
 
 template <class S>
@@ -35,7 +36,10 @@ class SavedCall final : public Saved {
   const CellKernel<S>* cell = nullptr;
   bool used = false;
 
-  py::tuple backward(const py::object& dy, const std::vector<py::object>& dlast, bool want_dx) override {
+  /// `wanted_of`: x, W_ih, W_hh, b and the vectors, whose gradients are None where it is false; those of the states
+  /// come for free.
+  py::tuple backward(const py::object& dy, const std::vector<py::object>& dlast,
+                     const std::vector<bool>& wanted_of) override {
     if (used) throw std::runtime_error("backward through this call has run already: its memory is freed after use");
     const Index T = in.T, B = in.B, I = parameters.sizes.input, H = parameters.sizes.hidden;
     const CellInfo& info = cell->info;
@@ -47,22 +51,22 @@ class SavedCall final : public Saved {
     for (int k = 0; k < info.states; ++k)
       given.dstate_last[k] = optional_data<S>(dlast[std::size_t(k + 1)], {B, H}, "dstate_last");
 
+    if (static_cast<int>(wanted_of.size()) != 4 + info.vectors)
+      throw std::invalid_argument("wanted: one flag for x, W_ih, W_hh, b and each vector expected");
     InputGradients<S> wanted;
-    py::object dx = py::none();
-    if (want_dx) dx = new_array<S>({T, B, I}, &wanted.dx);
+    const auto array_if = [](bool condition, std::initializer_list<Index> shape, S** data) -> py::object {
+      return condition ? py::object(new_array<S>(shape, data)) : py::object(py::none());
+    };
     py::list dstates, dvectors;
     dstates.append(new_array<S>({B, H}, &wanted.dh0));
     for (int k = 0; k < info.states; ++k) dstates.append(new_array<S>({B, H}, &wanted.dstate0[k]));
-    const py::object dW_ih = new_array<S>({info.input_gates * H, I}, &wanted.dW_ih);
-    const py::object dW_hh = new_array<S>({info.weight_gates * H, H}, &wanted.dW_hh);
-    py::object db = py::none();
-    if (parameters.pointers.b) db = new_array<S>({info.input_gates * H}, &wanted.db);
-    for (int k = 0; k < info.vectors; ++k) {
-      if (parameters.pointers.vector[k])
-        dvectors.append(new_array<S>({H}, &wanted.dvector[k]));
-      else
-        dvectors.append(py::none());
-    }
+    const py::object dx = array_if(wanted_of[0], {T, B, I}, &wanted.dx);
+    const py::object dW_ih = array_if(wanted_of[1], {info.input_gates * H, I}, &wanted.dW_ih);
+    const py::object dW_hh = array_if(wanted_of[2], {info.weight_gates * H, H}, &wanted.dW_hh);
+    const py::object db = array_if(wanted_of[3] && parameters.pointers.b, {info.input_gates * H}, &wanted.db);
+    for (int k = 0; k < info.vectors; ++k)
+      dvectors.append(
+          array_if(wanted_of[std::size_t(4 + k)] && parameters.pointers.vector[k], {H}, &wanted.dvector[k]));
     used = true;
     {
       py::gil_scoped_release release;
@@ -137,7 +141,7 @@ void bind_recurrent(py::module_& m) {
   m.def("cell_names", [] { return cells().names(); }, "Names of all cells.");
   m.def("describe_cell", &describe, py::arg("name"), "Numbers of gates, states and per-unit vectors of a cell.");
   py::class_<Saved, std::shared_ptr<Saved>>(m, "SavedCall", "What one forward call left for its backward.")
-      .def("backward", &Saved::backward, py::arg("dy"), py::arg("dlast"), py::arg("want_dx"));
+      .def("backward", &Saved::backward, py::arg("dy"), py::arg("dlast"), py::arg("wanted"));
   bind_stepper(m);
   m.def(
       "cell_forward",

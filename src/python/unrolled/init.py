@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled import checks
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
@@ -27,7 +28,7 @@ Shape = tuple[int, ...]
 def orthogonal_values(
     shape: Shape,
     *,
-    blocks: int = 1,
+    blocks: int | None = 1,
     gain: float = 1.0,
     rng: np.random.Generator | None = None,
     dtype: Any = np.float32,
@@ -35,10 +36,13 @@ def orthogonal_values(
     """Each block is a random orthogonal matrix times `gain` (Saxe et al. 2014); not square: orthonormal rows
     or columns.
 
+    `blocks=None` takes (G*H, H) as G square blocks.
+
     The QR factors of a Gaussian matrix, signs chosen so that the diagonal of R is positive (uniform over the
     group).
     """
-    rng = np.random.default_rng() if rng is None else rng
+    rng = checks.generator("orthogonal", rng)
+    blocks = _gates(shape) if blocks is None else blocks
     rows, columns = _matrix("orthogonal", shape, blocks)
     result = np.empty(shape, dtype)
     for block in range(blocks):
@@ -108,14 +112,18 @@ def _matrix(who: str, shape: Shape, blocks: int) -> tuple[int, int]:
     return shape[0] // blocks, shape[1]
 
 
+def _gates(shape: Shape) -> int:
+    """Number of stacked square blocks of a recurrent matrix (G*H, H); otherwise 1."""
+    square = len(shape) == 2 and shape[0] and shape[1] and shape[0] % shape[1] == 0
+    return shape[0] // shape[1] if square else 1
+
+
 def _uniform(shape: Shape, bound: float, rng: np.random.Generator | None, dtype: Any) -> np.ndarray:
-    rng = np.random.default_rng() if rng is None else rng
-    return rng.uniform(-bound, bound, shape).astype(dtype)
+    return checks.generator("uniform", rng).uniform(-bound, bound, shape).astype(dtype)
 
 
 def _normal(shape: Shape, deviation: float, rng: np.random.Generator | None, dtype: Any) -> np.ndarray:
-    rng = np.random.default_rng() if rng is None else rng
-    return (deviation * rng.standard_normal(shape)).astype(dtype)
+    return (deviation * checks.generator("normal", rng).standard_normal(shape)).astype(dtype)
 
 
 def _fill(
@@ -138,80 +146,51 @@ def _fill(
         tensor.touch()
 
 
-def _gates(tensor: Tensor, blocks: int | None) -> int:
-    """Number of stacked square blocks of a recurrent matrix (G*H, H), if not given; otherwise 1."""
-    if blocks is not None or tensor.ndim != 2:
-        return blocks or 1
-    rows, columns = tensor.shape
-    return rows // columns if columns and rows and rows % columns == 0 else 1
+def _fill_matrices(
+    values: Callable[..., np.ndarray], target: Target, rng: np.random.Generator | None, **options: Any
+) -> None:
+    """Fills the matrices of a target with `values(shape, rng=, dtype=, **options)`, a function named `..._values`."""
+    who = values.__name__.removesuffix("_values")
+    rng = checks.generator(who, rng)
+    _fill(who, target, lambda t: values(t.shape, rng=rng, dtype=t.dtype, **options), matrices_only=True)
 
 
 def orthogonal(
     target: Target, *, gain: float = 1.0, blocks: int | None = None, rng: np.random.Generator | None = None
 ) -> None:
-    """Orthogonal blocks, see `orthogonal_values`; `blocks=None` takes (G*H, H) as G square blocks."""
-    rng = np.random.default_rng() if rng is None else rng
-    _fill(
-        "orthogonal",
-        target,
-        lambda t: orthogonal_values(t.shape, blocks=_gates(t, blocks), gain=gain, rng=rng, dtype=t.dtype),
-        matrices_only=True,
-    )
+    """Orthogonal blocks, see `orthogonal_values`."""
+    _fill_matrices(orthogonal_values, target, rng, blocks=blocks, gain=gain)
 
 
 def glorot_uniform(
     target: Target, *, gain: float = 1.0, blocks: int = 1, rng: np.random.Generator | None = None
 ) -> None:
     """See `glorot_uniform_values`."""
-    rng = np.random.default_rng() if rng is None else rng
-    _fill(
-        "glorot_uniform",
-        target,
-        lambda t: glorot_uniform_values(t.shape, blocks=blocks, gain=gain, rng=rng, dtype=t.dtype),
-        matrices_only=True,
-    )
+    _fill_matrices(glorot_uniform_values, target, rng, blocks=blocks, gain=gain)
 
 
 def glorot_normal(
     target: Target, *, gain: float = 1.0, blocks: int = 1, rng: np.random.Generator | None = None
 ) -> None:
     """See `glorot_normal_values`."""
-    rng = np.random.default_rng() if rng is None else rng
-    _fill(
-        "glorot_normal",
-        target,
-        lambda t: glorot_normal_values(t.shape, blocks=blocks, gain=gain, rng=rng, dtype=t.dtype),
-        matrices_only=True,
-    )
+    _fill_matrices(glorot_normal_values, target, rng, blocks=blocks, gain=gain)
 
 
 def he_uniform(target: Target, *, gain: float = math.sqrt(2), rng: np.random.Generator | None = None) -> None:
     """See `he_uniform_values`."""
-    rng = np.random.default_rng() if rng is None else rng
-    _fill(
-        "he_uniform",
-        target,
-        lambda t: he_uniform_values(t.shape, gain=gain, rng=rng, dtype=t.dtype),
-        matrices_only=True,
-    )
+    _fill_matrices(he_uniform_values, target, rng, gain=gain)
 
 
 def he_normal(target: Target, *, gain: float = math.sqrt(2), rng: np.random.Generator | None = None) -> None:
     """See `he_normal_values`."""
-    rng = np.random.default_rng() if rng is None else rng
-    _fill(
-        "he_normal",
-        target,
-        lambda t: he_normal_values(t.shape, gain=gain, rng=rng, dtype=t.dtype),
-        matrices_only=True,
-    )
+    _fill_matrices(he_normal_values, target, rng, gain=gain)
 
 
 def uniform(target: Target, low: float, high: float, *, rng: np.random.Generator | None = None) -> None:
     """Uniform in [low, high), every parameter: `uniform(model, -0.08, 0.08)`."""
     if not low <= high:
         raise ValueError(f"uniform: low is {low}, high is {high}, expected low <= high")
-    generator = np.random.default_rng() if rng is None else rng
+    generator = checks.generator("uniform", rng)
     _fill("uniform", target, lambda t: generator.uniform(low, high, t.shape))
 
 
@@ -219,7 +198,7 @@ def normal(
     target: Target, deviation: float, *, mean: float = 0.0, rng: np.random.Generator | None = None
 ) -> None:
     """Normal with the given mean and deviation, every parameter."""
-    generator = np.random.default_rng() if rng is None else rng
+    generator = checks.generator("normal", rng)
     _fill("normal", target, lambda t: generator.normal(mean, deviation, t.shape))
 
 

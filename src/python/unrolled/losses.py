@@ -130,7 +130,7 @@ def mean_squared_error(predictions: Any, targets: Any, mask: Any = None, reducti
         slope = slope if weights is None else slope * weights
         return slope, None if wanted is None or not wanted.requires_grad else -slope
 
-    return _reduced(record(name, (predictions, wanted), (squares,), vjp)[0], weights, reduction)
+    return _reduced(record(name, (predictions, wanted), (squares,), vjp, ())[0], weights, reduction)
 
 
 def _reduced(losses: Tensor, weights: Array | None, reduction: str) -> Tensor:
@@ -140,7 +140,9 @@ def _reduced(losses: Tensor, weights: Array | None, reduction: str) -> Tensor:
     if reduction == "sum":
         return total
     count = losses.size if weights is None else float(weights.sum(dtype=np.float64))
-    return total * (1 / count if count else 0.0)
+    mean = total * (1 / count if count else 0.0)
+    mean._weight = count  # for means over several batches
+    return mean
 
 
 def _check_reduction(name: str, reduction: Any) -> None:

@@ -186,24 +186,25 @@ def _is_parameter(tensor: Tensor) -> bool:
     return tensor._node is None and (tensor.requires_grad or tensor.is_parameter)
 
 
+def parts_of(value: Any) -> list[tuple[Any, Any]]:
+    """What a module or a container holds: attribute names, keys or numbers, each with its value."""
+    if isinstance(value, Module):
+        return [(key, item) for key, item in vars(value).items() if key != "_arguments"]
+    if isinstance(value, dict):
+        return list(value.items())
+    return list(enumerate(value)) if isinstance(value, (list, tuple)) else []
+
+
 def _walk(value: Any, name: str, inside: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
     """Every module and tensor below `value`, depth first, with its name; `inside` are the containers on the way."""
     if isinstance(value, Tensor):
         yield name, value
         return
-    if isinstance(value, Module):
-        items: Any = [(key, item) for key, item in vars(value).items() if key != "_arguments"]
-    elif isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, (list, tuple)):
-        items = enumerate(value)
-    else:
-        return
     if id(value) in inside:
         return
     if isinstance(value, Module):
         yield name, value
-    for key, item in list(items):
+    for key, item in parts_of(value):
         if isinstance(item, (Tensor, Module, dict, list, tuple)):
             yield from _walk(item, f"{name}.{key}" if name else str(key), (*inside, id(value)))
 
@@ -214,13 +215,12 @@ def _children(module: Module) -> Iterator[tuple[str, Any]]:
     def expand(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(value, Module) or (isinstance(value, Tensor) and _is_parameter(value)):
             yield name, value
-        elif isinstance(value, (dict, list, tuple)):
-            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        else:
+            for key, item in parts_of(value):
                 yield from expand(f"{name}.{key}", item)
 
-    for name, value in vars(module).items():
-        if name != "_arguments":
-            yield from expand(name, value)
+    for name, value in parts_of(module):
+        yield from expand(name, value)
 
 
 def _describe(module: Module, indent: str, seen: set[int]) -> list[str]:

@@ -99,17 +99,43 @@ class Node:
     """One recorded op: name, `vjp`, shape and dtype of every output, and where its inputs came from.
 
     `edges[i]` is `(node, output number)` for the result of another op, the tensor itself for a leaf, None for
-    a constant.
+    a constant. `seen` has the inputs that `vjp` reads, and how often each had been written to when the op read it.
     """
 
-    __slots__ = ("__weakref__", "edges", "name", "number", "outputs", "vjp")
+    __slots__ = ("__weakref__", "edges", "name", "number", "outputs", "seen", "vjp")
 
-    def __init__(self, name: str, edges: tuple[Edge, ...], outputs: tuple[Spec, ...], vjp: Vjp) -> None:
+    def __init__(
+        self,
+        name: str,
+        edges: tuple[Edge, ...],
+        outputs: tuple[Spec, ...],
+        vjp: Vjp,
+        seen: tuple[tuple[Tensor, int], ...],
+    ) -> None:
         self.name = name
         self.edges = edges
         self.outputs = outputs
+        self.seen = seen
         self.vjp: Vjp | None = vjp
         self.number = next(_numbers)
+
+
+def memory_of(tensor: Tensor) -> Tensor:
+    """The tensor itself, or the one that it is a view of: where writes are counted."""
+    whole: Tensor = getattr(tensor, "_viewed", tensor)
+    return whole
+
+
+def seen_by(reads: Sequence[Tensor | None]) -> tuple[tuple[Tensor, int], ...]:
+    """What `Node.seen` says of an op that reads these tensors again in backward."""
+    return tuple([(t, t._writes) for t in map(memory_of, [t for t in reads if t is not None])])
+
+
+def edge_to(tensor: Tensor | None) -> Edge:
+    """Where an input came from, as in `Node.edges`."""
+    if tensor is None or not tensor.requires_grad:
+        return None
+    return tensor if tensor._node is None else (tensor._node, tensor._index)
 
 
 class GradientSum:
@@ -152,7 +178,7 @@ class GradientSum:
 
 
 def _reachable(root: Node) -> list[Node]:
-    """Every node that the root depends on, itself included, last made first."""
+    """Every node that the root depends on, itself included, last made first; raises if one cannot go backward."""
     seen = {root}
     stack = [root]
     while stack:
@@ -162,6 +188,13 @@ def _reachable(root: Node) -> list[Node]:
                 "backward: this graph has been freed by an earlier backward; compute the result again, or "
                 "sum the losses and call backward once"
             )
+        for tensor, writes in node.seen:
+            if tensor._writes != writes:
+                raise RuntimeError(
+                    f"backward: {node.name} has read a tensor of shape {tensor.shape} that has been written to since, "
+                    "by an optimizer step, load_parameters, init or touch; compute the result again, or call backward "
+                    "before the change"
+                )
         for edge in node.edges:
             if type(edge) is tuple and edge[0] not in seen:
                 seen.add(edge[0])
@@ -183,7 +216,7 @@ def backward(root: Node, index: int, gradient: Array) -> None:
     leaves: dict[int, tuple[Tensor, GradientSum]] = {}
     for node in _reachable(root):
         slots, vjp, edges = sums.pop(node, None), node.vjp, node.edges
-        node.vjp, node.edges = None, ()
+        node.vjp, node.edges, node.seen = None, (), ()
         if slots is None or vjp is None:
             continue
         incoming = [slots[i].value(*spec) if i in slots else None for i, spec in enumerate(node.outputs)]

@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 
 from unrolled.differentiable import Differentiable, checked_array
-from unrolled.tape import Array, Node, Vjp, enable_grad, is_grad_enabled, needs_grad, no_grad
+from unrolled.tape import (
+    Array,
+    Node,
+    Vjp,
+    edge_to,
+    enable_grad,
+    is_grad_enabled,
+    memory_of,
+    needs_grad,
+    no_grad,
+    seen_by,
+)  # fmt: skip
 
 __all__ = ["Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad", "no_grad", "record", "wrap"]
 
@@ -23,6 +34,10 @@ class Tensor(Differentiable):
     remembers how it was made, and `result.backward()` adds the gradient of every leaf it depends on to that
     leaf's `grad`.
 
+    What an op has read must not be written to before `backward` has run, which reads it again. Writes by the library
+    (optimizer steps, `load_parameters`, `ur.init`) and those reported by `touch` are noticed, and `backward` raises.
+    A write into an array, through `data` or one that was wrapped, leaves no trace: the gradient would be wrong.
+
     Attributes:
         data: the array itself; whoever takes it may write into it.
         grad: gradient of the same shape and dtype, or None. `t.grad = None` clears it.
@@ -30,14 +45,17 @@ class Tensor(Differentiable):
         is_parameter: made with `requires_grad=True`; stays set while the parameter is frozen.
     """
 
-    __slots__ = ("__weakref__", "_version", "is_parameter")
+    __slots__ = ("__weakref__", "_version", "_viewed", "_weight", "_writes", "is_parameter")
 
-    _version: int
+    _version: int  # counts whatever may have changed the contents
+    _viewed: Tensor  # of a view, else not set: the tensor that it is a part of
+    _weight: float  # of a mean loss, else not set: the sum of the weights that it was divided by
+    _writes: int  # counts what has changed them in place for certain
     is_parameter: bool
 
     def __init__(self, data: Operand, *, requires_grad: bool = False, dtype: Any = None) -> None:
         if isinstance(data, Tensor):
-            data = data.data
+            self._viewed, data = memory_of(data), data.data
         if dtype is not None:
             data = np.asarray(data, dtype=dtype)
         array = checked_array(data)
@@ -50,11 +68,11 @@ class Tensor(Differentiable):
         self._grad = None
         self._node = None
         self._index = 0
-        self._version = 0
+        self._version = self._writes = 0
         self.requires_grad = self.is_parameter = bool(requires_grad)
 
     # --- contents
-    # ------------------------------------------------------------------------------------------------
+
     @property
     def data(self) -> Array:
         self._version += 1  # the receiver may write into it
@@ -71,8 +89,11 @@ class Tensor(Differentiable):
         self._version += 1
 
     def touch(self) -> None:
-        """Says that `_data` has been written into: what was derived from the old contents is stale."""
+        """Says that `data` has been written into: what was derived from the old contents is stale, and `backward`
+        refuses to go through an op that has read them.
+        """
         self._version += 1
+        memory_of(self)._writes += 1
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         data = self.data
@@ -114,10 +135,12 @@ class Tensor(Differentiable):
 
     def detach(self) -> Tensor:
         """The same data (not a copy), cut from the graph."""
-        return wrap(self.data)
+        detached = wrap(self.data)
+        detached._viewed = memory_of(self)
+        return detached
 
     # --- copies
-    # --------------------------------------------------------------------------------------------------
+
     def __reduce__(self) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
         # A result of an op becomes a constant: its graph does not travel.
         return _rebuild, (self.data, self.requires_grad and self._node is None, self.is_parameter)
@@ -141,7 +164,7 @@ def wrap(array: Array) -> Tensor:
     tensor._grad = None
     tensor._node = None
     tensor._index = 0
-    tensor._version = 0
+    tensor._version = tensor._writes = 0
     tensor.requires_grad = tensor.is_parameter = False
     return tensor
 
@@ -158,7 +181,11 @@ def as_tensor(x: Operand) -> Tensor:
 
 
 def record(
-    name: str, inputs: Sequence[Tensor | None], outputs: Sequence[Array], vjp: Vjp
+    name: str,
+    inputs: Sequence[Tensor | None],
+    outputs: Sequence[Array],
+    vjp: Vjp,
+    reads: Sequence[Tensor | None] | None = None,
 ) -> tuple[Tensor, ...]:
     """Puts one op with any number of outputs on the tape; without a need for gradients, the outputs become
     constants.
@@ -171,45 +198,53 @@ def record(
             every input (None where not wanted). It is called at most once. What it gets is read-only. An
             array it returns becomes the tape's own, unless it is a view, one of the arrays it got, or
             returned twice (itself or a view of it): so it must not return an array that is kept elsewhere.
+        reads: the inputs whose contents `vjp` reads, so that backward can tell that they have been written to
+            since; None: all.
     """
     tensors = tuple([wrap(array) for array in outputs])
-    if any(t._data.base is not None for t in tensors):
-        _hand_out(inputs)
+    for tensor in tensors:
+        if tensor._data.base is not None:
+            _note_view(tensor, inputs)
     if not needs_grad(*inputs):
         return tensors
     specs = tuple([(t._data.shape, t._data.dtype) for t in tensors])
-    node = Node(name, tuple([_edge(t) for t in inputs]), specs, vjp)
+    node = Node(
+        name, tuple([edge_to(t) for t in inputs]), specs, vjp, seen_by(inputs if reads is None else reads)
+    )
     for index, tensor in enumerate(tensors):
         if tensor._data.dtype.kind == "f":
             tensor._node, tensor._index, tensor.requires_grad = node, index, True
     return tensors
 
 
-def record_one(name: str, inputs: Sequence[Tensor | None], output: Any, vjp: Vjp) -> Tensor:
-    """`record` for an op with one output, the quick way."""
+def record_one(
+    name: str,
+    inputs: Sequence[Tensor | None],
+    output: Any,
+    vjp: Vjp,
+    reads: Sequence[Tensor | None] = (),
+) -> Tensor:
+    """`record` for an op with one output, the quick way; most of these read no input again."""
     tensor = wrap(output)
     if tensor._data.base is not None:
-        _hand_out(inputs)
+        _note_view(tensor, inputs)
     if not needs_grad(*inputs):
         return tensor
     data = tensor._data
     if data.dtype.kind == "f":
-        tensor._node = Node(name, tuple([_edge(t) for t in inputs]), ((data.shape, data.dtype),), vjp)
+        edges = tuple([edge_to(t) for t in inputs])
+        tensor._node = Node(name, edges, ((data.shape, data.dtype),), vjp, seen_by(reads))
         tensor.requires_grad = True
     return tensor
 
 
-def _hand_out(inputs: Sequence[Tensor | None]) -> None:
+def _note_view(view: Tensor, inputs: Sequence[Tensor | None]) -> None:
     """For a result that is a view: whoever takes its `data` may write into an input."""
     for tensor in inputs:
         if tensor is not None:
             tensor._version += 1
-
-
-def _edge(tensor: Tensor | None) -> Any:
-    if tensor is None or not tensor.requires_grad:
-        return None
-    return tensor if tensor._node is None else (tensor._node, tensor._index)
+            if np.may_share_memory(view._data, tensor._data):
+                view._viewed = memory_of(tensor)
 
 
 from unrolled import ops as _ops  # noqa: E402, F401  the operators above are made of ops, which are made of tensors

@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from unrolled import init
+from unrolled import checks, init
 from unrolled._native import core
-from unrolled.cells import checks
 from unrolled.module import Module
 from unrolled.tensor import Tensor, is_grad_enabled, needs_grad, record, wrap
 
@@ -38,6 +37,9 @@ class Recurrent(Module):
     vectors: ClassVar[tuple[str, ...]] = ()  # per-unit parameters beside b
 
     b: Tensor | None
+    _stepper: Any  # weights packed for inference, and its functions for a step and a sequence
+    _step: Any
+    _sequence: Any
 
     def __init__(
         self,
@@ -102,8 +104,8 @@ class Recurrent(Module):
             y (T, B, H) and the last state.
         """
         if lengths is None and reset is None and reverse is False and not is_grad_enabled():
-            quick = self._sequence and self._sequence(x, state)
-            if quick:
+            quick = None if self._sequence is None else self._sequence(x, state)
+            if quick is not None:
                 y, last = quick
                 return wrap(y), self.State(*[wrap(s) for s in last])
         who = type(self).__name__
@@ -125,12 +127,12 @@ class Recurrent(Module):
             states, sizes, cuts, reverse, keep, packed,
         )  # fmt: skip
         given = given or [None] * len(last)
+        wanted = [tensor is not None and tensor.requires_grad for tensor in (source, *weights)]
 
         def vjp(gradients: Sequence[Array | None]) -> list[Array | None]:
             dy, *dlast = (None if g is None else np.ascontiguousarray(g) for g in gradients)
-            want_dx = source is not None and source.requires_grad
             assert saved is not None  # keep was set: a gradient is wanted
-            dx, dstates, dW_ih, dW_hh, db, dvectors = saved.backward(dy, dlast, want_dx)
+            dx, dstates, dW_ih, dW_hh, db, dvectors = saved.backward(dy, dlast, wanted)
             return [dx, *dstates, dW_ih, dW_hh, db, *dvectors]
 
         output, *after = record(who, [source, *given, *weights], [y, *last], vjp)

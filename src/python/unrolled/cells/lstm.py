@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unrolled.cells.base import Recurrent
-from unrolled.cells.checks import number
+from unrolled.checks import number
 
 
 class LSTMState(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unrolled.cells.base import Recurrent
-from unrolled.cells.checks import kind_of
+from unrolled.checks import kind_of
 
 NONLINEARITIES = ("tanh", "relu", "sigmoid")
 

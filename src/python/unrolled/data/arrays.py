@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.arguments import check_size
+from unrolled import checks
 
 
 def pad(sequences: Sequence[Any], *, value: float = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -51,9 +51,9 @@ def windows(series: Any, size: int, *, horizon: int = 1, stride: int = 1) -> tup
     array = np.asarray(series)
     if array.ndim not in (1, 2):
         raise ValueError(f"windows: series has shape {array.shape}, expected (length,) or (length, features)")
-    check_size("windows", "size", size)
-    check_size("windows", "horizon", horizon, least=0)
-    check_size("windows", "stride", stride)
+    checks.size("windows", "size", size)
+    checks.size("windows", "horizon", horizon, least=0)
+    checks.size("windows", "stride", stride)
     array = array.reshape(len(array), -1)
     if len(array) < size + horizon:
         raise ValueError(
@@ -98,7 +98,7 @@ def split(
     cut = sizes[0] - min(max(math.floor(sizes[0] * fraction + 0.5), 1), sizes[0] - 1)
     order = np.arange(sizes[0])
     if shuffle:
-        order = (np.random.default_rng() if rng is None else rng).permutation(sizes[0])
+        order = checks.generator("split", rng).permutation(sizes[0])
     pairs = tuple(
         (_take(part, order, 0, cut, axis, shuffle), _take(part, order, cut, None, axis, shuffle))
         for part in parts
@@ -121,7 +121,7 @@ def _take(part: Any, order: np.ndarray, start: int, stop: int | None, axis: int,
 def one_hot(indices: Any, size: int, *, dtype: Any = np.float32) -> np.ndarray:
     """(...) integers in 0 .. size - 1 -> (..., size) with a one at each index."""
     array = np.asarray(indices)
-    check_size("one_hot", "size", size, least=0)
+    checks.size("one_hot", "size", size, least=0)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"one_hot: indices have dtype {array.dtype}, expected integers")
     if array.size and (array.min() < 0 or array.max() >= size):

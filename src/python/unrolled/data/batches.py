@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unrolled.arguments import check_size
+from unrolled import checks
 from unrolled.data.arrays import pad
 
 
@@ -36,7 +36,7 @@ class Batches:
 
     def __init__(self, *, shuffle: bool = False, rng: np.random.Generator | None = None) -> None:
         self.shuffle = shuffle
-        self.seed = int((np.random.default_rng() if rng is None else rng).integers(2**63)) if shuffle else 0
+        self.seed = int(checks.generator(type(self).__name__, rng).integers(2**63)) if shuffle else 0
         self.epoch = 0
         self.position = 0
         self._start = 0
@@ -84,8 +84,8 @@ class ContiguousBatches(Batches):
 
     def __init__(self, tokens: Any, batch_size: int, steps: int, *, targets: Any = None) -> None:
         super().__init__()
-        check_size("ContiguousBatches", "batch_size", batch_size)
-        check_size("ContiguousBatches", "steps", steps)
+        checks.size("ContiguousBatches", "batch_size", batch_size)
+        checks.size("ContiguousBatches", "steps", steps)
         tokens = np.asarray(tokens)
         if tokens.ndim == 0 or (targets is not None and len(targets) != len(tokens)):
             raise ValueError(
@@ -139,7 +139,7 @@ class ArrayBatches(Batches):
         target_axis: int | None = None,
     ) -> None:
         super().__init__(shuffle=shuffle, rng=rng)
-        check_size("ArrayBatches", "batch_size", batch_size)
+        checks.size("ArrayBatches", "batch_size", batch_size)
         self.inputs, self.targets = np.asarray(inputs), np.asarray(targets)
         if self.inputs.ndim <= batch_axis:
             raise ValueError(
@@ -200,8 +200,8 @@ class BucketBatches(Batches):
         batches_per_bucket: int = 50,
     ) -> None:
         super().__init__(shuffle=shuffle, rng=rng)
-        check_size("BucketBatches", "batch_size", batch_size)
-        check_size("BucketBatches", "batches_per_bucket", batches_per_bucket)
+        checks.size("BucketBatches", "batch_size", batch_size)
+        checks.size("BucketBatches", "batches_per_bucket", batches_per_bucket)
         if len(sequences) == 0 or len(sequences) != len(targets):
             raise ValueError(
                 f"BucketBatches: there are {len(sequences)} sequences and {len(targets)} targets, expected "

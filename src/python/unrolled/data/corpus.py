@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unrolled.data.batches import Batch
+from unrolled.io.file import open_regular
 
 __all__ = ["ScoredText", "Splits", "default_text", "read_text", "split_text"]
 
@@ -54,9 +55,9 @@ def default_text() -> str:
 
 def read_text(path: str | os.PathLike[str]) -> str:
     """The UTF-8 text of a file, with `\\n` ends of lines. A file that is empty or is not text is a
-    ValueError.
+    ValueError; a device or a pipe, which may have no end, is an OSError.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         content = file.read()
     if not content:
         raise ValueError(f"{os.fspath(path)}: the file is empty, expected UTF-8 text")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.arguments import check_size
+from unrolled import checks
 from unrolled.registry import Configurable
 
 
@@ -137,9 +137,9 @@ class WordVocabulary(Vocabulary):
         end_of_line: str | None = None,
     ) -> WordVocabulary:
         """At most `max_size` words seen at least `min_count` times, by falling count, then by alphabet."""
-        check_size("WordVocabulary", "min_count", min_count)
+        checks.size("WordVocabulary", "min_count", min_count)
         if max_size is not None:
-            check_size("WordVocabulary", "max_size", max_size)
+            checks.size("WordVocabulary", "max_size", max_size)
         counts = Counter(_checked_text("WordVocabulary", text).split())
         if not counts:
             raise ValueError("WordVocabulary: the text has no words")

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from unrolled import checks
+
 __all__ = ["Sampler", "greedy", "sampling_probabilities"]
 
 
@@ -78,7 +80,7 @@ class Sampler:
         self.top_k = top_k
         self.top_p = top_p
         self.never = list(never)
-        self.rng = np.random.default_rng() if rng is None else rng
+        self.rng = checks.generator("Sampler", rng)
 
     def __repr__(self) -> str:
         options = f"temperature={self.temperature}, top_k={self.top_k}, top_p={self.top_p}"

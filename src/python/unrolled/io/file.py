@@ -9,6 +9,7 @@ without this key, are read too.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -17,7 +18,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -46,12 +47,24 @@ def write(path: StrPath, arrays: Mapping[str, np.ndarray], document: Mapping[str
     replace_file(path, serialize(stored, metadata={_KEY: text}))
 
 
+def open_regular(path: StrPath) -> BinaryIO:
+    """Opens a regular file to read it. A device or a pipe, which may have no end, is an OSError, as a folder is."""
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(
+            errno.EINVAL, "it is a device, a pipe or a socket, expected a regular file", os.fspath(path)
+        )
+    return open(path, "rb")
+
+
 def read(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the document (empty for a file of another program)."""
     from safetensors import SafetensorError, safe_open
 
     with _one_sentence("read", path):
-        with open(path, "rb"):  # a folder, a missing file and a missing permission have clear messages here
+        with open_regular(
+            path
+        ):  # a folder, a device, a missing file and a missing permission have clear messages here
             pass
         try:
             with safe_open(path, framework="numpy") as file:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from unrolled.io.file import CheckpointError, StrPath, read, write
-from unrolled.module import Module
+from unrolled.module import Module, parts_of
 from unrolled.registry import decode
 from unrolled.tensor import Tensor
 
@@ -77,31 +77,28 @@ def build(path: StrPath, description: Mapping[str, Any], arrays: Mapping[str, np
 
 def tie(model: Module, name: str, first: str) -> None:
     """Makes the tensor called `name` the very tensor called `first`."""
-    *path, last = name.split(".")
-    owner: Any = model
-    for key in path:
-        owner = _item(owner, key)
-    tensor = model
-    for key in first.split("."):
-        tensor = _item(tensor, key)
+    owner, key, present = _place(model, name)
+    tensor = _place(model, first)[2]
     if not isinstance(tensor, Tensor):
         raise ValueError(f"{first!r} is not a parameter")
-    if _item(owner, last) is tensor:
+    if present is tensor:
         return
     if isinstance(owner, Module):
-        setattr(owner, last, tensor)
+        setattr(owner, key, tensor)
     elif isinstance(owner, (dict, list)):
-        owner[_key(owner, last)] = tensor
+        owner[key] = tensor
     else:
         raise ValueError(f"parameter {name!r} is inside a tuple and cannot be tied to {first!r}")
 
 
-def _item(owner: Any, key: str) -> Any:
-    return getattr(owner, key) if isinstance(owner, Module) else owner[_key(owner, key)]
-
-
-def _key(owner: Any, key: str) -> Any:
-    """The key or index of a container that a dotted name calls `key`."""
-    if isinstance(owner, dict):
-        return next(candidate for candidate in owner if str(candidate) == key)
-    return int(key)
+def _place(model: Module, name: str) -> tuple[Any, Any, Any]:
+    """The module or container, the key and the value that a dotted name leads to; keys may have dots themselves."""
+    open_ends: list[tuple[Any, str]] = [(model, name)]
+    while open_ends:
+        owner, rest = open_ends.pop()
+        for key, value in parts_of(owner):
+            if str(key) == rest:
+                return owner, key, value
+            if rest.startswith(f"{key}."):
+                open_ends.append((value, rest[len(f"{key}.") :]))
+    raise ValueError(f"there is no parameter {name!r}")

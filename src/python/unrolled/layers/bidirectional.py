@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, NoReturn
 
-from unrolled import ops
-from unrolled.layers.recurrent import check_recurrent, check_same_dtype
+from unrolled import checks, ops
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
@@ -35,8 +34,9 @@ class Bidirectional(Module):
     State = BidirectionalState
 
     def __init__(self, forward_cell: Any, backward_cell: Any, *, merge: str = "concat") -> None:
-        for name, layer in (("forward_cell", forward_cell), ("backward_cell", backward_cell)):
-            check_recurrent("Bidirectional", name, layer)
+        checks.recurrent_layers(
+            "Bidirectional", {"forward_cell": forward_cell, "backward_cell": backward_cell}
+        )
         if forward_cell is backward_cell:
             raise ValueError("Bidirectional: both directions are the same object, expected two layers")
         if merge not in ("concat", "sum"):
@@ -51,7 +51,6 @@ class Bidirectional(Module):
                 f"Bidirectional: the output sizes are {forward_cell.output_size} and "
                 f"{backward_cell.output_size}, expected equal ones because merge='sum'"
             )
-        check_same_dtype("Bidirectional", "backward_cell", backward_cell, forward_cell, "forward_cell")
         self.forward_cell = forward_cell
         self.backward_cell = backward_cell
         self.merge = merge

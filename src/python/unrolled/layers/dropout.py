@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled import ops
-from unrolled.arguments import generator
+from unrolled import checks, ops
 from unrolled.module import Module
 from unrolled.ops.native import check_probability
 from unrolled.tensor import Tensor, as_tensor
@@ -28,7 +27,7 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None) -> None:
         check_probability("Dropout", p)
         self.p = float(p)
-        self.seed = int(generator("Dropout", rng).integers(2**63))
+        self.seed = int(checks.generator("Dropout", rng).integers(2**63))
         self.counter = 0
 
     def forward(self, x: Any) -> Tensor:

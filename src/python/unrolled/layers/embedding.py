@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled import ops
-from unrolled.arguments import check_dtype, check_size, generator
+from unrolled import checks, ops
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
@@ -38,11 +37,11 @@ class Embedding(Module):
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
     ) -> None:
-        self.num_embeddings = check_size("Embedding", "num_embeddings", num_embeddings)
-        self.embedding_size = check_size("Embedding", "embedding_size", embedding_size)
-        self.dtype = check_dtype("Embedding", dtype)
+        self.num_embeddings = checks.size("Embedding", "num_embeddings", num_embeddings)
+        self.embedding_size = checks.size("Embedding", "embedding_size", embedding_size)
+        self.dtype = checks.float_dtype("Embedding", dtype)
         shape = (self.num_embeddings, self.embedding_size)
-        values = generator("Embedding", rng).standard_normal(shape) / np.sqrt(self.embedding_size)
+        values = checks.generator("Embedding", rng).standard_normal(shape) / np.sqrt(self.embedding_size)
         self.W = Tensor(values.astype(self.dtype), requires_grad=True)
 
     def forward(self, ids: Any) -> Tensor:

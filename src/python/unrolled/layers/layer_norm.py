@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from unrolled import ops
-from unrolled.arguments import check_dtype, check_input, check_size
+from unrolled import checks, ops
 from unrolled.module import Module
-from unrolled.tensor import Tensor, as_tensor
+from unrolled.tensor import Tensor
 
 
 class LayerNorm(Module):
@@ -29,19 +28,14 @@ class LayerNorm(Module):
     """
 
     def __init__(self, size: int, *, eps: float = 1e-5, bias: bool = True, dtype: Any = np.float32) -> None:
-        self.size = check_size("LayerNorm", "size", size)
+        self.size = checks.size("LayerNorm", "size", size)
         if not eps > 0:
             raise ValueError(f"LayerNorm: eps={eps}, expected a positive number")
         self.eps = float(eps)
-        self.dtype = check_dtype("LayerNorm", dtype)
+        self.dtype = checks.float_dtype("LayerNorm", dtype)
         self.gain = Tensor(np.ones(self.size, self.dtype), requires_grad=True)
         self.bias = Tensor(np.zeros(self.size, self.dtype), requires_grad=True) if bias else None
 
     def forward(self, x: Any) -> Tensor:
-        x = as_tensor(x)
-        check_input("LayerNorm", x, self.dtype)
-        if x.ndim == 0 or x.shape[-1] != self.size:
-            raise ValueError(
-                f"LayerNorm: x has shape {x.shape}, expected (..., {self.size}) because size={self.size}"
-            )
+        x = checks.features("LayerNorm", x, self.dtype, "size", self.size)
         return ops.layer_norm(x, self.gain, self.bias, eps=self.eps)

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from unrolled import ops
-from unrolled.arguments import check_dtype, check_input, check_size, generator
+from unrolled import checks, ops
 from unrolled.module import Module
-from unrolled.tensor import Tensor, as_tensor
+from unrolled.tensor import Tensor
 
 
 class Linear(Module):
@@ -38,20 +37,15 @@ class Linear(Module):
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
     ) -> None:
-        self.input_size = check_size("Linear", "input_size", input_size)
-        self.output_size = check_size("Linear", "output_size", output_size)
-        self.dtype = check_dtype("Linear", dtype)
+        self.input_size = checks.size("Linear", "input_size", input_size)
+        self.output_size = checks.size("Linear", "output_size", output_size)
+        self.dtype = checks.float_dtype("Linear", dtype)
         bound = np.sqrt(6 / (self.input_size + self.output_size))
-        values = generator("Linear", rng).uniform(-bound, bound, (self.output_size, self.input_size))
+        values = checks.generator("Linear", rng).uniform(-bound, bound, (self.output_size, self.input_size))
         self.W = Tensor(values.astype(self.dtype), requires_grad=True)
         self.b = Tensor(np.zeros(self.output_size, self.dtype), requires_grad=True) if bias else None
 
     def forward(self, x: Any) -> Tensor:
-        x = as_tensor(x)
-        check_input("Linear", x, self.dtype)
-        if x.ndim == 0 or x.shape[-1] != self.input_size:
-            raise ValueError(
-                f"Linear: x has shape {x.shape}, expected (..., {self.input_size}) "
-                f"because input_size={self.input_size}"
-            )
-        return ops.linear(x, self.W, self.b)
+        return ops.linear(
+            checks.features("Linear", x, self.dtype, "input_size", self.input_size), self.W, self.b
+        )

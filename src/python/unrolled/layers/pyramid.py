@@ -6,8 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from unrolled import ops
-from unrolled.cells import checks
+from unrolled import checks, ops
 from unrolled.layers.recurrent import zero_padding
 from unrolled.layers.stack import Stack
 from unrolled.tensor import Tensor, as_tensor

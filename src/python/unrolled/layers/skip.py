@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from unrolled import init, ops
-from unrolled.arguments import generator
-from unrolled.cells.checks import flag, number
-from unrolled.layers.recurrent import check_recurrent, zero_padding
+from unrolled import checks, init, ops
+from unrolled.layers.recurrent import zero_padding
 from unrolled.module import Module
 from unrolled.tensor import Tensor, no_grad
 
@@ -28,9 +26,9 @@ class Skip(Module):
 
     def _wrap(self, layer: Any, projection: bool, rng: np.random.Generator) -> None:
         who = type(self).__name__
-        check_recurrent(who, "layer", layer)
+        checks.recurrent_layers(who, {"layer": layer})
         self.layer = layer
-        self.projection = flag(who, "projection", projection)
+        self.projection = checks.flag(who, "projection", projection)
         if not projection and layer.input_size != layer.output_size:
             raise ValueError(
                 f"{who}: the layer has input_size={layer.input_size} and output_size={layer.output_size}, "
@@ -103,7 +101,7 @@ class Residual(Skip):
     def __init__(
         self, layer: Any, *, projection: bool = False, rng: np.random.Generator | None = None
     ) -> None:
-        self._wrap(layer, projection, generator("Residual", rng))
+        self._wrap(layer, projection, checks.generator("Residual", rng))
 
     def _combine(self, x: Tensor, y: Tensor) -> Tensor:
         return self._around(x) + y
@@ -143,9 +141,9 @@ class Highway(Skip):
         projection: bool = False,
         rng: np.random.Generator | None = None,
     ) -> None:
-        rng = generator("Highway", rng)
+        rng = checks.generator("Highway", rng)
         self._wrap(layer, projection, rng)
-        self.transform_bias = number("Highway", "transform_bias", transform_bias)
+        self.transform_bias = checks.number("Highway", "transform_bias", transform_bias)
         self.W_s = self._matrix(rng)
         self.b_s = Tensor(
             np.full(self.output_size, self.transform_bias, np.dtype(self.dtype)), requires_grad=True

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from unrolled import ops
-from unrolled.arguments import check_number
+from unrolled import checks, ops
 from unrolled.layers.dropout import Dropout
-from unrolled.layers.recurrent import check_recurrent, check_same_dtype
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
@@ -41,8 +39,7 @@ class Stack(Module):
         self.cells = list(cells)
         if not self.cells:
             raise ValueError(f"{who}: there are no layers")
-        for number, layer in enumerate(self.cells):
-            check_recurrent(who, f"layer {number}", layer, "; Sequential takes others")
+        checks.recurrent_layers(who, {f"layer {number}": layer for number, layer in enumerate(self.cells)})
         for number, (below, above) in enumerate(zip(self.cells, self.cells[1:], strict=False)):
             wanted = self._steps_joined * below.output_size
             if wanted != above.input_size:
@@ -51,10 +48,7 @@ class Stack(Module):
                     f"{who}: layer {number + 1} ({type(above).__name__}) has input_size={above.input_size}, "
                     f"expected {wanted}, {times}the output size of the {type(below).__name__} below it"
                 )
-            check_same_dtype(who, f"layer {number + 1}", above, below, "the layer below")
-        if check_number(who, "dropout", dropout) >= 1:
-            raise ValueError(f"{who}: dropout is {dropout!r}, expected a probability in [0, 1)")
-        self.dropout = dropout
+        self.dropout = checks.fraction(who, "dropout", dropout)
         self.masks = [Dropout(dropout, rng=rng) for _ in self.cells[1:]] if dropout else []
 
     @property

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from unrolled.arguments import check_size
+from unrolled import checks
 from unrolled.cells import GRU, LSTM, RNN, GRUResetBefore
 from unrolled.data.corpus import ScoredText
 from unrolled.data.vocabulary import CharVocabulary, WordVocabulary
@@ -65,13 +65,13 @@ class LanguageModel(Module):
             )
         if cell not in CELLS:
             raise ValueError(f"LanguageModel: cell is {cell!r}, expected one of {', '.join(CELLS)}")
-        check_size("LanguageModel", "layers", layers)
+        checks.size("LanguageModel", "layers", layers)
         if tie_weights and embedding_size != hidden_size:
             raise ValueError(
                 f"LanguageModel: embedding_size={embedding_size} and hidden_size={hidden_size} differ, "
                 "expected the same because tie_weights=True"
             )
-        rng = np.random.default_rng() if rng is None else rng
+        rng = checks.generator("LanguageModel", rng)
         sizes = [embedding_size] + [hidden_size] * layers
         self.vocabulary = vocabulary
         self.embedding = Embedding(len(vocabulary), embedding_size, dtype=dtype, rng=rng)

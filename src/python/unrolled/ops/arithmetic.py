@@ -50,10 +50,14 @@ def _like(value: Any, other: Tensor) -> Tensor:
     return as_tensor(value)
 
 
-def _record(name: str, a: Tensor, b: Tensor, out: Any, to_a: Rule, to_b: Rule) -> Tensor:
-    """`to_a(dy, x, y, out)` gives the gradient of operand x, `to_b` that of y, in the shape of out."""
+def _record(
+    name: str, a: Tensor, b: Tensor, out: Any, to_a: Rule, to_b: Rule, reads: tuple[Tensor | None, ...]
+) -> Tensor:
+    """`to_a(dy, x, y, out)` gives the gradient of operand x, `to_b` that of y, in the shape of out; `reads` are the
+    operands that they read.
+    """
     rules = (to_a if a.requires_grad else None, to_b if b.requires_grad else None)
-    return record_one(name, (a, b), out, partial(_vjp, rules, a._data, b._data, out))
+    return record_one(name, (a, b), out, partial(_vjp, rules, a._data, b._data, out), reads)
 
 
 def _vjp(rules: tuple[Rule | None, Rule | None], x: Array, y: Array, out: Array, gradients: Any) -> Any:
@@ -103,14 +107,17 @@ def multiply(a: Any, b: Any) -> Tensor:
     """a * b."""
     a, b = _operands("multiply", a, b)
     out = _combine("multiply", a, b, np.multiply)
-    return _record("multiply", a, b, out, lambda dy, x, y, out: dy * y, lambda dy, x, y, out: dy * x)
+    reads = (a if b.requires_grad else None, b if a.requires_grad else None)
+    return _record("multiply", a, b, out, lambda dy, x, y, out: dy * y, lambda dy, x, y, out: dy * x, reads)
 
 
 def divide(a: Any, b: Any) -> Tensor:
     """a / b."""
     a, b = _operands("divide", a, b)
     out = _combine("divide", a, b, np.divide)
-    return _record("divide", a, b, out, lambda dy, x, y, out: dy / y, lambda dy, x, y, out: -dy * out / y)
+    return _record(
+        "divide", a, b, out, lambda dy, x, y, out: dy / y, lambda dy, x, y, out: -dy * out / y, (b,)
+    )
 
 
 def _power_by_base(dy: Array, x: Array, y: Array, out: Array) -> Any:
@@ -126,7 +133,8 @@ def power(a: Any, b: Any) -> Tensor:
     if isinstance(b, (int, float)) and b == 2:
         return square(a)
     a, b = _operands("power", a, b)
-    return _record("power", a, b, _combine("power", a, b, np.power), _power_by_base, _power_by_exponent)
+    out = _combine("power", a, b, np.power)
+    return _record("power", a, b, out, _power_by_base, _power_by_exponent, (a, b))
 
 
 def _to_larger(dy: Array, x: Array, y: Array, out: Array) -> Any:
@@ -140,13 +148,13 @@ def _to_smaller(dy: Array, x: Array, y: Array, out: Array) -> Any:
 def maximum(a: Any, b: Any) -> Tensor:
     """The larger of a and b; where they are equal, each gets half of the gradient."""
     a, b = _operands("maximum", a, b)
-    return _record("maximum", a, b, _combine("maximum", a, b, np.maximum), _to_larger, _to_smaller)
+    return _record("maximum", a, b, _combine("maximum", a, b, np.maximum), _to_larger, _to_smaller, (a, b))
 
 
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of a and b; where they are equal, each gets half of the gradient."""
     a, b = _operands("minimum", a, b)
-    return _record("minimum", a, b, _combine("minimum", a, b, np.minimum), _to_smaller, _to_larger)
+    return _record("minimum", a, b, _combine("minimum", a, b, np.minimum), _to_smaller, _to_larger, (a, b))
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
@@ -164,11 +172,13 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
         out,
         lambda dy, x, y, out: np.where(mask, dy, dy.dtype.type(0)),
         lambda dy, x, y, out: np.where(mask, dy.dtype.type(0), dy),
+        (),
     )
 
 
-def _unary(name: str, x: Tensor, out: Any, rule: Callable[[Array], Any]) -> Tensor:
-    return record_one(name, (x,), out, lambda gradients: (rule(gradients[0]),))
+def _unary(name: str, x: Tensor, out: Any, rule: Callable[[Array], Any], reads: bool = False) -> Tensor:
+    """`reads`: whether the rule reads x."""
+    return record_one(name, (x,), out, lambda gradients: (rule(gradients[0]),), (x,) if reads else ())
 
 
 def negative(x: Any) -> Tensor:
@@ -181,14 +191,14 @@ def absolute(x: Any) -> Tensor:
     """|x|; the derivative at 0 is 0."""
     x = float_tensor("absolute", x)
     data = x._data
-    return _unary("absolute", x, np.abs(data), lambda dy: dy * np.sign(data))
+    return _unary("absolute", x, np.abs(data), lambda dy: dy * np.sign(data), reads=True)
 
 
 def square(x: Any) -> Tensor:
     """x^2."""
     x = float_tensor("square", x)
     data = x._data
-    return _unary("square", x, data * data, lambda dy: (dy + dy) * data)
+    return _unary("square", x, data * data, lambda dy: (dy + dy) * data, reads=True)
 
 
 def sqrt(x: Any) -> Tensor:
@@ -202,7 +212,7 @@ def log(x: Any) -> Tensor:
     """Natural logarithm; -inf or NaN with NumPy's warning where x <= 0."""
     x = float_tensor("log", x)
     data = x._data
-    return _unary("log", x, np.log(data), lambda dy: dy / data)
+    return _unary("log", x, np.log(data), lambda dy: dy / data, reads=True)
 
 
 def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:

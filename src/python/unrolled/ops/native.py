@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from unrolled.ops.shape import broadcast_to, reshape, swapaxes
 from unrolled.row_gradient import RowGradient
 from unrolled.tensor import Tensor, needs_grad, record
 
+_READ_OUTPUTS = frozenset(("sigmoid", "tanh", "relu", "exp", "softmax", "log_softmax", "dropout"))
+_PRODUCTS = frozenset(("linear", "matmul"))
 _table = {name: core.op(name) for name in core.op_names()}
 
 
@@ -33,7 +36,18 @@ def apply(name: str, *inputs: Tensor | None, **attributes: int | float) -> tuple
         ]
         return op.vjp(arrays, attributes, outputs, dense, wanted)
 
-    return record(name, inputs, results, vjp)
+    return record(name, inputs, results, vjp, _reads(name, inputs, wanted))
+
+
+def _reads(
+    name: str, inputs: Sequence[Tensor | None], wanted: Sequence[bool]
+) -> Sequence[Tensor | None] | None:
+    """The inputs that the vjp of an op reads; None: perhaps all."""
+    if name in _READ_OUTPUTS:
+        return ()
+    if name in _PRODUCTS:  # each factor is read for the gradient of the other
+        return inputs[0] if wanted[1] else None, inputs[1] if wanted[0] else None
+    return None
 
 
 def _no_vjp(_: Any) -> Any:
@@ -159,7 +173,7 @@ def embedding(weight: Any, ids: Any) -> Tensor:
     def vjp(gradients: Any) -> Any:
         return (RowGradient(indices.reshape(-1), gradients[0].reshape(-1, shape[1]), shape),)
 
-    return record("embedding", (weight,), out, vjp)[0]
+    return record("embedding", (weight,), out, vjp, ())[0]
 
 
 def layer_norm(x: Any, gain: Any = None, bias: Any = None, *, eps: float = 1e-5) -> Tensor:

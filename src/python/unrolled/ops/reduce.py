@@ -36,7 +36,7 @@ def sum(x: Any, axis: Axes = None, *, keepdims: bool = False) -> Tensor:
     def vjp(gradients: Any) -> Any:
         return (np.broadcast_to(gradients[0].reshape(kept), shape),)
 
-    return record("sum", (x,), (out,), vjp)[0]
+    return record("sum", (x,), (out,), vjp, ())[0]
 
 
 def mean(x: Any, axis: Axes = None, *, keepdims: bool = False) -> Tensor:

@@ -186,7 +186,7 @@ def unstack(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
                 part[...] = gradient
         return (full,)
 
-    return record("unstack", (x,), list(np.moveaxis(x._data, axis, 0)), vjp)
+    return record("unstack", (x,), list(np.moveaxis(x._data, axis, 0)), vjp, ())
 
 
 def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
@@ -209,4 +209,4 @@ def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ..
         parts = [np.zeros(s, dtype) if g is None else g for g, s in zip(gradients, shapes, strict=True)]
         return (np.concatenate(parts, axis),)
 
-    return record("split", (x,), np.split(x._data, ends, axis), vjp)
+    return record("split", (x,), np.split(x._data, ends, axis), vjp, ())

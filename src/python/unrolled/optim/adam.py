@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import ClassVar
 
+from unrolled import checks
 from unrolled.module import Module
-from unrolled.optim.base import Optimizer, below_one
+from unrolled.optim.base import Optimizer
 from unrolled.tensor import Tensor
 
 
@@ -19,6 +21,7 @@ class Adam(Optimizer):
     """
 
     slots = ("mean", "square")
+    usual_decay: ClassVar[float] = 0.0  # where weight_decay is None
     beta1: float
     beta2: float
     eps: float
@@ -30,13 +33,14 @@ class Adam(Optimizer):
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float | None = None,
     ) -> None:
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise TypeError(f"{type(self).__name__}: betas is {betas!r}, expected two numbers (beta1, beta2)")
-        beta1, beta2 = betas
-        below_one(self, beta1=beta1, beta2=beta2)
-        super().__init__(parameters, lr=lr, weight_decay=weight_decay, beta1=beta1, beta2=beta2, eps=eps)
+        for name, beta in zip(("beta1", "beta2"), betas, strict=True):
+            checks.fraction(type(self).__name__, name, beta)
+        decay = self.usual_decay if weight_decay is None else weight_decay
+        super().__init__(parameters, lr=lr, weight_decay=decay, beta1=betas[0], beta2=betas[1], eps=eps)
 
     def _rule(self, t: int) -> tuple[str, dict[str, float]]:
         return "adam", {
@@ -51,21 +55,11 @@ class Adam(Optimizer):
 
 class AdamW(Adam):
     """Loshchilov and Hutter 2019 (arXiv:1711.05101): Adam with p <- (1 - lr weight_decay) p before its
-    update.
+    update; weight_decay is 0.01 unless given.
     """
 
     decay_in_gradient = False
-
-    def __init__(
-        self,
-        parameters: Module | Mapping[str, Tensor],
-        lr: float = 0.001,
-        *,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.01,
-    ) -> None:
-        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    usual_decay = 0.01
 
     def _rule(self, t: int) -> tuple[str, dict[str, float]]:
         rule, coefficients = super()._rule(t)

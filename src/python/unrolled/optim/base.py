@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from unrolled import checks
 from unrolled._native import core
-from unrolled.arguments import check_number
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
@@ -37,10 +37,10 @@ class Optimizer:
     ) -> None:
         who = type(self).__name__
         self.parameters = named_tensors(who, parameters)
-        self.lr = check_number(who, "lr", lr)
-        self.weight_decay = check_number(who, "weight_decay", weight_decay)
+        self.lr = checks.amount(who, "lr", lr)
+        self.weight_decay = checks.amount(who, "weight_decay", weight_decay)
         for name, value in hyper.items():
-            setattr(self, name, check_number(who, name, value))
+            setattr(self, name, checks.amount(who, name, value))
         self._hyper = ("lr", "weight_decay", *hyper)
         self.updates = dict.fromkeys(self.parameters, 0)
         self.state: dict[str, dict[str, np.ndarray]] = {}
@@ -144,9 +144,3 @@ def named_tensors(who: str, parameters: Module | Mapping[str, Tensor]) -> dict[s
     if not unique:
         raise ValueError(f"{who}: there are no parameters to train")
     return dict(unique.values())
-
-
-def below_one(who: object, **values: float) -> None:
-    for name, value in values.items():
-        if check_number(type(who).__name__, name, value) >= 1:
-            raise ValueError(f"{type(who).__name__}: {name} is {value!r}, expected a number in [0, 1)")

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from unrolled import checks
 from unrolled.module import Module
-from unrolled.optim.base import Optimizer, below_one
+from unrolled.optim.base import Optimizer
 from unrolled.tensor import Tensor
 
 
@@ -37,7 +38,7 @@ class RMSprop(Optimizer):
         centered: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
-        below_one(self, alpha=alpha)
+        checks.fraction("RMSprop", "alpha", alpha)
         super().__init__(
             parameters, lr=lr, weight_decay=weight_decay, alpha=alpha, eps=eps, momentum=momentum
         )

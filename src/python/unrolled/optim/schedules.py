@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from unrolled.arguments import check_number, check_size
+from unrolled import checks
 from unrolled.optim.base import Optimizer
 
 _UNITS = ("step", "epoch")
@@ -59,8 +59,8 @@ class StepLR(Schedule):
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, *, unit: str = "epoch"
     ) -> None:
         super().__init__(optimizer, unit=unit)
-        self.step_size = check_size("StepLR", "step_size", step_size)
-        self.gamma = check_number("StepLR", "gamma", gamma)
+        self.step_size = checks.size("StepLR", "step_size", step_size)
+        self.gamma = checks.amount("StepLR", "gamma", gamma)
 
     def rate(self, count: int) -> float:
         return float(self.initial_lr * self.gamma ** (count // self.step_size))
@@ -73,8 +73,8 @@ class CosineLR(Schedule):
 
     def __init__(self, optimizer: Optimizer, total: int, minimum: float = 0.0, *, unit: str = "step") -> None:
         super().__init__(optimizer, unit=unit)
-        self.total = check_size("CosineLR", "total", total)
-        self.minimum = check_number("CosineLR", "minimum", minimum)
+        self.total = checks.size("CosineLR", "total", total)
+        self.minimum = checks.amount("CosineLR", "minimum", minimum)
 
     def rate(self, count: int) -> float:
         part = min(count, self.total) / self.total
@@ -93,7 +93,7 @@ class WarmupLR(Schedule):
         self, optimizer: Optimizer, steps: int, *, after: Schedule | None = None, unit: str = "step"
     ) -> None:
         super().__init__(optimizer, unit=unit)
-        self.steps = check_size("WarmupLR", "steps", steps)
+        self.steps = checks.size("WarmupLR", "steps", steps)
         if after is not None and (after.optimizer is not optimizer or after.unit != unit):
             raise ValueError("WarmupLR: `after` must be a schedule of the same optimizer with the same unit")
         if isinstance(after, ReduceLROnPlateau):
@@ -131,9 +131,9 @@ class ReduceLROnPlateau(Schedule):
         if not 0 < factor < 1:
             raise ValueError(f"ReduceLROnPlateau: factor is {factor!r}, expected a number between 0 and 1")
         self.factor = factor
-        self.patience = int(check_number("ReduceLROnPlateau", "patience", patience))
-        self.threshold = check_number("ReduceLROnPlateau", "threshold", threshold)
-        self.minimum = check_number("ReduceLROnPlateau", "minimum", minimum)
+        self.patience = int(checks.amount("ReduceLROnPlateau", "patience", patience))
+        self.threshold = checks.amount("ReduceLROnPlateau", "threshold", threshold)
+        self.minimum = checks.amount("ReduceLROnPlateau", "minimum", minimum)
         self.best = math.inf
         self.bad = 0
 

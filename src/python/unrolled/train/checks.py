@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from unrolled.arguments import check_size
+from unrolled import checks
 from unrolled.io.file import StrPath
 from unrolled.module import Module
 from unrolled.optim import Optimizer, Schedule
@@ -37,7 +37,7 @@ def check_fit(
             raise ValueError("fit: the schedule is of another optimizer")
     for name, number in (("epochs", epochs), ("patience", patience), ("checkpoint_every", every)):
         if number is not None:
-            check_size("fit", name, number)
+            checks.size("fit", name, number)
     for name, given in (("data", data), ("validation", validation)):
         if isinstance(given, Iterator) and epochs > 1:
             raise ValueError(

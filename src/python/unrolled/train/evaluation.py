@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.arguments import check_size
+from unrolled import checks
 from unrolled.data.arrays import pad
 from unrolled.tensor import Tensor
 from unrolled.train.step import (
@@ -19,7 +19,7 @@ from unrolled.train.step import (
     call,
     evaluation_mode,
     loss_of,
-    positions,
+    weight_of,
 )  # fmt: skip
 
 
@@ -33,7 +33,9 @@ def evaluate(
 ) -> float:
     """The mean of `loss` over data.
 
-    Every batch counts by its positions: the true elements of its mask, or the size of its targets.
+    Every batch counts as much as its positions: those that a loss of this library has counted (without those that
+    `ignore_index` passes over, with the weights of classes), else the true elements of its mask, or its targets. So
+    the result is that of one batch with all the data.
 
     Args:
         model: gives the output, or `(output, state)`.
@@ -44,14 +46,15 @@ def evaluate(
     """
     batches = as_batches("evaluate", data, batch_size)
     carry = bool(getattr(batches, "carries_state", False)) if carry_state is None else carry_state
-    total, weight, state = 0.0, 0, None
+    total, weight, state = 0.0, 0.0, None
     with evaluation_mode(model):
         for item in batches:
             batch = as_batch("evaluate", item)
             output, state = call(model, batch.inputs, batch.lengths, state, carry)
             value = loss_of(loss, output, batch)
-            total += float(value.item() if isinstance(value, Tensor) else value) * positions(batch)
-            weight += positions(batch)
+            counted = weight_of(value, batch)
+            total += float(value.item() if isinstance(value, Tensor) else value) * counted
+            weight += counted
     if weight == 0:
         raise ValueError("evaluate: the data have no positions to evaluate")
     return total / weight
@@ -73,7 +76,7 @@ def predict(
     (N, ...) for an output per sequence. If the model gives `(output, state)`, the state is dropped.
     `output_axis` says where the rows are in the output, if that cannot be told from the shapes.
     """
-    check_size("predict", "batch_size", batch_size)
+    checks.size("predict", "batch_size", batch_size)
     with evaluation_mode(model):
         if isinstance(inputs, (list, tuple)):
             return _predict_sequences(model, inputs, batch_size)

@@ -21,7 +21,7 @@ from unrolled.optim import (
 )
 from unrolled.tensor import Tensor
 from unrolled.train.history import History
-from unrolled.train.step import Loss, as_batch, call, input_positions, loss_of, positions
+from unrolled.train.step import Loss, as_batch, call, input_positions, loss_of, weight_of
 from unrolled.train.trees import detach
 
 
@@ -30,7 +30,7 @@ class Totals:
     """Sums over the part of the epoch that is done."""
 
     loss: float = 0.0
-    weight: int = 0
+    weight: float = 0.0
     steps: int = 0
     grad_norm: float = 0.0
     grad_norm_max: float = 0.0
@@ -39,7 +39,7 @@ class Totals:
 
     @property
     def mean_loss(self) -> float:
-        return self.loss / max(self.weight, 1)
+        return self.loss / self.weight if self.weight else 0.0
 
     @property
     def rate(self) -> float:
@@ -100,12 +100,12 @@ class Run:
         self.optimizer.step()
         self.carried = detach(state) if self.carries_state else None
         self._advance_schedules("step")
-        self._count(value, norm, positions(batch), input_positions(batch), began)
+        self._count(value, norm, weight_of(loss, batch), input_positions(batch), began)
 
     def _where(self) -> str:
         return f"at step {self.step + 1} (epoch {self.epoch + 1}, batch {self.batch + 1})"
 
-    def _count(self, loss: float, norm: float, weight: int, read: int, began: float) -> None:
+    def _count(self, loss: float, norm: float, weight: float, read: int, began: float) -> None:
         self.step += 1
         self.batch += 1
         self._note_data()

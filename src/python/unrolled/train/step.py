@@ -70,8 +70,15 @@ def loss_of(loss: Loss, output: Any, batch: Batch) -> Any:
         return loss(output, batch.targets, **options)
 
 
-def positions(batch: Batch) -> int:
-    """How many positions a mean loss is a mean over."""
+def weight_of(value: Any, batch: Batch) -> float:
+    """How much the mean over a batch counts in the mean over many.
+
+    A loss of this library knows what it has divided by: positions that it passed over for `ignore_index` do not count,
+    and others count as their classes do. Any other value counts by the true elements of the mask, or by the targets.
+    """
+    counted: float | None = getattr(value, "_weight", None)
+    if counted is not None:
+        return counted
     return int(np.count_nonzero(batch.mask)) if batch.mask is not None else int(np.size(batch.targets))
 
 
