@@ -1,4 +1,5 @@
 // The extension module of one ISA level: threads, how it was built, and the functions of every part.
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
 #include <Eigen/Core>
@@ -8,6 +9,7 @@
 #include "bindings/recurrent.h"
 #include "core/packet.h"
 #include "core/threads.h"
+#include "init/orthogonal.h"
 
 namespace py = pybind11;
 
@@ -36,6 +38,13 @@ py::dict build_config() {
   return config;
 }
 
+void orthonormal_columns(py::array_t<double, py::array::c_style> matrix) {
+  if (matrix.ndim() != 2 || matrix.shape(0) < matrix.shape(1)) throw py::value_error("a tall matrix is expected");
+  double* const data = matrix.mutable_data();
+  const py::gil_scoped_release release;
+  unrolled::orthonormal_columns(data, matrix.shape(0), matrix.shape(1));
+}
+
 }  // namespace
 
 PYBIND11_MODULE(UNROLLED_MODULE, m) {
@@ -46,5 +55,7 @@ PYBIND11_MODULE(UNROLLED_MODULE, m) {
   unrolled::bindings::bind_recurrent(m);
   unrolled::bindings::bind_ops(m);
   unrolled::bindings::bind_optim(m);
+  m.def("orthonormal_columns", &orthonormal_columns, py::arg("matrix").noconvert(),
+        "Makes the columns of a float64 matrix orthonormal in place; see init/orthogonal.h.");
   m.def("build_config", &build_config, "How this module was built.");
 }

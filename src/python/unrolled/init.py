@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from unrolled import checks
+from unrolled._native import core
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
@@ -46,9 +47,8 @@ def orthogonal_values(
     rows, columns = _matrix("orthogonal", shape, blocks)
     result = np.empty(shape, dtype)
     for block in range(blocks):
-        gaussian = rng.standard_normal((max(rows, columns), min(rows, columns)))
-        q, r = np.linalg.qr(gaussian)
-        q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
+        q = rng.standard_normal((max(rows, columns), min(rows, columns)))
+        core.orthonormal_columns(q)
         result[block * rows : (block + 1) * rows] = gain * (q if rows >= columns else q.T)
     return result
 
