@@ -71,14 +71,14 @@ constexpr int outer_width = 4;
 template <class S>
 constexpr int outer_tile = tile_rows<S>(outer_width<S>);
 
-/// Tiles [t0, t1) of a run of A: out[tile][p][column of the tile].
+/// Tiles [t0, t1) of a run of A: out[tile][p][column of the tile], `step` scalars from tile to tile.
 template <class S>
-void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, S* out) {
+void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, Index step, S* out) {
   constexpr int tile = outer_tile<S>;
   for (Index p0 = 0; p0 < run; p0 += rows_together) {
     const Index p1 = std::min(run, p0 + rows_together);
     for (Index t = t0; t < t1; ++t) {
-      S* const to = out + t * tile * outer_run;
+      S* const to = out + t * step;
       const Index valid = std::min<Index>(tile, columns - t * tile);
       if (valid == tile)
         for (Index p = p0; p < p1; ++p) std::memcpy(to + p * tile, a[p] + t * tile, tile * sizeof(S));
@@ -117,7 +117,8 @@ template <class S>
 void accumulate_outer(Index rows, const S* const* a, Index a_columns, const OuterProduct<S>* products, int count,
                       bool accumulate) {
   constexpr int tile = outer_tile<S>;
-  const Index tiles = (a_columns + tile - 1) / tile;
+  const Index tiles = (a_columns + tile - 1) / tile, most_rows = std::min(outer_run, rows),
+              tile_step = tile * most_rows;
   Index b_columns = 0, widest = 0, panel_scalars = 0;
   for (int k = 0; k < count; ++k) {
     const OuterProduct<S>& product = products[k];
@@ -125,11 +126,11 @@ void accumulate_outer(Index rows, const S* const* a, Index a_columns, const Oute
       if (product.c[m]) std::fill_n(product.c[m], product.b_columns, S(0));
     b_columns += product.b_columns;
     widest = std::max(widest, padded<S>(product.b_columns));
-    panel_scalars += padded<S>(product.b_columns) * outer_run;
+    panel_scalars += padded<S>(product.b_columns) * most_rows;
   }
   if (rows == 0) return;
   const int wanted = double(rows) * double(a_columns) * double(b_columns) < least_team_work ? 1 : get_num_threads();
-  Buffer<S> panels(panel_scalars), tiles_of_a(tiles * tile * outer_run);
+  Buffer<S> panels(panel_scalars), tiles_of_a(tiles * tile_step);
   Buffer<S> trash(wanted * widest);  // where rows of C that are not wanted go
   Barrier barrier;
   // Tiles of A go to threads in whole; every thread needs all panels of B, which are packed together.
@@ -150,14 +151,14 @@ void accumulate_outer(Index rows, const S* const* a, Index a_columns, const Oute
           pack_rows(product.b + p0, run, shape.first_column(g), shape.columns - shape.first_column(g), shape.vectors(g),
                     at + shape.offset(g));
       });
-      cut_tiles(a + p0, run, a_columns, t0, t1, tiles_of_a.data());
+      cut_tiles(a + p0, run, a_columns, t0, t1, tile_step, tiles_of_a.data());
       barrier.wait(team);
       for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
         for (Index g = 0; g < shape.groups(); ++g)
           for (Index t = t0; t < t1; ++t) {
             if (t + 1 < t1)
               prefetch_rows(product.c + (t + 1) * tile, std::min<Index>(tile, a_columns - (t + 1) * tile), shape, g);
-            outer_tile_product(shape, at + shape.offset(g), g, tiles_of_a.data() + t * tile * outer_run,
+            outer_tile_product(shape, at + shape.offset(g), g, tiles_of_a.data() + t * tile_step,
                                static_cast<int>(std::min<Index>(tile, a_columns - t * tile)), product.c + t * tile,
                                trash.data() + id * widest, p0 == 0 && !accumulate ? Start::Zero : Start::Continue);
           }

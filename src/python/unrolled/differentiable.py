@@ -104,6 +104,10 @@ class Differentiable(Operators):
     def _receive(self, total: GradientSum) -> None:
         """Adds a finished gradient to `grad`. The sum may hand over its memory only if nobody else has it."""
         before = self._grad
+        if before is None and not total.partial:
+            dense = total.value(self._data.shape, self._data.dtype)
+            self._grad = dense if total.owned else dense.copy()
+            return
         rows = [part for part in total.partial if isinstance(part, RowGradient)]
         if total.dense is None and len(rows) == len(total.partial) and not isinstance(before, np.ndarray):
             self._grad = RowGradient.merged(rows if before is None else [before, *rows])

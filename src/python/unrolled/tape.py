@@ -202,11 +202,9 @@ def _reachable(root: Node) -> list[Node]:
     return sorted(seen, key=lambda node: node.number, reverse=True)
 
 
-def _is_fresh(gradient: Array, incoming: Sequence[Array | None], given: Sequence[Gradient]) -> bool:
-    """Whether what a vjp returned is memory of its own: no view, not what it got, not returned twice."""
-    if gradient.base is not None or any(gradient is g for g in incoming):
-        return False
-    return sum(gradient is g or getattr(g, "base", None) is gradient for g in given) == 1
+def _owners(gradients: Sequence[Any]) -> list[int]:
+    """Of each gradient, the array whose memory it lies in."""
+    return [id(g) if (base := getattr(g, "base", None)) is None else id(base) for g in gradients]
 
 
 def backward(root: Node, index: int, gradient: Array) -> None:
@@ -223,16 +221,21 @@ def backward(root: Node, index: int, gradient: Array) -> None:
         given = vjp(incoming)
         if len(given) != len(edges):
             raise RuntimeError(f"{node.name}: vjp gave {len(given)} gradients for {len(edges)} inputs")
-        for edge, part in zip(edges, given, strict=True):
+        got, owners = list(map(id, incoming)), _owners(given)
+        for edge, part, owner in zip(edges, given, owners, strict=True):
             if edge is None or part is None:
                 continue
             if isinstance(part, np.generic):  # NumPy's arithmetic on arrays without axes
                 part = np.asarray(part)
-            if type(edge) is tuple:
-                total = sums.setdefault(edge[0], {}).setdefault(edge[1], GradientSum())
+            if type(edge) is not tuple:
+                total = (leaves.get(id(edge)) or leaves.setdefault(id(edge), (edge, GradientSum())))[1]
             else:
-                total = leaves.setdefault(id(edge), (edge, GradientSum()))[1]
-            total.add(part, isinstance(part, np.ndarray) and _is_fresh(part, incoming, given))
+                slots_of = sums.get(edge[0])
+                if slots_of is None:
+                    slots_of = sums[edge[0]] = {}
+                total = slots_of.get(edge[1]) or slots_of.setdefault(edge[1], GradientSum())
+            # Memory of its own: no view, not what the vjp got, not given twice.
+            total.add(part, owner == id(part) and owners.count(owner) == 1 and owner not in got)
     with _delivery:
         for leaf, total in leaves.values():
             leaf._receive(total)
