@@ -10,8 +10,9 @@ import pytest
 
 from cases import Array, Case
 
-# ONNX stacks its gates in another order: the position of each of its blocks among ours.
-ONNX_BLOCKS = {"RNN": [0], "LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2]}
+# ONNX stacks its gates in another order; what our cell has not is a block of zeros.
+ONNX_GATES = {"RNN": ("h",), "LSTM": ("i", "o", "f", "g"), "GRU": ("z", "r", "n")}
+ONNX_PEEPHOLES = ("p_i", "p_o", "p_f")
 
 
 def require(name: str) -> Any:
@@ -78,11 +79,12 @@ def onnx_session(case: Case, cell: Any, *, reverse: bool = False, lengths: bool 
     helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
 
     H = cell.hidden_size
-    blocks = ONNX_BLOCKS[case.onnx]
+    blocks = ONNX_GATES[case.onnx]
+    parameters = {name: np.asarray(p) for name, p in cell.parameters().items()}
 
     def reorder(name: str) -> Array:
-        parts = np.split(np.asarray(cell.parameters()[name]), len(blocks))
-        return np.concatenate([parts[i] for i in blocks])[None]
+        parts = dict(zip(case.gates, np.split(parameters[name], len(case.gates)), strict=True))
+        return np.concatenate([parts.get(gate, 0 * parts[case.gates[0]]) for gate in blocks])[None]
 
     weights = {"W": reorder("W_ih"), "R": reorder("W_hh")}
     if "b" in cell.parameters():
@@ -90,8 +92,12 @@ def onnx_session(case: Case, cell: Any, *, reverse: bool = False, lengths: bool 
         if "b_hn" in cell.parameters():
             second[0, -H:] = np.asarray(cell.b_hn)
         weights["B"] = np.concatenate([reorder("b"), second], axis=1)
+    if "p_i" in parameters:
+        weights["P"] = np.concatenate([parameters[name] for name in ONNX_PEEPHOLES])[None]
     states = [f"initial_{s}" for s in case.states]
     inputs = ["X", "W", "R", "B" if "B" in weights else "", "lengths" if lengths else "", *states]
+    if "P" in weights:
+        inputs.append("P")
     node = helper.make_node(
         case.onnx, inputs, ["Y", *(f"last_{s}" for s in case.states)], hidden_size=H,
         direction="reverse" if reverse else "forward", **case.onnx_options,

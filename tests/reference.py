@@ -112,8 +112,9 @@ def problem(
     size = rng.integers(0, T + 1, B)
     size[:1], size[1:2] = T, 0
     flags = rng.random((T, B)) < 1 / 3
-    x, dy = rng.normal(size=(T, B, I)), rng.normal(size=(T, B, H))
-    state, dstate = (tuple(rng.normal(size=(B, H)) * 0.7 for _ in case.states) for _ in range(2))
+    x, dy = rng.normal(size=(T, B, I)), rng.normal(size=(T, B, case.output(H)))
+    widths = [case.state_size(name, H) for name in case.states]
+    state, dstate = (tuple(rng.normal(size=(B, n)) * 0.7 for n in widths) for _ in range(2))
     return Problem(
         case,
         case.make(I, H, dtype, seed=seed + 1, bias=bias),

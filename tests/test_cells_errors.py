@@ -107,22 +107,29 @@ def test_reset(case: Case, row: Refusal) -> None:
 
 
 def states(case: Case, shape: tuple[int, ...] = (B, H), dtype: Any = np.float32) -> tuple[np.ndarray, ...]:
-    return tuple(np.zeros(shape, dtype) for _ in case.states)
+    widths = [case.state_size(name, H) for name in case.states]
+    return tuple(np.zeros((*shape[:-1], shape[-1] + n - H), dtype) for n in widths)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_state(case: Case) -> None:
     cell = case.make(I, H, np.float32)
+    first = case.states[0]
+    n = case.state_size(first, H)
     h = states(case)[0]
     make = cell.State
     refusals: list[tuple[Any, Any, str]] = [
-        (make(*states(case, (B + 1, H))), ValueError, r"h has shape \(4, 6\).*\(3, 6\)"),
-        (make(*states(case, (B, H + 1))), ValueError, r"h has shape \(3, 7\).*\(3, 6\).*hidden_size=6"),
-        (make(*states(case, (1, B, H))), ValueError, r"h has shape \(1, 3, 6\).*\(3, 6\)"),
-        (make(*states(case, (H,))), ValueError, r"h has shape \(6,\).*\(3, 6\)"),
-        (make(*states(case, dtype=np.float64)), TypeError, r"h.*float64.*float32"),
-        (make(*states(case, dtype=np.int64)), TypeError, r"h.*int64.*float32"),
-        (make(*(None for _ in case.states)), TypeError, r"h.*None"),
+        (make(*states(case, (B + 1, H))), ValueError, rf"{first} has shape \(4, {n}\).*\(3, {n}\)"),
+        (
+            make(*states(case, (B, H + 1))),
+            ValueError,
+            rf"{first} has shape \(3, {n + 1}\).*\(3, {n}\).*_size={n}",
+        ),
+        (make(*states(case, (1, B, H))), ValueError, rf"{first} has shape \(1, 3, {n}\).*\(3, {n}\)"),
+        (make(*states(case, (H,))), ValueError, rf"{first} has shape \({n},\).*\(3, {n}\)"),
+        (make(*states(case, dtype=np.float64)), TypeError, rf"{first}.*float64.*float32"),
+        (make(*states(case, dtype=np.int64)), TypeError, rf"{first}.*int64.*float32"),
+        (make(*(None for _ in case.states)), TypeError, rf"{first}.*None"),
         ((h,) * (len(case.states) + 1), (TypeError, ValueError), r"state"),
         ((), (TypeError, ValueError), r"state"),
         ("state", TypeError, r"state.*str"),
@@ -131,8 +138,10 @@ def test_state(case: Case) -> None:
     for state, error, pattern in refusals:
         refuse_any(case, lambda s=state: cell(x_of(), s), error, pattern)
         refuse_any(case, lambda s=state: cell.step(x_of((B, I)), s), error, pattern)
-    if "c" in case.states:
-        refuse(case, lambda: cell(x_of(), make(h, h[:, 1:])), ValueError, r"c has shape \(3, 5\).*\(3, 6\)")
+    if case.states[1:2] == ("c",):
+        c = np.zeros((B, H - 1), np.float32)
+        bad = make(h, c, *states(case)[2:])
+        refuse(case, lambda: cell(x_of(), bad), ValueError, r"c has shape \(3, 5\).*\(3, 6\)")
 
 
 STEP_INPUTS: list[Refusal] = [
@@ -191,7 +200,7 @@ def test_options_of_single_cells() -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_batch_size_of_an_initial_state(case: Case) -> None:
     cell = case.make(I, H)
-    assert cell.initial_state(0)[0].shape == (0, H)
+    assert cell.initial_state(0)[0].shape == (0, case.state_size(case.states[0], H))
     refuse(case, lambda: cell.initial_state(-1), ValueError, r"batch_size.*-1")
     refuse(case, lambda: cell.initial_state(2.0), TypeError, r"batch_size.*float")
 
@@ -226,4 +235,5 @@ def test_the_native_interface_keeps_no_pointer_into_a_temporary() -> None:
     x, W, states = np.zeros((1, 1, 1)), np.ones((1, 1)), [None]
     for W_ih, W_hh in [([[1.0]], W), (W, [[1.0]])]:
         with pytest.raises(ValueError, match="an array is expected"):
-            core.cell_forward("rnn_tanh", x, W_ih, W_hh, None, [], states, None, None, False, False, None)
+            weights = [W_ih, W_hh, None]
+            core.cell_forward("rnn_tanh", x, weights, states, None, None, None, [], False, False, None)

@@ -24,11 +24,6 @@ SHAPES: list[Shape] = [
 ]
 DTYPES = [np.float32, np.float64]
 pytestmark = pytest.mark.usefixtures("two_threads")
-PER_ROW = (
-    "x",
-    "h0",
-    "c0",
-)  # gradients that belong to one row of the batch; those of parameters sum over rows
 
 
 def everything(p: Problem) -> dict[str, np.ndarray]:
@@ -41,7 +36,8 @@ def everything(p: Problem) -> dict[str, np.ndarray]:
 def by_row(p: Problem) -> dict[str, np.ndarray]:
     """The same without what sums over rows, with the batch as first axis."""
     result = everything(p)
-    names = ["y", *(n + "T" for n in p.case.states), *("d" + n for n in PER_ROW if "d" + n in result)]
+    # The gradients that belong to one row of the batch; those of parameters sum over rows.
+    names = ["y", "dx", *(n + "T" for n in p.case.states), *(f"d{n}0" for n in p.case.states)]
     return {n: result[n].swapaxes(0, 1) if n in ("y", "dx") else result[n] for n in names}
 
 

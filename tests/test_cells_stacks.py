@@ -21,16 +21,15 @@ LENGTHS = np.array([6, 0, 3, 1, 5])
 
 def make(case: Case, directions: str, dtype: Any = np.float64) -> Any:
     rng = np.random.default_rng(5)
-    cell = getattr(ur, case.cell)
-    width = 2 * H if directions == "both" else H
+    width = (2 if directions == "both" else 1) * case.output(H)
 
     def layer(size: int) -> Any:
-        make_one = lambda: cell(size, H, dtype=dtype, rng=rng, **case.options)  # noqa: E731
+        make_one = lambda: case.new(size, H, dtype=dtype, rng=rng)  # noqa: E731
         return ur.Bidirectional(make_one(), make_one()) if directions == "both" else make_one()
 
     stack = ur.Stack([layer(I), *(layer(width) for _ in range(LAYERS - 1))])
-    for parameter in stack.parameters().values():
-        randomize(parameter, rng)
+    for name, parameter in stack.parameters().items():
+        randomize(parameter, rng, name)
     return stack
 
 
@@ -56,7 +55,8 @@ def parameters_by_cell(stack: Any, directions: str) -> list[dict[str, str]]:
 def initial_states(case: Case, directions: str, dtype: Any = np.float64) -> list[tuple[Array, ...]]:
     rng = np.random.default_rng(6)
     count = LAYERS * (2 if directions == "both" else 1)
-    return [tuple((rng.normal(size=(B, H)) * 0.5).astype(dtype) for _ in case.states) for _ in range(count)]
+    sizes = [case.state_size(name, H) for name in case.states]
+    return [tuple((rng.normal(size=(B, n)) * 0.5).astype(dtype) for n in sizes) for _ in range(count)]
 
 
 def reference(
@@ -117,7 +117,7 @@ def test_three_layers(case: Case, directions: str) -> None:
             assert np.abs(np.asarray(a) - w).max() < EXACT
 
     dy = rng.normal(size=y.shape)
-    dstates = [tuple(rng.normal(size=(B, H)) for _ in case.states) for _ in states]
+    dstates = [tuple(rng.normal(size=a.shape) for a in s) for s in states]
     total = (y * ur.Tensor(dy)).sum()
     for s, d in zip(flat(directions, after), dstates, strict=True):
         for a, b in zip(s, d, strict=True):

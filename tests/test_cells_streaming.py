@@ -57,8 +57,8 @@ def test_split_equals_whole(case: Case, shape: tuple[int, int, int, int], dtype:
 def test_steps_of_an_empty_batch(case: Case) -> None:
     cell = case.make(3, 5)
     y_t, state = cell.step(np.zeros((0, 3)), cell.initial_state(0))
-    assert y_t.shape == (0, 5)
-    assert all(s.shape == (0, 5) for s in state)
+    assert y_t.shape == (0, case.output(5))
+    assert all(s.shape == (0, case.state_size(n, 5)) for n, s in zip(case.states, state, strict=True))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -183,7 +183,7 @@ def test_step_uses_the_parameters_of_the_moment(case: Case, change: Any, tmp_pat
 def test_step_sees_writes_through_a_reference_kept_from_before(case: Case) -> None:
     p = problem(case, (1, 3, 4, 9), np.float32)
     state = p.cell.State(*p.state)
-    weights = p.cell.W_hh.data
+    weights = p.cell.W_ih.data
     before, _ = p.cell.step(p.x[0], state)
     weights += 0.5
     after, _ = p.cell.step(p.x[0], state)
@@ -205,7 +205,7 @@ def test_a_reference_written_through_and_dropped_leaves_no_stale_weights(case: C
         with ur.no_grad():
             return np.asarray(p.cell(p.x, state)[0])[0]
 
-    weights = p.cell.W_hh.data
+    weights = p.cell.W_ih.data
     before = output()  # packs the weights while somebody else holds them
     weights += 0.5
     del weights

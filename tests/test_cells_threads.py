@@ -196,10 +196,10 @@ def test_packed_weights_come_and_go_under_many_threads(case: Case) -> None:
     def work(i: int) -> None:
         for n in range(300):
             if i % 3 == 0 and n % 2 == 0:
-                held[i] = cell.W_hh.data  # while somebody holds it, nothing packed is kept
+                held[i] = cell.W_ih.data  # while somebody holds it, nothing packed is kept
             elif i % 3 == 0:
                 del held[i]
-                cell.W_hh = cell.W_hh  # the same Tensor, but it might be another one
+                cell.W_ih = cell.W_ih  # the same Tensor, but it might be another one
             with ur.no_grad():
                 y_t = np.asarray(cell(x, state)[0])[0] if i % 2 else cell.step(x[0], state)[0]
             assert_same_bits(y_t, wanted)

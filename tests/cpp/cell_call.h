@@ -1,4 +1,5 @@
-// One call of one cell with random parameters and inputs, forward and backward, for the tests of the engine.
+// One call of one cell of one space with random parameters and inputs, forward and backward, for the tests of the
+// engine.
 #pragma once
 
 #include <random>
@@ -37,11 +38,11 @@ struct CellCall {
     const auto [T, B, I, H] = shape;
     Random<S> random;
     W_ih = random.values(info.input_gates * H * I, S(0.5));
-    W_hh = random.values(info.weight_gates * H * H, S(0.3));
+    W_hh = random.values(info.weight_gates() * H * H, S(0.3));
     b = random.values(info.input_gates * H);
     for (int k = 0; k < info.vectors; ++k) vectors.push_back(random.values(H));
     x = random.values(T * B * I);
-    for (int k = 0; k <= info.states; ++k) {
+    for (int k = 0; k < info.carried(); ++k) {
       states.push_back(random.values(B * H));
       dlast.push_back(random.values(B * H));
     }
@@ -52,7 +53,11 @@ struct CellCall {
 
   Sizes sizes() const { return {shape.I, shape.H}; }
   Parameters<S> parameters() const {
-    Parameters<S> p{W_ih.data(), W_hh.data(), b.data(), {}};
+    Parameters<S> p;
+    p.W_ih = W_ih.data();
+    for (Index m = 0, before = 0; m < kernel->info.matrices; before += kernel->info.matrix[m++].gates)
+      p.matrix[m] = W_hh.data() + before * shape.H * shape.H;
+    p.b = b.data();
     for (std::size_t k = 0; k < vectors.size(); ++k) p.vector[k] = vectors[k].data();
     return p;
   }
@@ -61,8 +66,8 @@ struct CellCall {
     in.T = shape.T;
     in.B = shape.B;
     in.x = x.data();
-    in.h0 = states[0].data();
-    for (std::size_t k = 1; k < states.size(); ++k) in.state0[k - 1] = states[k].data();
+    for (int k = 0; k < kernel->info.carried(); ++k)
+      state_of(kernel->info, in.h0, in.state0, k) = states[std::size_t(k)].data();
     in.lengths = lengths.empty() ? nullptr : lengths.data();
     in.reset = reset.empty() ? nullptr : reset.data();
     in.reverse = reverse;
@@ -75,8 +80,8 @@ struct CellCall {
     results[0].resize(static_cast<std::size_t>(T * B * H));
     Outputs<S> out;
     out.y = results[0].data();
-    out.h_last = results[1].data();
-    for (std::size_t k = 1; k < states.size(); ++k) out.state_last[k - 1] = results[k + 1].data();
+    for (int k = 0; k < kernel->info.carried(); ++k)
+      state_of(kernel->info, out.h_last, out.state_last, k) = results[std::size_t(k + 1)].data();
     const Parameters<S> p = parameters();
     ForwardWeights<S> own;
     run.forward(*kernel, sizes(), packed ? *packed : own, packed ? nullptr : &p, inputs(), out, keep);
@@ -89,8 +94,8 @@ struct CellCall {
     const std::vector<S> y = results[0];
     OutputGradients<S> given;
     given.dy = dy.data();
-    given.dh_last = dlast[0].data();
-    for (std::size_t k = 1; k < dlast.size(); ++k) given.dstate_last[k - 1] = dlast[k].data();
+    for (int k = 0; k < kernel->info.carried(); ++k)
+      state_of(kernel->info, given.dh_last, given.dstate_last, k) = dlast[std::size_t(k)].data();
     InputGradients<S> wanted;
     Results<S> g;
     for (const auto* like : {&x, &W_ih, &W_hh, &b}) g.emplace_back(like->size());
@@ -98,11 +103,12 @@ struct CellCall {
     for (const auto& like : states) g.emplace_back(like.size());
     wanted.dx = g[0].data();
     wanted.dW_ih = g[1].data();
-    wanted.dW_hh = g[2].data();
+    for (Index m = 0, before = 0; m < kernel->info.matrices; before += kernel->info.matrix[m++].gates)
+      wanted.dmatrix[m] = g[2].data() + before * shape.H * shape.H;
     wanted.db = g[3].data();
     for (std::size_t k = 0; k < vectors.size(); ++k) wanted.dvector[k] = g[4 + k].data();
-    wanted.dh0 = g[4 + vectors.size()].data();
-    for (std::size_t k = 1; k < states.size(); ++k) wanted.dstate0[k - 1] = g[4 + vectors.size() + k].data();
+    for (int k = 0; k < kernel->info.carried(); ++k)
+      state_of(kernel->info, wanted.dh0, wanted.dstate0, k) = g[4 + vectors.size() + std::size_t(k)].data();
     run.backward(parameters(), inputs(), y.data(), given, wanted);
     results.insert(results.end(), g.begin(), g.end());
     return results;

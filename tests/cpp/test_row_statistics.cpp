@@ -1,4 +1,5 @@
-// Phases with row statistics, by a cell made for this test: an Elman network whose recurrent part is layer-normalised,
+// Phases that normalise their rows, by a cell made for this test: an Elman network whose recurrent part is
+// layer-normalised,
 //   v = (U h[t-1] - mean) / sqrt(variance + 1e-5),   h[t] = tanh(W x + b + gain * v).
 // Values against plain loops, gradients against finite differences.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
@@ -15,41 +16,30 @@ using namespace unrolled;
 using namespace unrolled::testing;
 
 struct NormalisedRnn {
-  enum Slot { a, v, gain_gradient };
-  enum Vector { gain };
-  static constexpr int phases = 1, vectors = 1;
+  enum Slot { a, v };
+  static constexpr int phases = 1;
 
   template <int, class Point>
   static void forward(Point& at) {
-    const auto normal = at.u_normalised(v);
-    at.set_output(unrolled::tanh(fma(at.vector(gain), normal, at.a(a))));
-    at.save(v, normal);
+    at.set_output(unrolled::tanh(at.u(v) + at.a(a)));
   }
   template <int, class Point>
   static void backward(Point& at) {
     using V = typename Point::V;
-    const V h = at.output(), normal = at.saved(v);
-    const V da = at.dh() * (V(1) - h * h);
+    const V h = at.output(), da = at.dh() * (V(1) - h * h);
     at.set_delta(a, da);
-    at.set_delta(v, da * at.vector(gain));
-    at.set_delta(gain_gradient, da * normal);
+    at.set_delta(v, da);
     at.set_dh_prev(V::zero());
-  }
-  template <class Delta>
-  static auto vector_gradient(int, Delta delta) {
-    return delta(gain_gradient);
   }
 };
 
 std::string register_cell() {
-  CellInfo cell;
-  cell.name = "normalised_rnn";
-  cell.slots = 3;
-  cell.input_gates = cell.weight_gates = 1;
-  cell.phases[0].operand = Operand::PreviousOutput;
-  cell.phases[0].gates = 1;
-  cell.phases[0].first_slot = NormalisedRnn::v;
-  cell.phases[0].row_statistics = true;
+  CellInfo cell("normalised_rnn");
+  cell.slots = 2;
+  cell.feed(NormalisedRnn::a, 0);
+  Phase& phase = cell.multiply(Operand::PreviousOutput, cell.add_matrix(1), NormalisedRnn::v, 0);
+  phase.normalised = true;
+  phase.gain = cell.add_vectors(1);
   cells().add<NormalisedRnn>(cell);
   return cell.name;
 }

@@ -4,7 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <initializer_list>
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -20,9 +20,11 @@ inline py::array array_of(const py::object& object, const char* who) {
   return py::reinterpret_borrow<py::array>(object);
 }
 
+using Shape = std::vector<Index>;
+
 /// The data of a C-contiguous array of exactly this dtype and shape.
 template <class S>
-const S* data_of(const py::array& array, std::initializer_list<Index> shape, const char* who) {
+const S* data_of(const py::array& array, const Shape& shape, const char* who) {
   const auto wrong = [&](const char* what) { return std::invalid_argument(std::string(who) + ": " + what); };
   if (!array.dtype().equal(py::dtype::of<S>())) throw wrong("unexpected dtype");
   if (array.ndim() != static_cast<py::ssize_t>(shape.size())) throw wrong("unexpected number of dimensions");
@@ -35,14 +37,14 @@ const S* data_of(const py::array& array, std::initializer_list<Index> shape, con
 
 /// The same, or null for None.
 template <class S>
-const S* optional_data(const py::object& object, std::initializer_list<Index> shape, const char* who) {
+const S* optional_data(const py::object& object, const Shape& shape, const char* who) {
   if (object.is_none()) return nullptr;
   return data_of<S>(array_of(object, who), shape, who);
 }
 
 template <class S>
-py::array new_array(std::initializer_list<Index> shape, S** data) {
-  py::array_t<S> array(std::vector<py::ssize_t>(shape.begin(), shape.end()));
+py::array new_array(const Shape& shape, S** data) {
+  py::array_t<S> array(shape);
   *data = array.mutable_data();
   return std::move(array);
 }
@@ -55,7 +57,15 @@ auto dispatch(const py::dtype& dtype, F&& use) {
   throw py::type_error("float32 or float64 is expected");
 }
 
-/// A cell's parameter arrays, checked, kept alive.
+/// The options of a cell, as numbers.
+template <class S>
+void set_numbers(Inputs<S>& in, const std::vector<double>& numbers) {
+  if (numbers.size() > std::size_t(most_numbers)) throw std::invalid_argument("numbers: too many");
+  std::copy(numbers.begin(), numbers.end(), in.numbers);
+}
+
+/// A cell's parameter arrays, checked, kept alive: W_ih, the matrices, b, the groups of per-unit vectors. b and vectors
+/// may be None.
 template <class S>
 struct CellArrays {
   Parameters<S> pointers;
@@ -63,22 +73,43 @@ struct CellArrays {
   std::vector<py::object> arrays;
 
   CellArrays() = default;
-  CellArrays(const CellInfo& info, const py::object& W_ih, const py::object& W_hh, const py::object& b,
-             const std::vector<py::object>& vectors)
-      : arrays(vectors) {
-    arrays.insert(arrays.end(), {W_ih, W_hh, b});
-    const py::array input = array_of(W_ih, "W_ih");
+  CellArrays(const CellInfo& info, const std::vector<py::object>& weights) : arrays(weights) {
+    if (static_cast<int>(weights.size()) != 2 + info.matrices + info.vector_groups)
+      throw std::invalid_argument("weights: unexpected number");
+    const py::array input = array_of(weights[0], "W_ih");
     if (input.ndim() != 2 || input.shape(0) % info.input_gates != 0)
       throw std::invalid_argument("W_ih: unexpected shape");
-    sizes = {input.shape(1), input.shape(0) / info.input_gates};
-    const Index H = sizes.hidden;
-    if (H == 0 || sizes.input == 0) throw std::invalid_argument("sizes of at least 1 are expected");
-    pointers.W_ih = data_of<S>(input, {info.input_gates * H, sizes.input}, "W_ih");
-    pointers.W_hh = data_of<S>(array_of(W_hh, "W_hh"), {info.weight_gates * H, H}, "W_hh");
-    pointers.b = optional_data<S>(b, {info.input_gates * H}, "b");
-    if (static_cast<int>(vectors.size()) != info.vectors) throw std::invalid_argument("vectors: unexpected number");
-    for (int k = 0; k < info.vectors; ++k)
-      pointers.vector[k] = optional_data<S>(vectors[std::size_t(k)], {H}, "vector");
+    const Index hidden = input.shape(0) / info.input_gates;
+    sizes = Sizes(input.shape(1), hidden, output_size(info, hidden));
+    if (sizes.hidden == 0 || sizes.input == 0) throw std::invalid_argument("sizes of at least 1 are expected");
+    pointers.W_ih = data_of<S>(input, {info.input_gates * sizes.hidden, sizes.input}, "W_ih");
+    for (int m = 0; m < info.matrices; ++m)
+      pointers.matrix[m] = data_of<S>(array_of(weights[std::size_t(1 + m)], "matrix"), matrix_shape(info, m), "matrix");
+    pointers.b = optional_data<S>(weights[std::size_t(1 + info.matrices)], {info.input_gates * sizes.hidden}, "b");
+    for (int group = 0, k = 0; group < info.vector_groups; k += info.vector_group[group++].count) {
+      const Index width = sizes.width(info.vector_group[group].space), count = info.vector_group[group].count;
+      const S* const data =
+          optional_data<S>(weights[std::size_t(2 + info.matrices + group)], {count * width}, "vector");
+      for (Index n = 0; data && n < count; ++n) pointers.vector[k + n] = data + n * width;
+    }
+  }
+  Shape matrix_shape(const CellInfo& info, int m) const {
+    const Matrix& matrix = info.matrix[m];
+    return {matrix.gates * sizes.width(matrix.rows), sizes.width(matrix.columns)};
+  }
+  /// Shape of a state of the caller, for `B` rows.
+  Shape state_shape(const CellInfo& info, int k, Index B) const { return {B, state_width(info, sizes, k)}; }
+
+ private:
+  /// Width of the output, from a matrix that has it; that of the hidden units if none has.
+  Index output_size(const CellInfo& info, Index hidden) const {
+    for (int m = 0; m < info.matrices; ++m) {
+      const py::array array = array_of(arrays[std::size_t(1 + m)], "matrix");
+      if (array.ndim() != 2) throw std::invalid_argument("matrix: unexpected number of dimensions");
+      if (info.matrix[m].columns == Space::Output) return array.shape(1);
+      if (info.matrix[m].rows == Space::Output) return array.shape(0) / info.matrix[m].gates;
+    }
+    return hidden;
   }
 };
 
@@ -105,7 +136,7 @@ class PackedWeightsOf final : public PackedWeights {
 template <class S>
 ForwardWeights<S>& PackedWeights::of(const CellKernel<S>& cell, Sizes sizes) {
   auto* const mine = dynamic_cast<PackedWeightsOf<S>*>(this);
-  if (mine == nullptr || mine->cell != &cell || mine->sizes.input != sizes.input || mine->sizes.hidden != sizes.hidden)
+  if (mine == nullptr || mine->cell != &cell || !(mine->sizes == sizes))
     throw std::invalid_argument("packed weights of another cell, size or dtype");
   return mine->weights;
 }

@@ -36,92 +36,125 @@ class SavedCall final : public Saved {
   const CellKernel<S>* cell = nullptr;
   bool used = false;
 
-  /// `wanted_of`: x, W_ih, W_hh, b and the vectors, whose gradients are None where it is false; those of the states
+  /// `wanted_of`: x, then the weights in their order, whose gradients are None where it is false; those of the states
   /// come for free.
   py::tuple backward(const py::object& dy, const std::vector<py::object>& dlast,
                      const std::vector<bool>& wanted_of) override {
     if (used) throw std::runtime_error("backward through this call has run already: its memory is freed after use");
-    const Index T = in.T, B = in.B, I = parameters.sizes.input, H = parameters.sizes.hidden;
+    const Sizes& sizes = parameters.sizes;
+    const Index T = in.T, B = in.B;
     const CellInfo& info = cell->info;
     OutputGradients<S> given;
-    given.dy = optional_data<S>(dy, {T, B, H}, "dy");
-    if (static_cast<int>(dlast.size()) != 1 + info.states)
+    given.dy = optional_data<S>(dy, {T, B, sizes.output}, "dy");
+    if (static_cast<int>(dlast.size()) != info.carried())
       throw std::invalid_argument("dlast: one gradient per state expected");
-    given.dh_last = optional_data<S>(dlast[0], {B, H}, "dh_last");
-    for (int k = 0; k < info.states; ++k)
-      given.dstate_last[k] = optional_data<S>(dlast[std::size_t(k + 1)], {B, H}, "dstate_last");
+    for (int k = 0; k < info.carried(); ++k)
+      state_of(info, given.dh_last, given.dstate_last, k) =
+          optional_data<S>(dlast[std::size_t(k)], parameters.state_shape(info, k, B), "dlast");
 
-    if (static_cast<int>(wanted_of.size()) != 4 + info.vectors)
-      throw std::invalid_argument("wanted: one flag for x, W_ih, W_hh, b and each vector expected");
+    if (static_cast<int>(wanted_of.size()) != 3 + info.matrices + info.vector_groups)
+      throw std::invalid_argument("wanted: one flag for x and each weight expected");
     InputGradients<S> wanted;
-    const auto array_if = [](bool condition, std::initializer_list<Index> shape, S** data) -> py::object {
-      return condition ? py::object(new_array<S>(shape, data)) : py::object(py::none());
-    };
-    py::list dstates, dvectors;
-    dstates.append(new_array<S>({B, H}, &wanted.dh0));
-    for (int k = 0; k < info.states; ++k) dstates.append(new_array<S>({B, H}, &wanted.dstate0[k]));
-    const py::object dx = array_if(wanted_of[0], {T, B, I}, &wanted.dx);
-    const py::object dW_ih = array_if(wanted_of[1], {info.input_gates * H, I}, &wanted.dW_ih);
-    const py::object dW_hh = array_if(wanted_of[2], {info.weight_gates * H, H}, &wanted.dW_hh);
-    const py::object db = array_if(wanted_of[3] && parameters.pointers.b, {info.input_gates * H}, &wanted.db);
-    for (int k = 0; k < info.vectors; ++k)
-      dvectors.append(
-          array_if(wanted_of[std::size_t(4 + k)] && parameters.pointers.vector[k], {H}, &wanted.dvector[k]));
+    py::object dx = py::none();
+    if (wanted_of[0]) dx = new_array<S>({T, B, sizes.input}, &wanted.dx);
+    py::list dstates;
+    for (int k = 0; k < info.carried(); ++k)
+      dstates.append(new_array<S>(parameters.state_shape(info, k, B), &state_of(info, wanted.dh0, wanted.dstate0, k)));
+    const py::list dweights = make_weight_gradients(wanted, wanted_of);
     used = true;
     {
       py::gil_scoped_release release;
       run.backward(parameters.pointers, in, static_cast<const S*>(y.data()), given, wanted);
       run = Run<S>();
     }
-    return py::make_tuple(dx, dstates, dW_ih, dW_hh, db, dvectors);
+    return py::make_tuple(dx, dstates, dweights);
+  }
+
+ private:
+  /// Arrays for the gradients of the weights, in the order of the weights; None where they are not wanted.
+  py::list make_weight_gradients(InputGradients<S>& wanted, const std::vector<bool>& wanted_of) const {
+    const CellInfo& info = cell->info;
+    const Sizes& sizes = parameters.sizes;
+    py::list made;
+    const auto add = [&](bool present, const Shape& shape, S** data) {
+      const bool make = present && wanted_of[1 + made.size()];
+      made.append(make ? py::object(new_array<S>(shape, data)) : py::object(py::none()));
+    };
+    add(true, {info.input_gates * sizes.hidden, sizes.input}, &wanted.dW_ih);
+    for (int m = 0; m < info.matrices; ++m) add(true, parameters.matrix_shape(info, m), &wanted.dmatrix[m]);
+    add(parameters.pointers.b != nullptr, {info.input_gates * sizes.hidden}, &wanted.db);
+    for (int group = 0, k = 0; group < info.vector_groups; k += info.vector_group[group++].count) {
+      const Index width = sizes.width(info.vector_group[group].space), count = info.vector_group[group].count;
+      add(parameters.pointers.vector[k] != nullptr, {count * width}, &wanted.dvector[k]);
+      for (Index n = 1; wanted.dvector[k] && n < count; ++n) wanted.dvector[k + n] = wanted.dvector[k] + n * width;
+    }
+    return made;
   }
 };
 
+/// What a call is given beside x, the weights and the states.
+struct CallOptions {
+  py::object lengths, reset, scalar;
+  std::vector<double> numbers;
+  bool reverse, keep;
+};
+
 template <class S>
-py::tuple forward(const std::string& name, const py::array& x, const py::object& W_ih, const py::object& W_hh,
-                  const py::object& b, const std::vector<py::object>& vectors, const std::vector<py::object>& states,
-                  const py::object& lengths, const py::object& reset, bool reverse, bool keep, PackedWeights* packed) {
+Inputs<S> inputs_of(const SavedCall<S>& call, const py::array& x, const std::vector<py::object>& states,
+                    const CallOptions& options) {
+  const CellInfo& info = call.cell->info;
+  if (x.ndim() != 3) throw std::invalid_argument("x: three dimensions expected");
+  const Index T = x.shape(0), B = x.shape(1);
+  Inputs<S> in;
+  in.T = T;
+  in.B = B;
+  in.reverse = options.reverse;
+  in.x = data_of<S>(x, {T, B, call.parameters.sizes.input}, "x");
+  if (static_cast<int>(states.size()) != info.carried())
+    throw std::invalid_argument("states: one array (or None) per state expected");
+  for (int k = 0; k < info.carried(); ++k)
+    state_of(info, in.h0, in.state0, k) =
+        optional_data<S>(states[std::size_t(k)], call.parameters.state_shape(info, k, B), "state");
+  in.lengths = optional_data<std::int64_t>(options.lengths, {B}, "lengths");
+  for (Index row = 0; in.lengths && row < B; ++row)
+    if (in.lengths[row] < 0 || in.lengths[row] > T) throw std::invalid_argument("lengths: 0 .. T expected");
+  in.reset = reinterpret_cast<const std::uint8_t*>(optional_data<bool>(options.reset, {T, B}, "reset"));
+  in.scalar = optional_data<S>(options.scalar, {T, B}, "scalar");
+  set_numbers(in, options.numbers);
+  return in;
+}
+
+template <class S>
+py::tuple forward(const std::string& name, const py::array& x, const std::vector<py::object>& weights,
+                  const std::vector<py::object>& states, const CallOptions& options, PackedWeights* packed) {
   auto call = std::make_shared<SavedCall<S>>();
   call->cell = &cells().find<S>(name);
   const CellInfo& info = call->cell->info;
-  call->parameters = CellArrays<S>(info, W_ih, W_hh, b, vectors);
+  call->parameters = CellArrays<S>(info, weights);
   const Sizes sizes = call->parameters.sizes;
-  if (x.ndim() != 3) throw std::invalid_argument("x: three dimensions expected");
-  const Index T = x.shape(0), B = x.shape(1), H = sizes.hidden;
-  Inputs<S>& in = call->in;
-  in.T = T;
-  in.B = B;
-  in.reverse = reverse;
-  in.x = data_of<S>(x, {T, B, sizes.input}, "x");
-  if (static_cast<int>(states.size()) != 1 + info.states)
-    throw std::invalid_argument("states: one array (or None) per state expected");
-  in.h0 = optional_data<S>(states[0], {B, H}, "h0");
-  for (int k = 0; k < info.states; ++k) in.state0[k] = optional_data<S>(states[std::size_t(k + 1)], {B, H}, "state0");
-  in.lengths = optional_data<std::int64_t>(lengths, {B}, "lengths");
-  for (Index row = 0; in.lengths && row < B; ++row)
-    if (in.lengths[row] < 0 || in.lengths[row] > T) throw std::invalid_argument("lengths: 0 .. T expected");
-  in.reset = reinterpret_cast<const std::uint8_t*>(optional_data<bool>(reset, {T, B}, "reset"));
+  call->in = inputs_of(*call, x, states, options);
+  const Inputs<S>& in = call->in;
 
   Outputs<S> out;
-  py::array y = new_array<S>({T, B, H}, &out.y);
+  py::array y = new_array<S>({in.T, in.B, sizes.output}, &out.y);
   py::list last;
-  last.append(new_array<S>({B, H}, &out.h_last));
-  for (int k = 0; k < info.states; ++k) last.append(new_array<S>({B, H}, &out.state_last[k]));
+  for (int k = 0; k < info.carried(); ++k)
+    last.append(
+        new_array<S>(call->parameters.state_shape(info, k, in.B), &state_of(info, out.h_last, out.state_last, k)));
   {
     py::gil_scoped_release release;
     if (packed != nullptr) {
-      call->run.forward(*call->cell, sizes, packed->of<S>(*call->cell, sizes), nullptr, in, out, keep);
+      call->run.forward(*call->cell, sizes, packed->of<S>(*call->cell, sizes), nullptr, in, out, options.keep);
     } else {
-      ForwardWeights<S> weights;
-      call->run.forward(*call->cell, sizes, weights, &call->parameters.pointers, in, out, keep);
+      ForwardWeights<S> own;
+      call->run.forward(*call->cell, sizes, own, &call->parameters.pointers, in, out, options.keep);
     }
   }
-  if (!keep) return py::make_tuple(y, last, py::none());
+  if (!options.keep) return py::make_tuple(y, last, py::none());
   call->x = x;
   call->y = y;
   call->kept = states;
-  call->kept.push_back(lengths);
-  call->kept.push_back(reset);
+  call->kept.insert(call->kept.end(), {options.lengths, options.reset, options.scalar});
   return py::make_tuple(y, last, std::static_pointer_cast<Saved>(call));
 }
 
@@ -129,9 +162,9 @@ py::dict describe(const std::string& name) {
   const CellInfo& info = cells().find<float>(name).info;
   py::dict d;
   d["input_gates"] = info.input_gates;
-  d["weight_gates"] = info.weight_gates;
-  d["states"] = 1 + info.states;
-  d["vectors"] = info.vectors;
+  d["matrices"] = info.matrices;
+  d["states"] = info.carried();
+  d["vectors"] = info.vector_groups;
   return d;
 }
 
@@ -139,22 +172,22 @@ py::dict describe(const std::string& name) {
 
 void bind_recurrent(py::module_& m) {
   m.def("cell_names", [] { return cells().names(); }, "Names of all cells.");
-  m.def("describe_cell", &describe, py::arg("name"), "Numbers of gates, states and per-unit vectors of a cell.");
+  m.def("describe_cell", &describe, py::arg("name"),
+        "Numbers of gates, matrices, states and groups of per-unit vectors of a cell.");
   py::class_<Saved, std::shared_ptr<Saved>>(m, "SavedCall", "What one forward call left for its backward.")
       .def("backward", &Saved::backward, py::arg("dy"), py::arg("dlast"), py::arg("wanted"));
   bind_stepper(m);
   m.def(
       "cell_forward",
-      [](const std::string& name, const py::array& x, const py::object& W_ih, const py::object& W_hh,
-         const py::object& b, const std::vector<py::object>& vectors, const std::vector<py::object>& states,
-         const py::object& lengths, const py::object& reset, bool reverse, bool keep, PackedWeights* packed) {
-        return dispatch(x.dtype(), [&](auto scalar) {
-          return forward<decltype(scalar)>(name, x, W_ih, W_hh, b, vectors, states, lengths, reset, reverse, keep,
-                                           packed);
-        });
+      [](const std::string& name, const py::array& x, const std::vector<py::object>& weights,
+         const std::vector<py::object>& states, const py::object& lengths, const py::object& reset,
+         const py::object& scalar, const std::vector<double>& numbers, bool reverse, bool keep, PackedWeights* packed) {
+        const CallOptions options{lengths, reset, scalar, numbers, reverse, keep};
+        return dispatch(x.dtype(),
+                        [&](auto type) { return forward<decltype(type)>(name, x, weights, states, options, packed); });
       },
-      py::arg("name"), py::arg("x"), py::arg("W_ih"), py::arg("W_hh"), py::arg("b"), py::arg("vectors"),
-      py::arg("states"), py::arg("lengths"), py::arg("reset"), py::arg("reverse"), py::arg("keep"), py::arg("packed"),
+      py::arg("name"), py::arg("x"), py::arg("weights"), py::arg("states"), py::arg("lengths"), py::arg("reset"),
+      py::arg("scalar"), py::arg("numbers"), py::arg("reverse"), py::arg("keep"), py::arg("packed"),
       "Runs a cell over a sequence; gives y, the last states, and a SavedCall if keep.");
 }
 

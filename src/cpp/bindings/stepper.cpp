@@ -2,6 +2,8 @@
 // has changed.
 #include "bindings/stepper.h"
 
+#include <pybind11/stl.h>
+
 #include <algorithm>
 #include <memory>
 #include <vector>
@@ -118,43 +120,48 @@ class Stepper {
 template <class S>
 class StepperOf final : public Stepper {
  public:
-  StepperOf(const std::string& name, Watch watch, const py::object& state_type, const CellArrays<S>& from)
+  StepperOf(const std::string& name, Watch watch, const py::object& state_type, const CellArrays<S>& from,
+            const std::vector<double>& numbers)
       : Stepper(std::move(watch), state_type) {
+    set_numbers(in_, numbers);
     auto packed = std::make_shared<PackedWeightsOf<S>>(cells().find<S>(name), from);
     weights_ = packed.get();
     packed_ = std::move(packed);
   }
 
   PyObject* run(PyObject* x, PyObject* state, int dimensions) override {
-    const Index H = weights_->sizes.hidden, I = weights_->sizes.input;
-    const int states = 1 + weights_->cell->info.states;
-    const auto* const sequence = rows_.array(x, dimensions, I);
+    const CellInfo& info = weights_->cell->info;
+    const Sizes& sizes = weights_->sizes;
+    const int states = info.carried();
+    const auto* const sequence = rows_.array(x, dimensions, sizes.input);
     if (sequence == nullptr || !unchanged()) return nullptr;
-    Inputs<S> in;
+    Inputs<S> in = in_;
     in.x = reinterpret_cast<const S*>(sequence->data);
     in.T = dimensions == 3 ? sequence->dimensions[0] : 1;
     in.B = sequence->dimensions[dimensions - 2];
     if (state != Py_None) {
       if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != states) return nullptr;
       for (int k = 0; k < states; ++k) {
-        const S* const data = rows_.data(PyTuple_GET_ITEM(state, k), in.B, H);
+        const S* const data = rows_.data(PyTuple_GET_ITEM(state, k), in.B, state_width(info, sizes, k));
         if (data == nullptr) return nullptr;
-        (k == 0 ? in.h0 : in.state0[k - 1]) = data;
+        state_of(info, in.h0, in.state0, k) = data;
       }
     }
     Outputs<S> out;
-    const Index shape[3] = {in.T, in.B, H};
+    const Index shape[3] = {in.T, in.B, sizes.output};
     const py::object y = py::reinterpret_steal<py::object>(rows_.make(dimensions, shape + 3 - dimensions, &out.y));
     py::tuple last(states);
-    for (int k = 0; k < states; ++k)
-      PyTuple_SET_ITEM(last.ptr(), k, rows_.make(2, shape + 1, k == 0 ? &out.h_last : &out.state_last[k - 1]));
+    for (int k = 0; k < states; ++k) {
+      const Index of_state[2] = {in.B, state_width(info, sizes, k)};
+      PyTuple_SET_ITEM(last.ptr(), k, rows_.make(2, of_state, &state_of(info, out.h_last, out.state_last, k)));
+    }
 
     std::unique_ptr<Run<S>> run = take();
     const auto forward = [&] {
       run->forward(*weights_->cell, weights_->sizes, weights_->weights, nullptr, in, out, false);
     };
-    const double places = double(in.T) * double(in.B);
-    if (places * double(weights_->cell->info.weight_gates) * double(H) * double(H + I) >= release_from) {
+    const double places = double(in.T) * double(in.B), gates = std::max(info.input_gates, info.weight_gates());
+    if (places * gates * double(sizes.hidden) * double(sizes.hidden + sizes.input) >= release_from) {
       py::gil_scoped_release release;
       forward();
     } else {
@@ -179,6 +186,7 @@ class StepperOf final : public Stepper {
   }
 
   Rows<S> rows_;
+  Inputs<S> in_;  // the options of the cell
   PackedWeightsOf<S>* weights_ = nullptr;
   std::vector<std::unique_ptr<Run<S>>> runs_;
 };
@@ -223,18 +231,16 @@ py::object function_of(const std::shared_ptr<Stepper>& stepper, PyMethodDef& met
   return py::reinterpret_steal<py::object>(checked(PyCFunction_New(&method, capsule.ptr())));
 }
 
-std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& tensors, const py::object& state_type) {
+std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& tensors, const py::object& state_type,
+                                      const std::vector<double>& numbers) {
   Watch watch(tensors);  // before anything here refers to the arrays
-  // tensors: W_ih, W_hh, b or None, then the per-unit vectors
-  const auto data = [&](std::size_t k) -> py::object {
-    return tensors[k].is_none() ? py::object(py::none()) : py::object(tensors[k].attr("_data"));
-  };
-  std::vector<py::object> vectors;
-  for (std::size_t k = 3; k < tensors.size(); ++k) vectors.push_back(data(k));
-  return dispatch(py::cast<py::array>(data(0)).dtype(), [&](auto scalar) -> std::shared_ptr<Stepper> {
+  std::vector<py::object> weights;
+  for (const py::handle tensor : tensors)
+    weights.push_back(tensor.is_none() ? py::object(py::none()) : py::object(tensor.attr("_data")));
+  return dispatch(array_of(weights.at(0), "W_ih").dtype(), [&](auto scalar) -> std::shared_ptr<Stepper> {
     using S = decltype(scalar);
-    const CellArrays<S> arrays(cells().find<S>(name).info, data(0), data(1), data(2), vectors);
-    return std::make_shared<StepperOf<S>>(name, std::move(watch), state_type, arrays);
+    const CellArrays<S> arrays(cells().find<S>(name).info, weights);
+    return std::make_shared<StepperOf<S>>(name, std::move(watch), state_type, arrays, numbers);
   });
 }
 
@@ -243,7 +249,7 @@ std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& t
 void bind_stepper(py::module_& m) {
   py::class_<PackedWeights, std::shared_ptr<PackedWeights>>(m, "PackedWeights", "A cell's weights in kernel layout.");
   py::class_<Stepper, std::shared_ptr<Stepper>>(m, "Stepper", "Inference of one cell with its weights as they are now.")
-      .def(py::init(&make_stepper), py::arg("name"), py::arg("tensors"), py::arg("state_type"))
+      .def(py::init(&make_stepper), py::arg("name"), py::arg("tensors"), py::arg("state_type"), py::arg("numbers"))
       .def("unchanged", &Stepper::unchanged, "True if no parameter can have changed since packing.")
       .def_property_readonly("packed", &Stepper::packed)
       .def_property_readonly("step", [](const std::shared_ptr<Stepper>& s) { return function_of(s, step_method); })

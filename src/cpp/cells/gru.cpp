@@ -20,7 +20,7 @@ struct Gru {
   // Neighbours in this order: W_ih feeds n r z, W_hh feeds r z and the recurrent part of n.
   enum Slot { n, r, z, hn };
   enum Vector { b_hn };
-  static constexpr int phases = 1, vectors = 1;
+  static constexpr int phases = 1;
 
   template <int, class Point>
   static void forward(Point& at) {
@@ -45,33 +45,19 @@ struct Gru {
     const V da_n = dh * (one - update) * (one - candidate * candidate);
     at.set_delta(n, da_n);
     at.set_delta(hn, da_n * reset);
+    at.add_dvector(b_hn, da_n * reset);
     at.set_delta(z, dh * (at.h_prev() - candidate) * update * (one - update));
     at.set_delta(r, da_n * recurrent * reset * (one - reset));
     at.set_dh_prev(dh * update);
   }
-
-  template <class Delta>
-  static auto vector_gradient(int, Delta delta) {
-    return delta(hn);
-  }
 };
 
 constexpr CellInfo info() {
-  CellInfo cell;
-  cell.name = "gru";
+  CellInfo cell("gru");
   cell.slots = 4;
-  cell.input_gates = 3;
-  cell.input_gate[Gru::n] = 2;
-  cell.input_gate[Gru::r] = 0;
-  cell.input_gate[Gru::z] = 1;
-  cell.weight_gates = 3;
-  Phase& phase = cell.phases[0];
-  phase.operand = Operand::PreviousOutput;
-  phase.gates = 3;
-  phase.first_slot = Gru::r;
-  phase.weight_gate[Gru::r - Gru::r] = 0;
-  phase.weight_gate[Gru::z - Gru::r] = 1;
-  phase.weight_gate[Gru::hn - Gru::r] = 2;
+  cell.feed(Gru::n, 2, 0, 1);
+  cell.multiply(Operand::PreviousOutput, cell.add_matrix(3), Gru::r, 0, 1, 2);
+  cell.add_vectors(1);  // b_hn
   return cell;
 }
 

@@ -23,7 +23,7 @@ struct GruResetBefore {
   enum Slot { r, z, n };
   enum Stream { q };
   enum PhaseIndex { gates, candidate };
-  static constexpr int phases = 2, vectors = 0;
+  static constexpr int phases = 2;
 
   template <int phase, class Point>
   static void forward(Point& at) {
@@ -61,25 +61,13 @@ struct GruResetBefore {
 };
 
 constexpr CellInfo info() {
-  CellInfo cell;
-  cell.name = "gru_reset_before";
+  CellInfo cell("gru_reset_before");
   cell.slots = 3;
-  cell.input_gates = 3;
-  for (int gate = 0; gate < 3; ++gate) cell.input_gate[gate] = gate;
-  cell.weight_gates = 3;
   cell.streams = 1;
-  Phase& gates = cell.phases[GruResetBefore::gates];
-  gates.operand = Operand::PreviousOutput;
-  gates.gates = 2;
-  gates.first_slot = GruResetBefore::r;
-  gates.weight_gate[0] = 0;
-  gates.weight_gate[1] = 1;
-  Phase& candidate = cell.phases[GruResetBefore::candidate];
-  candidate.operand = Operand::Stream;
-  candidate.stream = GruResetBefore::q;
-  candidate.gates = 1;
-  candidate.first_slot = GruResetBefore::n;
-  candidate.weight_gate[0] = 2;
+  cell.feed(GruResetBefore::r, 0, 1, 2);
+  const int W_hh = cell.add_matrix(3);
+  cell.multiply(Operand::PreviousOutput, W_hh, GruResetBefore::r, 0, 1);
+  cell.multiply(Operand::Stream, W_hh, GruResetBefore::n, 2).stream = GruResetBefore::q;
   return cell;
 }
 

@@ -23,7 +23,7 @@ namespace {
 struct Lstm {
   enum Slot { i, f, g, o };
   enum Stream { c };
-  static constexpr int phases = 1, vectors = 0;
+  static constexpr int phases = 1;
 
   template <int, class Point>
   static void forward(Point& at) {
@@ -46,7 +46,7 @@ struct Lstm {
     using V = typename Point::V;
     const V one(1);
     const V in = at.saved(i), forget = at.saved(f), candidate = at.saved(g), out = at.saved(o);
-    const V squashed = tanh(at.stream(c));
+    const V squashed = tanh(fma(forget, at.state_prev(c), in * candidate));
     const V dh = at.dh();
     at.set_delta(o, dh * squashed * out * (one - out));
     const V dc = fma(dh * out, one - squashed * squashed, at.dstream(c));
@@ -59,15 +59,11 @@ struct Lstm {
 };
 
 constexpr CellInfo info() {
-  CellInfo cell;
-  cell.name = "lstm";
+  CellInfo cell("lstm");
   cell.slots = 4;
-  cell.input_gates = 4;
-  cell.weight_gates = 4;
   cell.states = cell.streams = 1;
-  cell.phases[0].operand = Operand::PreviousOutput;
-  cell.phases[0].gates = 4;
-  for (int gate = 0; gate < 4; ++gate) cell.input_gate[gate] = cell.phases[0].weight_gate[gate] = gate;
+  cell.feed(Lstm::i, 0, 1, 2, 3);
+  cell.multiply(Operand::PreviousOutput, cell.add_matrix(4), Lstm::i, 0, 1, 2, 3);
   return cell;
 }
 

@@ -45,7 +45,7 @@ struct Sigmoid {
 template <class Phi>
 struct Rnn {
   enum Slot { sum };
-  static constexpr int phases = 1, vectors = 0;
+  static constexpr int phases = 1;
 
   template <int, class Point>
   static void forward(Point& at) {
@@ -60,13 +60,10 @@ struct Rnn {
 };
 
 constexpr CellInfo info(const char* name) {
-  CellInfo cell;
-  cell.name = name;
+  CellInfo cell(name);
   cell.slots = 1;
-  cell.input_gates = 1;
-  cell.weight_gates = 1;
-  cell.phases[0].operand = Operand::PreviousOutput;
-  cell.phases[0].gates = 1;
+  cell.feed(0, 0);
+  cell.multiply(Operand::PreviousOutput, cell.add_matrix(1), 0, 0);
   return cell;
 }
 

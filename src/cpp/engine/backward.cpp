@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "engine/engine.h"
-#include "engine/statistics.h"
 
 namespace unrolled {
 
@@ -12,17 +11,10 @@ template <class S>
 void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, const S* y, const OutputGradients<S>& given,
                       const InputGradients<S>& wanted) {
   const CellInfo& cell = kernel_->info;
-  const Index B = in.B, H = sizes_.hidden;
   back_.prepare(cell, sizes_, parameters, wanted.dx != nullptr);
-  dh_.resize(B * units_);
-  for (int k = 0; k < cell.streams; ++k) dstream_[k].resize(B * units_);
-  const auto load = [&](Buffer<S>& to, const S* from) {
-    to.fill_zero(B * units_);
-    for (Index i = 0; from && i < B; ++i) std::copy_n(from + schedule_.row(i) * H, H, to.data() + i * units_);
-  };
-  load(dh_, given.dh_last);
-  for (int k = 0; k < cell.streams; ++k) load(dstream_[k], k < cell.states ? given.dstate_last[k] : nullptr);
-  if (wanted.dx && in.lengths) std::fill_n(wanted.dx, in.T * B * sizes_.input, S(0));
+  for (int k = 0; k < cell.vectors; ++k) vector_data_[k] = vectors_[k].data();
+  start_backward(given);
+  if (wanted.dx && in.lengths) std::fill_n(wanted.dx, in.T * in.B * sizes_.input, S(0));
 
   Barrier packed, done;
   parallel(partition_.threads(), [&](int id, int count) {
@@ -30,132 +22,158 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
     packed.wait(count);
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
-    if (mine.first_block < mine.last_block)
-      for (Index s = schedule_.steps(); s-- > 0;) backward_step(given, y, s, mine, at);
+    if (mine.meet != nullptr)
+      for (Index s = schedule_.steps(); s-- > 0;) backward_step(in, given, y, s, mine, at);
     done.wait(count);
     if (wanted.dx) input_gradient(wanted.dx, id, count);
-    unit_gradients(wanted, id, count);
+    if (wanted.db) bias_gradient(wanted.db, id, count);
   });
+  vector_gradients(wanted);
   weight_gradients(in, y, wanted);
+  finish_backward(wanted);
+}
 
-  const auto unload = [&](const Buffer<S>& from, S* to) {
-    for (Index i = 0; to && i < B; ++i) std::copy_n(from.data() + i * units_, H, to + schedule_.row(i) * H);
+/// Gradients of the last states to where the loop carries them, in the order of the schedule.
+template <class S>
+void Run<S>::start_backward(const OutputGradients<S>& given) {
+  const CellInfo& cell = kernel_->info;
+  const Index B = schedule_.batch();
+  const auto load = [&](Buffer<S>& to, const S* from, Space space) {
+    const Index width = sizes_.width(space), step = units(space);
+    to.resize(B * step);
+    to.fill_zero(B * step);
+    for (Index i = 0; from && i < B; ++i) std::copy_n(from + schedule_.row(i) * width, width, to.data() + i * step);
   };
-  unload(dh_, wanted.dh0);
-  for (int k = 0; k < cell.states; ++k) unload(dstream_[k], wanted.dstate0[k]);
+  load(dh_, cell.output_is_state ? given.dh_last : nullptr, cell.output);
+  for (int k = 0; k < cell.streams; ++k)
+    load(dstream_[k], k < cell.states ? given.dstate_last[k] : nullptr, cell.stream_space[k]);
+  vector_step_ = std::max(units_[0], units_[1]);
+  dvectors_.resize(B * cell.vectors * vector_step_);
+  dvectors_.fill_zero(B * cell.vectors * vector_step_);
 }
 
 template <class S>
-void Run<S>::backward_step(const OutputGradients<S>& given, const S* y, Index s, const Shares& mine,
-                           ThreadRows<S>& at) {
+void Run<S>::finish_backward(const InputGradients<S>& wanted) {
   const CellInfo& cell = kernel_->info;
-  const Index rows = mine.rows(schedule_.rows(s)), H = sizes_.hidden;
+  const auto unload = [&](const Buffer<S>& from, S* to, Space space) {
+    const Index width = sizes_.width(space);
+    for (Index i = 0; to && i < schedule_.batch(); ++i)
+      std::copy_n(from.data() + i * units(space), width, to + schedule_.row(i) * width);
+  };
+  if (cell.output_is_state) unload(dh_, wanted.dh0, cell.output);
+  for (int k = 0; k < cell.states; ++k) unload(dstream_[k], wanted.dstate0[k], cell.stream_space[k]);
+}
+
+/// Points this thread's rows to the values of step s.
+template <class S>
+void Run<S>::aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, Index s, Index rows,
+                          const Shares& mine, ThreadRows<S>& at) {
+  const CellInfo& cell = kernel_->info;
   for (Index n = 0; n < rows; ++n) {
     const Index i = mine.row(n), time = schedule_.at(s, i);
     const std::size_t r = static_cast<std::size_t>(n);
-    at.slots[r] = slots_at(s, i, 0);
+    at.slots[0][r] = slots_at(s, i, 0);
+    if (cell.output_slots > 0) at.slots[1][r] = output_slots_at(s, i);
     at.h_prev[r] = output_before(y, s, i);
-    at.operand[r] = y + time * H;
-    at.dy[r] = given.dy ? given.dy + time * H : nullptr;
-    at.dh[r] = dh_.data() + i * units_;
+    at.operand[r] = y + time * sizes_.output;
+    at.dy[r] = given.dy ? given.dy + time * sizes_.output : nullptr;
+    at.dh[r] = dh_.data() + i * units(cell.output);
+    at.dvectors[r] = dvectors_.data() + i * cell.vectors * vector_step_;
+    if (in.scalar) at.scalar[r] = in.scalar[time];
     for (int k = 0; k < cell.states; ++k) at.state_prev[k][r] = state_before(k, s, i);
     for (int k = 0; k < cell.streams; ++k) {
       at.stream[k][r] = stream_at(k, s, i);
-      at.dstream[k][r] = dstream_[k].data() + i * units_;
+      at.dstream[k][r] = dstream_[k].data() + i * units(stream_space(k));
     }
   }
-  for (int p = cell.phase_count; p-- > 0;) {
-    BackwardTile<S> tile{};
-    tile.rows = rows;
-    tile.first_block = mine.first_block;
-    tile.blocks = mine.last_block - mine.first_block;
-    tile.units = H;
-    tile.slot_count = cell.slots;
-    tile.slots = at.slots.data();
-    tile.h_prev = at.h_prev.data();
-    tile.y = at.operand.data();
-    tile.dy = at.dy.data();
-    tile.dh = at.dh.data();
-    for (int k = 0; k < cell.states; ++k) tile.state_prev[k] = at.state_prev[k].data();
-    for (int k = 0; k < cell.streams; ++k) {
-      tile.stream[k] = at.stream[k].data();
-      tile.dstream[k] = at.dstream[k].data();
-    }
-    for (int k = 0; k < cell.vectors; ++k) tile.vectors[k] = vectors_[k].data();
+}
+
+template <class S>
+void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, Index s,
+                           const Shares& mine, ThreadRows<S>& at) {
+  const CellInfo& cell = kernel_->info;
+  const Index rows = mine.rows(schedule_.rows(s));
+  aim_backward(in, given, y, s, rows, mine, at);
+  BackwardTile<S> tile{};
+  tile.rows = rows;
+  tile.h_prev = at.h_prev.data();
+  tile.y = at.operand.data();
+  tile.dy = at.dy.data();
+  tile.dh = at.dh.data();
+  tile.scalar = in.scalar ? at.scalar.data() : nullptr;
+  tile.numbers = in.numbers;
+  for (int k = 0; k < cell.states; ++k) tile.state_prev[k] = at.state_prev[k].data();
+  for (int k = 0; k < cell.streams; ++k) {
+    tile.stream[k] = at.stream[k].data();
+    tile.dstream[k] = at.dstream[k].data();
+  }
+  tile.vectors = vector_data_;
+  tile.dvectors = at.dvectors.data();
+  tile.vector_step = vector_step_;
+  for (int p = cell.phases; p-- > 0;) {
+    const Phase& phase = cell.phase[p];
+    const Blocks own = mine.blocks(phase.space);
+    tile.first_block = own.first;
+    tile.blocks = own.count();
+    tile.units = sizes_.width(phase.space);
+    tile.slot_count = cell.slots_of(phase.space);
+    tile.slots = at.slots[static_cast<int>(phase.space)].data();
     kernel_->backward[p](tile);
-    if (cell.phases[p].operand == Operand::None) continue;
+    if (phase.operand == Operand::None) continue;
     mine.meet->wait(mine.meeting);  // the product reads the gradients of all units
-    if (cell.phases[p].row_statistics) statistics_backward(p, s, rows, mine, at);
-    propagate(p, rows, mine, at);
+    propagate(p, s, rows, mine, at);
+  }
+  for (int k = 0; k < cell.input_norms; ++k) {
+    if (k == 0) mine.meet->wait(mine.meeting);
+    for (Index n = 0; n < rows; ++n) at.sums[static_cast<std::size_t>(n)] = raw_a_at(s, mine.row(n), 0);
+    normalise_backward(norm_of_input(k), at.sums.data(), s, rows, mine, at);
   }
   // A reset cuts the gradient as it cut the state.
   for (Index n = 0; n < rows; ++n) {
     if (!schedule_.cut(s, mine.row(n))) continue;
+    const auto cut = [&](S* row, Space space) {
+      const Blocks own = mine.blocks(space);
+      std::fill_n(row + own.first * lanes<S>, own.count() * lanes<S>, S(0));
+    };
     const std::size_t r = static_cast<std::size_t>(n);
-    const Index from = mine.first_block * lanes<S>, count = (mine.last_block - mine.first_block) * lanes<S>;
-    std::fill_n(at.dh[r] + from, count, S(0));
-    for (int k = 0; k < cell.states; ++k) std::fill_n(at.dstream[k][r] + from, count, S(0));
+    cut(at.dh[r], cell.output);
+    for (int k = 0; k < cell.states; ++k) cut(at.dstream[k][r], cell.stream_space[k]);
   }
 }
 
 /// d operand += du W for this thread's units.
 template <class S>
-void Run<S>::propagate(int p, Index rows, const Shares& mine, ThreadRows<S>& at) {
+void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at) {
   const CellInfo& cell = kernel_->info;
-  const Phase& phase = cell.phases[p];
-  const PanelShape<S>& shape = back_.recurrent_shape[p];
+  const Phase& phase = cell.phase[p];
   constexpr int P = lanes<S>;
-  for (Index n = 0; n < rows; ++n)
-    at.du[static_cast<std::size_t>(n)] = at.slots[static_cast<std::size_t>(n)] + phase.first_slot * P;
-  const Depth depth = phase.gates == cell.slots ? Depth::contiguous(shape.depth)
-                                                : Depth{units_ / P, phase.gates * P, cell.slots * P, 1};
-  S* const* const target = phase.operand == Operand::Stream ? at.dstream[phase.stream].data() : at.dh.data();
-  const Index g0 = mine.first_block / shape.width, g1 = (mine.last_block + shape.width - 1) / shape.width;
+  const int slots = cell.slots_of(phase.space);
+  S* const* const target = phase.operand == Operand::PreviousOutput ? at.dh.data() : at.dstream[phase.stream].data();
+  const Blocks own = mine.blocks(cell.operand_space(phase));
+  if (phase.normalised) {
+    for (Index n = 0; n < rows; ++n) at.sums[static_cast<std::size_t>(n)] = raw_u_at(p, s, mine.row(n));
+    normalise_backward(norm_of_phase(p), at.sums.data(), s, rows, mine, at);
+    if (phase.matrix == identity) {
+      for (Index n = 0; n < rows; ++n)
+        for (Index unit = own.first * P; unit < own.last * P; ++unit)
+          target[n][unit] += at.sums[static_cast<std::size_t>(n)][unit];
+      return;
+    }
+    mine.meet->wait(mine.meeting);  // du is whole
+    for (Index n = 0; n < rows; ++n) at.du[static_cast<std::size_t>(n)] = at.sums[static_cast<std::size_t>(n)];
+  } else {
+    const std::vector<S*>& from = at.slots[static_cast<int>(phase.space)];
+    for (Index n = 0; n < rows; ++n)
+      at.du[static_cast<std::size_t>(n)] = from[static_cast<std::size_t>(n)] + phase.first_slot * P;
+  }
+  const PanelShape<S>& shape = back_.recurrent_shape[p];
+  const Depth depth = phase.normalised || phase.gates == slots
+                          ? Depth::contiguous(shape.depth)
+                          : Depth{units(phase.space) / P, phase.gates * P, slots * P, 1};
+  const Index g0 = own.first / shape.width, g1 = (own.last + shape.width - 1) / shape.width;
   for (Index group = g0; group < g1; ++group)
     multiply_group(shape, back_.recurrent[p].data() + shape.offset(group), group, depth, rows, at.du.data(), target,
                    Start::Continue, static_cast<const S*>(nullptr));
-}
-
-/// Where u was normalised, v = (u - mean) / deviation, the point function left dv; this makes it
-///   du = (dv - mean(dv) - v mean(dv v)) / deviation.
-template <class S>
-void Run<S>::statistics_backward(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at) {
-  constexpr int P = lanes<S>;
-  using V = Vec<S>;
-  const Phase& phase = kernel_->info.phases[p];
-  const Index slots = kernel_->info.slots, blocks = units_ / P;
-  const V count(static_cast<S>(phase.gates * sizes_.hidden));
-  const auto packet = [&](Index n, Index block, int gate) {
-    return at.slots[static_cast<std::size_t>(n)] + (block * slots + phase.first_slot + gate) * P;
-  };
-  const auto normalised = [&](Index n, Index block, int gate) {
-    const Index place = schedule_.place(s, mine.row(n));
-    const V u = V::load(raw_u_[p].data() + (place * blocks + block) * phase.gates * P + gate * P);
-    return (u - V(mean_[p][place])) * V(inverse_deviation_[p][place]);
-  };
-  for (Index n = 0; n < rows; ++n) {
-    V sum = V::zero(), product = V::zero();
-    for (Index block = 0; block < blocks; ++block)
-      for (int gate = 0; gate < phase.gates; ++gate) {
-        const V dv = V::load(packet(n, block, gate));  // zero behind the last unit, as every gradient is
-        sum += dv;
-        product = fma(dv, normalised(n, block, gate), product);
-      }
-    at.mean[n] = sum_lanes(sum);
-    at.inverse_deviation[n] = sum_lanes(product);
-  }
-  mine.meet->wait(mine.meeting);  // all have read dv
-  for (Index n = 0; n < rows; ++n) {
-    const V mean_dv = V(at.mean[n]) / count, mean_dv_v = V(at.inverse_deviation[n]) / count;
-    const V scale(inverse_deviation_[p][schedule_.place(s, mine.row(n))]);
-    for (Index block = mine.first_block; block < mine.last_block; ++block)
-      for (int gate = 0; gate < phase.gates; ++gate) {
-        S* const at_packet = packet(n, block, gate);
-        const V du = (V::load(at_packet) - mean_dv - normalised(n, block, gate) * mean_dv_v) * scale;
-        first_lanes(du, sizes_.hidden - block * P).store(at_packet);
-      }
-  }
-  mine.meet->wait(mine.meeting);  // du is whole
 }
 
 template void Run<float>::backward(const Parameters<float>&, const Inputs<float>&, const float*,

@@ -1,54 +1,150 @@
 // The contract between a cell and the engine.
 //
-// A cell is one time step, told as a short list of phases. A phase multiplies an operand by a weight panel,
+// A cell is one time step, told as a short list of phases. A phase multiplies an operand by rows of a weight matrix,
 //
 //     u[gate] = operand W[gate]'          (nothing, if it has no operand)
 //
-// and then calls the cell's point function on one packet of hidden units at a time, which sees for every gate the input
-// part a = W_ih x + b and the recurrent part u apart. The engine owns time, rows, direction, lengths, resets, products,
-// threads and memory.
+// and then calls the cell's point function on one packet of units at a time, which sees for every gate the input part
+// a = W_ih x + b and the recurrent part u apart. The engine owns time, rows, direction, lengths, resets, products,
+// normalisation, threads and memory.
 //
 // Values that belong to one row and one step lie in slots, unit block by unit block:  slots[row][block][slot][lane].
 // A slot starts as the input part of its gate (for the input slots), becomes what backward needs (forward's point
 // function writes it), and ends as the gradient of the gate's sum (backward's point function writes it): one memory,
 // three lives.
+//
+// A cell whose output is not as wide as its hidden units (a projection, a fed-back output) has two spaces of units,
+// each with slots of its own; every phase, stream and vector belongs to one of them.
 #pragma once
 
 #include "core/packet.h"
 
 namespace unrolled {
 
-inline constexpr int most_phases = 3, most_streams = 3, most_gates = 4, most_vectors = 4;
+inline constexpr int most_phases = 5, most_streams = 5, most_states = 3, most_gates = 4, most_input_gates = 8;
+inline constexpr int most_matrices = 3, most_vectors = 12, most_numbers = 8, most_input_norms = 2;
+
+/// Which units: the hidden ones (H), or those of the output where it has another size.
+enum class Space { Hidden, Output };
 
 /// What multiplies the weights of a phase.
 enum class Operand {
   None,
   PreviousOutput,  // h[t-1]
+  PreviousState,   // another state of the step before, as c[t-1]; of a phase before the one that writes that state
   Stream,          // a stream of this step that an earlier phase wrote, as r * h[t-1]
 };
 
+/// Instead of a matrix: u is the operand itself (of a phase that normalises it).
+inline constexpr int identity = -1;
+/// Instead of a vector: a gain of ones.
+inline constexpr int no_gain = -1;
+
 struct Phase {
   Operand operand = Operand::None;
-  int stream = 0;                    // which one, for Operand::Stream
+  int stream = 0;                    // which one, for Operand::PreviousState and Operand::Stream
+  int matrix = 0;                    // which one multiplies it
+  Space space = Space::Hidden;       // of the gates, their slots and the point function
   int gates = 0;                     // how many gates the product gives
   int first_slot = 0;                // their slots are first_slot .. first_slot + gates - 1; backward leaves du there
-  int weight_gate[most_gates] = {};  // the block of rows of W_hh that each of them takes
-  bool row_statistics = false;       // mean and deviation of u over the whole row are taken before the point function
+  int weight_gate[most_gates] = {};  // the block of rows of the matrix that each of them takes
+  // Layer normalisation: u - its mean over the whole row, all gates, over the deviation, times a gain.
+  bool normalised = false;
+  int gain = no_gain;  // first of `gates` vectors
 };
 
-/// The shape of a cell. Streams are vectors of H values per row and step, beside the output: first the `states`,
-/// carried from step to step (c of an LSTM), then intermediates.
+/// Layer normalisation of neighbouring input gates: a = gain * (W_ih x normalised over the row) + b.
+struct InputNorm {
+  int first_slot = 0, gates = 0;
+  int gain = no_gain;  // first of `gates` vectors
+};
+
+/// A recurrent matrix: `gates` blocks of rows of the width of one space, columns of the width of another.
+struct Matrix {
+  int gates = 0;
+  Space rows = Space::Hidden, columns = Space::Hidden;
+};
+
+/// Neighbouring per-unit vectors that are one parameter (b_hn; four gains).
+struct VectorGroup {
+  int count = 1;
+  Space space = Space::Hidden;
+};
+
+/// The shape of a cell. Streams are vectors per row and step, beside the output: first the `states`, carried from step
+/// to step (c of an LSTM), then intermediates.
 struct CellInfo {
   const char* name = nullptr;
-  int slots = 0;
-  int input_first = 0, input_gates = 0;  // slots that take W_ih x + b
-  int input_gate[most_gates] = {};       // the block of rows of W_ih that each of them takes
-  int weight_gates = 0;                  // row blocks of W_hh
+  int slots = 0, output_slots = 0;        // of the two spaces
+  int input_first = 0, input_gates = 0;   // slots that take W_ih x + b
+  int input_gate[most_input_gates] = {};  // the block of rows of W_ih that each of them takes
+  Space output = Space::Hidden;           // of y
+  bool output_is_state = true;            // h[t-1] is the output of the step before, and the first state
+  int matrices = 0;
+  Matrix matrix[most_matrices] = {};
   int states = 0, streams = 0;
-  int vectors = 0;  // per-unit parameters (b_hn, peepholes)
-  int phase_count = 0;
-  Phase phases[most_phases] = {};
+  Space stream_space[most_streams] = {};
+  int vectors = 0, vector_groups = 0;
+  VectorGroup vector_group[most_vectors] = {};
+  int phases = 0;
+  Phase phase[most_phases] = {};
+  int input_norms = 0;  // none, or together they cover all input gates
+  InputNorm input_norm[most_input_norms] = {};
+
+  constexpr CellInfo() = default;
+  constexpr explicit CellInfo(const char* name) : name(name) {}
+
+  // What the files of cells build it with. Each adds one thing and gives its index.
+  /// W_ih feeds the slots first, first + 1, ... with these blocks of its rows.
+  template <class... Gate>
+  constexpr void feed(int first, Gate... gate) {
+    input_first = first;
+    ((input_gate[input_gates++] = gate), ...);
+  }
+  constexpr int add_matrix(int gates, Space rows = Space::Hidden, Space columns = Space::Hidden) {
+    matrix[matrices] = {gates, rows, columns};
+    return matrices++;
+  }
+  constexpr int add_vectors(int count, Space space = Space::Hidden) {
+    vector_group[vector_groups++] = {count, space};
+    vectors += count;
+    return vectors - count;
+  }
+  /// A phase whose product gives the slots first, first + 1, ... by these blocks of rows of a matrix.
+  template <class... Gate>
+  constexpr Phase& multiply(Operand operand, int matrix, int first, Gate... gate) {
+    Phase& made = phase[phases++];
+    made.operand = operand;
+    made.matrix = matrix;
+    made.first_slot = first;
+    ((made.weight_gate[made.gates++] = gate), ...);
+    return made;
+  }
+  /// A phase without operand.
+  constexpr Phase& elementwise() { return phase[phases++]; }
+  constexpr void normalise_input(int first_slot, int gates, int gain) {
+    input_norm[input_norms++] = {first_slot, gates, gain};
+  }
+  constexpr int slots_of(Space space) const { return space == Space::Hidden ? slots : output_slots; }
+  constexpr Space operand_space(const Phase& of) const {
+    return of.operand == Operand::PreviousOutput ? output : stream_space[of.stream];
+  }
+  /// Row blocks of all recurrent matrices.
+  constexpr int weight_gates() const {
+    int sum = 0;
+    for (int m = 0; m < matrices; ++m) sum += matrix[m].gates;
+    return sum;
+  }
+  /// States of the caller: the output, if it is one, then the streams.
+  constexpr int carried() const { return states + (output_is_state ? 1 : 0); }
 };
+
+/// The space that vector k belongs to.
+constexpr Space vector_space(const CellInfo& cell, int k) {
+  int group = 0;
+  while (k >= cell.vector_group[group].count) k -= cell.vector_group[group++].count;
+  return cell.vector_group[group].space;
+}
 
 /// What a point function of one phase is run over: `rows` rows by `blocks` packets of units. Every `[row]` array is
 /// indexed from 0.
@@ -59,14 +155,14 @@ struct ForwardTile {
   int slot_count, first_slot;  // of the phase
   const S* u;                  // [row][block][gate][lane] with the two steps below
   Index u_row, u_block;
-  const S* mean;                             // [row] statistics of u, where the phase takes them
-  const S* inverse_deviation;                // [row]
-  S* const* slots;                           // [row]
-  const S* const* h_prev;                    // [row] `units` valid scalars
-  S* const* y;                               // [row] `units` valid scalars
-  const S* const* state_prev[most_streams];  // [state][row]
-  S* const* stream[most_streams];            // [stream][row]
-  const S* vectors[most_vectors];            // zeros behind `units`
+  S* const* slots;                          // [row]
+  const S* const* h_prev;                   // [row] `units` valid scalars
+  S* const* y;                              // [row] `units` valid scalars
+  const S* scalar;                          // [row], or null: ones
+  const double* numbers;                    // options of the cell
+  const S* const* state_prev[most_states];  // [state][row]
+  S* const* stream[most_streams];           // [stream][row]
+  const S* const* vectors;                  // [vector] zeros behind `units`
 };
 
 template <class S>
@@ -78,19 +174,20 @@ struct BackwardTile {
   const S* const* y;       // [row]
   const S* const* dy;      // [row] `units` valid scalars, or null where there is none
   S* const* dh;            // [row] in: gradient of h[t] from later steps; out: of h[t-1] by ways other than products
-  const S* const* state_prev[most_streams];
+  const S* scalar;
+  const double* numbers;
+  const S* const* state_prev[most_states];
   const S* const* stream[most_streams];
   S* const* dstream[most_streams];  // [stream][row] states: in of s[t], out of s[t-1]; intermediates: in
-  const S* vectors[most_vectors];
+  const S* const* vectors;
+  S* const* dvectors;  // [row] sums of the row's gradients: [vector][vector_step]
+  Index vector_step;
 };
 
 template <class S>
 using ForwardFunction = void (*)(const ForwardTile<S>&);
 template <class S>
 using BackwardFunction = void (*)(const BackwardTile<S>&);
-/// Adds the gradient of per-unit vector `vector` at one row and block, from the slots backward has left.
-template <class S>
-using VectorGradient = void (*)(int vector, const S* slots, Vec<S>& sum);
 
 /// A cell as the engine sees it, for one scalar type.
 template <class S>
@@ -98,7 +195,6 @@ struct CellKernel {
   CellInfo info;
   ForwardFunction<S> forward[most_phases];
   BackwardFunction<S> backward[most_phases];
-  VectorGradient<S> vector_gradient;
 };
 
 }  // namespace unrolled

@@ -7,17 +7,21 @@
 #include "core/threads.h"
 #include "engine/partition.h"
 #include "engine/schedule.h"
+#include "engine/statistics.h"
 #include "engine/weights.h"
 
 namespace unrolled {
 
-/// One call's inputs, where the caller keeps them. Sequences are (T, B, I) and (T, B, H), row-major, states (B, H).
+/// One call's inputs, where the caller keeps them. Sequences are (T, B, I) and (T, B, O), row-major, O the width of the
+/// output, H but for cells with two spaces; states (B, O) and (B, width of the stream).
 template <class S>
 struct Inputs {
   Index T = 0, B = 0;
   const S* x = nullptr;
-  const S* h0 = nullptr;                  // null: zeros
-  const S* state0[most_streams] = {};     // null: zeros
+  const S* h0 = nullptr;                  // null: zeros; not read if the output is no state
+  const S* state0[most_states] = {};      // null: zeros
+  const S* scalar = nullptr;              // (T, B), null: ones
+  double numbers[most_numbers] = {};      // options of the cell
   const std::int64_t* lengths = nullptr;  // (B), null: all T
   const std::uint8_t* reset = nullptr;    // (T, B), null: none
   bool reverse = false;
@@ -25,17 +29,30 @@ struct Inputs {
 
 template <class S>
 struct Outputs {
-  S* y = nullptr;       // (T, B, H); zeros past a sequence's end
-  S* h_last = nullptr;  // (B, H)
-  S* state_last[most_streams] = {};
+  S* y = nullptr;       // (T, B, O); zeros past a sequence's end
+  S* h_last = nullptr;  // (B, O)
+  S* state_last[most_states] = {};
 };
+
+/// Width of state k of the caller: the output first, if it is one.
+inline Index state_width(const CellInfo& info, const Sizes& sizes, int k) {
+  if (info.output_is_state && k == 0) return sizes.width(info.output);
+  return sizes.width(info.stream_space[info.output_is_state ? k - 1 : k]);
+}
+
+/// State k of the caller, of an array for h and one for each stream.
+template <class T, class States>
+T& state_of(const CellInfo& info, T& h, States& states, int k) {
+  if (!info.output_is_state) return states[k];
+  return k == 0 ? h : states[k - 1];
+}
 
 /// Gradients given to backward; null: zeros. y and h_last and states may each be absent.
 template <class S>
 struct OutputGradients {
   const S* dy = nullptr;
   const S* dh_last = nullptr;
-  const S* dstate_last[most_streams] = {};
+  const S* dstate_last[most_states] = {};
 };
 
 /// Gradients that backward writes (overwrites); null: not wanted.
@@ -43,9 +60,9 @@ template <class S>
 struct InputGradients {
   S* dx = nullptr;
   S* dh0 = nullptr;
-  S* dstate0[most_streams] = {};
+  S* dstate0[most_states] = {};
   S* dW_ih = nullptr;
-  S* dW_hh = nullptr;
+  S* dmatrix[most_matrices] = {};
   S* db = nullptr;
   S* dvector[most_vectors] = {};
 };
@@ -53,13 +70,14 @@ struct InputGradients {
 /// Row pointers of one thread at one step, sized once per call.
 template <class S>
 struct ThreadRows {
-  std::vector<const S*> operand, h_prev, dy, du, state_prev[most_streams];
-  std::vector<S*> slots, y, dh, stream[most_streams], dstream[most_streams];
+  std::vector<const S*> operand, h_prev, dy, du, state_prev[most_states];
+  std::vector<S*> slots[2], y, dh, stream[most_streams], dstream[most_streams], dvectors;
+  std::vector<S> scalar;
   std::vector<const S*> a;  // projection: rows of x, and where their sums go
   std::vector<S*> sums;
   Buffer<S> u;
-  Buffer<S> mean, inverse_deviation;
-  void resize(const CellInfo& cell, Index rows, Index chunk_rows);
+  Buffer<S> mean, product;  // of normalisation backward
+  void resize(const CellInfo& cell, Index rows, Index chunk_rows, Index units);
 };
 
 /// What a call leaves for its backward, and scratch that a later call of the same or smaller size uses again without
@@ -77,10 +95,14 @@ class Run {
                 const InputGradients<S>& wanted);
 
  private:
-  /// What one thread of a team does: every row_step-th row of [first_row, last_row); unit blocks [first_block,
-  /// last_block).
+  struct Blocks {
+    Index first, last;
+    Index count() const { return last - first; }
+  };
+  /// What one thread of a team does: every row_step-th row of [first_row, last_row); some unit blocks of each space.
   struct Shares {
-    Index first_row, last_row, row_step, first_block, last_block;
+    Index first_row, last_row, row_step;
+    Blocks of_space[2];
     Barrier* meet;
     int meeting;  // threads that meet there
     /// How many of the first `running` rows are this thread's, and which is its n-th.
@@ -89,53 +111,103 @@ class Run {
       return running <= first_row ? 0 : (running - first_row + row_step - 1) / row_step;
     }
     Index row(Index n) const { return first_row + n * row_step; }
+    const Blocks& blocks(Space space) const { return of_space[static_cast<int>(space)]; }
   };
+  /// One layer normalisation: of the u of a phase, or of some input gates. raw rows are [block][stride gates][lane].
+  struct Norm {
+    int site;  // index of mean_ and inverse_deviation_
+    Space space;
+    int first_slot, gates, gain;
+    int stride, first_gate;
+    /// Its gates of a raw row.
+    template <class Scalar>
+    GateRow<Scalar> of(Scalar* row) const {
+      return {row + first_gate * lanes<S>, stride, gates};
+    }
+  };
+  Norm norm_of_phase(int p) const;
+  Norm norm_of_input(int k) const;
+
   Shares shares(int id, int count) const;
   void plan(const Inputs<S>& in, bool keep);
+  void plan_memory(Index batch);
   void plan_threads(Index batch);
   void load_initial(const Inputs<S>& in);
   const S* output_before(const S* y, Index s, Index i) const;
   const S* state_before(int k, Index s, Index i) const;
-  S* stream_at(int k, Index s, Index i);
-  /// Slots of (step, i); without `keep`, of a step of the chunk that starts at step `chunk`.
-  S* slots_at(Index s, Index i, Index chunk) {
+  S* stream_at(int k, Index s, Index i) { return streams_[k].data() + stream_row(k, s, i) * units(stream_space(k)); }
+  /// Without `keep`, a stream that a product reads a step later has room for two steps.
+  Index stream_row(int k, Index s, Index i) const {
+    if (keep_) return schedule_.place(s, i);
+    return twice_[k] && s % 2 != 0 ? schedule_.batch() + i : i;
+  }
+  Space stream_space(int k) const { return kernel_->info.stream_space[k]; }
+  Index units(Space space) const { return units_[static_cast<int>(space)]; }
+  Index slot_row(Space space) const { return slot_row_[static_cast<int>(space)]; }
+  /// Row of what belongs to (step, i); without `keep`, to a step of the chunk that starts at step `chunk`.
+  Index chunk_row(Index s, Index i, Index chunk) const {
     // A row keeps its place from chunk to chunk: other threads may still be in the chunk before.
-    return slots_.data() + (keep_ ? schedule_.place(s, i) : (s - chunk) * schedule_.batch() + i) * slot_row_;
+    return keep_ ? schedule_.place(s, i) : (s - chunk) * schedule_.batch() + i;
+  }
+  S* slots_at(Index s, Index i, Index chunk) { return slots_[0].data() + chunk_row(s, i, chunk) * slot_row_[0]; }
+  S* output_slots_at(Index s, Index i) { return slots_[1].data() + (keep_ ? schedule_.place(s, i) : i) * slot_row_[1]; }
+  /// Raw input parts of a cell that normalises them, and the raw u of a phase.
+  S* raw_a_at(Index s, Index i, Index chunk) {
+    return raw_a_.data() + chunk_row(s, i, chunk) * kernel_->info.input_gates * units_[0];
+  }
+  S* raw_u_at(int p, Index s, Index i) {
+    const Phase& phase = kernel_->info.phase[p];
+    return raw_u_[p].data() + (keep_ ? schedule_.place(s, i) : i) * phase.gates * units(phase.space);
   }
 
   // forward.cpp
   void project(const ForwardWeights<S>& weights, const Inputs<S>& in, Index s0, Index s1, const Shares& mine,
                ThreadRows<S>& at);
-  void forward_step(const ForwardWeights<S>& weights, S* y, Index s, Index chunk, const Shares& mine,
-                    ThreadRows<S>& at);
-  void fused_phase(const GatePanels<S>& panels, const Phase& phase, ForwardFunction<S> point, Index rows,
-                   const Shares& mine, ThreadRows<S>& at, ForwardTile<S> tile);
-  void statistics_phase(int p, const GatePanels<S>& panels, Index s, Index rows, const Shares& mine, ThreadRows<S>& at,
-                        ForwardTile<S> tile);
+  void normalise_input(const ForwardWeights<S>& weights, Index s0, Index s1, const Shares& mine);
+  void forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index s, Index chunk,
+                    const Shares& mine, ThreadRows<S>& at);
+  void fused_phase(const GatePanels<S>& panels, int p, Index rows, const Shares& mine, ThreadRows<S>& at,
+                   ForwardTile<S> tile);
+  void normalised_phase(int p, const ForwardWeights<S>& weights, Index s, Index rows, const Shares& mine,
+                        ThreadRows<S>& at, ForwardTile<S> tile);
+  void raw_product(int p, const GatePanels<S>& panels, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
   void write_last(const S* y, const Outputs<S>& out);
 
   // backward.cpp
-  void backward_step(const OutputGradients<S>& given, const S* y, Index s, const Shares& mine, ThreadRows<S>& at);
-  void statistics_backward(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
-  void propagate(int p, Index rows, const Shares& mine, ThreadRows<S>& at);
+  void start_backward(const OutputGradients<S>& given);
+  void finish_backward(const InputGradients<S>& wanted);
+  void backward_step(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, Index s, const Shares& mine,
+                     ThreadRows<S>& at);
+  void aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, Index s, Index rows,
+                    const Shares& mine, ThreadRows<S>& at);
+  void propagate(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
+
+  // normalise.cpp
+  void normalise_row(const Norm& norm, const S* raw, Index place, const Blocks& own, S* to, Index to_block,
+                     const S* bias);
+  void normalise_backward(const Norm& norm, S* const* raw, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
 
   // gradients.cpp: what needs no loop over time
   void input_gradient(S* dx, int id, int count);
-  void unit_gradients(const InputGradients<S>& wanted, int id, int count);
+  void bias_gradient(S* db, int id, int count);
+  void vector_gradients(const InputGradients<S>& wanted);
   void weight_gradients(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
 
   const CellKernel<S>* kernel_ = nullptr;
   Sizes sizes_{};
-  Index units_ = 0;     // H in whole packets
-  Index slot_row_ = 0;  // scalars of all slots of one row
+  Index units_[2] = {};     // of each space, in whole packets
+  Index slot_row_[2] = {};  // scalars of all slots of one row
   bool keep_ = false;
   Partition partition_{};
   Index chunk_steps_ = 1;  // steps whose input parts are made together
   Schedule schedule_;
-  Buffer<S> slots_, initial_, zeros_, streams_[most_streams], initial_state_[most_streams];
-  Buffer<S> mean_[most_phases], inverse_deviation_[most_phases];  // [place]
-  Buffer<S> raw_u_[most_phases];  // [place][block][gate][lane], for phases with statistics
-  Buffer<S> dh_, dstream_[most_streams];
+  bool twice_[most_streams] = {};
+  const S* vector_data_[most_vectors] = {};
+  Buffer<S> slots_[2], initial_, zeros_, streams_[most_streams], initial_state_[most_states];
+  Buffer<S> raw_a_, raw_u_[most_phases];  // before normalisation; backward makes them gradients
+  Buffer<S> mean_[most_phases + most_input_norms], inverse_deviation_[most_phases + most_input_norms];  // [place]
+  Buffer<S> dh_, dstream_[most_streams], dvectors_;  // dvectors_[row][vector][vector_step_]
+  Index vector_step_ = 0;
   BackwardWeights<S> back_;
   Buffer<S> vectors_[most_vectors];
   std::vector<ThreadRows<S>> threads_;

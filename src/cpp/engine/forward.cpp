@@ -2,10 +2,8 @@
 // recurrent products, tile by tile, each tile's accumulators handed to the cell's point function while they are in the
 // first-level cache.
 #include <algorithm>
-#include <cmath>
 
 #include "engine/engine.h"
-#include "engine/statistics.h"
 
 namespace unrolled {
 namespace {
@@ -21,28 +19,46 @@ template <class S>
 void Run<S>::plan(const Inputs<S>& in, bool keep) {
   const CellInfo& cell = kernel_->info;
   keep_ = keep;
-  units_ = padded<S>(sizes_.hidden);
-  slot_row_ = cell.slots * units_;
+  for (const Space space : {Space::Hidden, Space::Output}) {
+    units_[static_cast<int>(space)] = padded<S>(sizes_.width(space));
+    slot_row_[static_cast<int>(space)] = cell.slots_of(space) * units(space);
+  }
   schedule_.plan(in.T, in.B, in.lengths, in.reset, in.reverse);
-  const int gates = std::max(cell.input_gates, cell.weight_gates);
+  const int gates = std::max(cell.input_gates, cell.weight_gates());
   partition_ =
       choose_partition(schedule_.places(), in.B, sizes_.input, sizes_.hidden, gates, lanes<S>, get_num_threads());
 
   const Index rows = (in.B + partition_.row_shares - 1) / partition_.row_shares;
-  const Index by_cache = chunk_bytes / std::max<Index>(1, rows * slot_row_ * Index(sizeof(S)));
+  const Index by_cache = chunk_bytes / std::max<Index>(1, rows * slot_row_[0] * Index(sizeof(S)));
   const Index by_rows = chunk_rows_at_least / std::max<Index>(1, rows);
   chunk_steps_ = std::clamp<Index>(std::max(by_cache, by_rows), 1, std::max<Index>(1, schedule_.steps()));
   plan_threads(in.B);
+  plan_memory(in.B);
+}
 
-  const Index kept = keep ? schedule_.places() : in.B * chunk_steps_;
-  slots_.resize(kept * slot_row_);
-  for (int k = 0; k < cell.streams; ++k) streams_[k].resize((keep ? schedule_.places() : in.B) * units_);
-  for (int p = 0; p < cell.phase_count; ++p)
-    if (cell.phases[p].row_statistics) {
-      mean_[p].resize(schedule_.places());
-      inverse_deviation_[p].resize(schedule_.places());
-      raw_u_[p].resize(schedule_.places() * cell.phases[p].gates * units_);
-    }
+template <class S>
+void Run<S>::plan_memory(Index batch) {
+  const CellInfo& cell = kernel_->info;
+  const Index places = schedule_.places(), chunk = keep_ ? places : batch * chunk_steps_;
+  slots_[0].resize(chunk * slot_row_[0]);
+  slots_[1].resize((keep_ ? places : batch) * slot_row_[1]);
+  for (int k = 0; k < cell.streams; ++k) {
+    twice_[k] = false;
+    for (int p = 0; p < cell.phases; ++p)
+      if (cell.phase[p].operand == Operand::PreviousState && cell.phase[p].stream == k) twice_[k] = true;
+    streams_[k].resize((keep_ ? places : twice_[k] ? 2 * batch : batch) * units(stream_space(k)));
+  }
+  const auto moments = [&](int site) {
+    mean_[site].resize(keep_ ? places : 0);
+    inverse_deviation_[site].resize(keep_ ? places : 0);
+  };
+  for (int p = 0; p < cell.phases; ++p) {
+    if (!cell.phase[p].normalised) continue;
+    raw_u_[p].resize((keep_ ? places : batch) * cell.phase[p].gates * units(cell.phase[p].space));
+    moments(p);
+  }
+  for (int k = 0; k < cell.input_norms; ++k) moments(most_phases + k);
+  if (cell.input_norms > 0) raw_a_.resize(chunk * cell.input_gates * units_[0]);
 }
 
 template <class S>
@@ -53,7 +69,8 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
   plan(in, keep);
   load_initial(in);
   if (pack_from) weights.prepare(cell.info, sizes);
-  if (in.lengths) std::fill_n(out.y, in.T * in.B * sizes.hidden, S(0));
+  for (int k = 0; k < cell.info.vectors; ++k) vector_data_[k] = weights.vectors[k].data();
+  if (in.lengths) std::fill_n(out.y, in.T * in.B * sizes.output, S(0));
   Barrier packed;
   const Index steps = schedule_.steps();
   parallel(partition_.threads(), [&](int id, int count) {
@@ -63,118 +80,156 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
     }
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
-    for (Index s0 = 0; s0 < steps && mine.first_block < mine.last_block; s0 += chunk_steps_) {
+    for (Index s0 = 0; s0 < steps && mine.meet != nullptr; s0 += chunk_steps_) {
       const Index s1 = std::min(steps, s0 + chunk_steps_);
       project(weights, in, s0, s1, mine, at);
-      for (Index s = s0; s < s1; ++s) forward_step(weights, out.y, s, s0, mine, at);
+      if (cell.info.input_norms > 0) normalise_input(weights, s0, s1, mine);
+      for (Index s = s0; s < s1; ++s) forward_step(weights, in, out.y, s, s0, mine, at);
     }
   });
   if (keep)
     for (int k = 0; k < cell.info.vectors; ++k) {
-      vectors_[k].resize(units_);
-      std::copy_n(weights.vectors[k].data(), units_, vectors_[k].data());
+      const Index width = units(vector_space(cell.info, k));
+      vectors_[k].resize(width);
+      std::copy_n(weights.vectors[k].data(), width, vectors_[k].data());
     }
   write_last(out.y, out);
 }
 
-/// a = W_ih x + b for this thread's rows and units of steps [s0, s1).
+/// a = W_ih x + b for this thread's rows and units of steps [s0, s1); only W_ih x, to where it is kept raw, for cells
+/// that normalise it.
 template <class S>
 void Run<S>::project(const ForwardWeights<S>& weights, const Inputs<S>& in, Index s0, Index s1, const Shares& mine,
                      ThreadRows<S>& at) {
   constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
+  const bool raw = cell.input_norms > 0;
   Index rows = 0;
   for (Index s = s0; s < s1; ++s)
     for (Index n = 0, end = mine.rows(schedule_.rows(s)); n < end; ++n, ++rows) {
       const Index i = mine.row(n);
       at.a[static_cast<std::size_t>(rows)] = in.x + schedule_.at(s, i) * sizes_.input;
-      at.sums[static_cast<std::size_t>(rows)] = slots_at(s, i, s0);
+      at.sums[static_cast<std::size_t>(rows)] = raw ? raw_a_at(s, i, s0) : slots_at(s, i, s0) + cell.input_first * P;
     }
-  const GatePanels<S>& panels = weights.input;
-  // A tile's packets go straight to their slots where those are evenly spaced, else by way of scratch.
-  const bool even = panels.together == 1 || panels.gates == 1 || panels.gates == cell.slots;
-  const Index slot_step = panels.gates == 1 ? cell.slots * P : P;
-  for (Index group = panels.group_of(mine.first_block); group < panels.group_of(mine.last_block); ++group) {
-    const int blocks = static_cast<int>(panels.blocks_of(group)), width = blocks * panels.gates;
-    const Index first = (panels.first_block(group) * cell.slots + cell.input_first) * P;
-    const S* const bias = weights.bias.data() + panels.first_block(group) * panels.gates * P;
-    for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
-      S* const* const sums = at.sums.data() + r0;
-      S* out[max_tile_rows];
-      for (int r = 0; r < count; ++r) out[r] = even ? sums[r] + first : at.u.data() + r * width * P;
-      const Depth depth = Depth::contiguous(sizes_.input);
-      run_tile(count, width,
-               Tile<S>{depth, at.a.data() + r0, panels.panel(group), out, even ? slot_step : P, Start::Bias, bias});
-      for (int r = 0; !even && r < count; ++r)
-        for (int b = 0; b < blocks; ++b)
-          std::copy_n(out[r] + b * panels.gates * P, panels.gates * P, sums[r] + first + b * cell.slots * P);
-    });
+  const int slots = raw ? cell.input_gates : cell.slots;
+  const Blocks own = mine.blocks(Space::Hidden);
+  for (int part = 0; part < input_parts && weights.input[part].gates > 0; ++part) {
+    const GatePanels<S>& panels = weights.input[part];
+    // A tile's packets go straight to their slots where those are evenly spaced, else by way of scratch.
+    const bool even = panels.together == 1 || panels.gates == 1 || panels.gates == slots;
+    const Index slot_step = panels.gates == 1 ? slots * P : P;
+    for (Index group = panels.group_of(own.first); group < panels.group_of(own.last); ++group) {
+      const int blocks = static_cast<int>(panels.blocks_of(group)), width = blocks * panels.gates;
+      const Index first = (panels.first_block(group) * slots + part * most_gates) * P;
+      const S* const bias = weights.bias[part].data() + panels.first_block(group) * panels.gates * P;
+      for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
+        S* const* const sums = at.sums.data() + r0;
+        S* out[max_tile_rows];
+        for (int r = 0; r < count; ++r) out[r] = even ? sums[r] + first : at.u.data() + r * width * P;
+        const Depth depth = Depth::contiguous(sizes_.input);
+        run_tile(count, width,
+                 Tile<S>{depth, at.a.data() + r0, panels.panel(group), out, even ? slot_step : P,
+                         raw ? Start::Zero : Start::Bias, bias});
+        for (int r = 0; !even && r < count; ++r)
+          for (int b = 0; b < blocks; ++b)
+            std::copy_n(out[r] + b * panels.gates * P, panels.gates * P, sums[r] + first + b * slots * P);
+      });
+    }
   }
 }
 
+/// a = gain * (the raw input part normalised) + b for the same rows and units.
 template <class S>
-void Run<S>::forward_step(const ForwardWeights<S>& weights, S* y, Index s, Index chunk, const Shares& mine,
-                          ThreadRows<S>& at) {
+void Run<S>::normalise_input(const ForwardWeights<S>& weights, Index s0, Index s1, const Shares& mine) {
+  constexpr int P = lanes<S>;
+  const CellInfo& cell = kernel_->info;
+  const Blocks own = mine.blocks(Space::Hidden);
+  mine.meet->wait(mine.meeting);  // the statistics are of all units
+  for (Index s = s0; s < s1; ++s)
+    for (Index n = 0, end = mine.rows(schedule_.rows(s)); n < end; ++n) {
+      const Index i = mine.row(n);
+      for (int k = 0; k < cell.input_norms; ++k) {
+        const Norm norm = norm_of_input(k);
+        normalise_row(norm, raw_a_at(s, i, s0), schedule_.place(s, i), own,
+                      slots_at(s, i, s0) + (own.first * cell.slots + norm.first_slot) * P, cell.slots * P,
+                      weights.bias[0].data() + norm.first_gate * P);
+      }
+    }
+}
+
+template <class S>
+void Run<S>::forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index s, Index chunk,
+                          const Shares& mine, ThreadRows<S>& at) {
   const CellInfo& cell = kernel_->info;
   const Index rows = mine.rows(schedule_.rows(s));
   for (Index n = 0; n < rows; ++n) {
-    const Index i = mine.row(n);
+    const Index i = mine.row(n), time = schedule_.at(s, i);
     const std::size_t r = static_cast<std::size_t>(n);
-    at.slots[r] = slots_at(s, i, chunk);
+    at.slots[0][r] = slots_at(s, i, chunk);
+    if (cell.output_slots > 0) at.slots[1][r] = output_slots_at(s, i);
     at.h_prev[r] = output_before(y, s, i);
-    at.y[r] = y + schedule_.at(s, i) * sizes_.hidden;
+    at.y[r] = y + time * sizes_.output;
+    if (in.scalar) at.scalar[r] = in.scalar[time];
     for (int k = 0; k < cell.states; ++k) at.state_prev[k][r] = state_before(k, s, i);
     for (int k = 0; k < cell.streams; ++k) at.stream[k][r] = stream_at(k, s, i);
   }
-  ForwardTile<S> tile{};
-  tile.units = sizes_.hidden;
+  ForwardTile<S> tile;
   tile.keep = keep_;
-  tile.slot_count = cell.slots;
-  for (int k = 0; k < cell.vectors; ++k) tile.vectors[k] = weights.vectors[k].data();
-  for (int p = 0; p < cell.phase_count; ++p) {
-    const Phase& phase = cell.phases[p];
+  tile.numbers = in.numbers;
+  tile.vectors = vector_data_;
+  tile.scalar = in.scalar;
+  for (int p = 0; p < cell.phases; ++p) {
+    const Phase& phase = cell.phase[p];
     if (phase.operand == Operand::PreviousOutput) std::copy_n(at.h_prev.begin(), rows, at.operand.begin());
+    if (phase.operand == Operand::PreviousState)
+      std::copy_n(at.state_prev[phase.stream].begin(), rows, at.operand.begin());
     if (phase.operand == Operand::Stream) std::copy_n(at.stream[phase.stream].begin(), rows, at.operand.begin());
+    tile.units = sizes_.width(phase.space);
+    tile.slot_count = cell.slots_of(phase.space);
     tile.first_slot = phase.first_slot;
-    if (phase.row_statistics)
-      statistics_phase(p, weights.recurrent[p], s, rows, mine, at, tile);
+    if (phase.normalised)
+      normalised_phase(p, weights, s, rows, mine, at, tile);
     else
-      fused_phase(weights.recurrent[p], phase, kernel_->forward[p], rows, mine, at, tile);
+      fused_phase(weights.recurrent[p], p, rows, mine, at, tile);
     mine.meet->wait(mine.meeting);
   }
 }
 
-/// Rows [r0, r0 + count) of the step as a point function sees them.
+/// Rows [r0, r0 + count) of the step as a point function of phase p sees them.
 template <class S>
-static void aim(ForwardTile<S>& tile, const CellInfo& cell, const ThreadRows<S>& at, Index r0, Index count) {
+static void aim(ForwardTile<S>& tile, const CellInfo& cell, const Phase& phase, const ThreadRows<S>& at, Index r0,
+                Index count) {
   tile.rows = count;
-  tile.slots = at.slots.data() + r0;
+  tile.slots = at.slots[static_cast<int>(phase.space)].data() + r0;
   tile.h_prev = at.h_prev.data() + r0;
   tile.y = at.y.data() + r0;
+  if (tile.scalar) tile.scalar = at.scalar.data() + r0;
   for (int k = 0; k < cell.states; ++k) tile.state_prev[k] = at.state_prev[k].data() + r0;
   for (int k = 0; k < cell.streams; ++k) tile.stream[k] = at.stream[k].data() + r0;
 }
 
 /// Product and point function, tile by tile.
 template <class S>
-void Run<S>::fused_phase(const GatePanels<S>& panels, const Phase& phase, ForwardFunction<S> point, Index rows,
-                         const Shares& mine, ThreadRows<S>& at, ForwardTile<S> tile) {
+void Run<S>::fused_phase(const GatePanels<S>& panels, int p, Index rows, const Shares& mine, ThreadRows<S>& at,
+                         ForwardTile<S> tile) {
   constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
+  const Phase& phase = cell.phase[p];
+  const ForwardFunction<S> point = kernel_->forward[p];
+  const Blocks own = mine.blocks(phase.space);
+  tile.u = at.u.data();
   if (phase.operand == Operand::None) {
-    aim(tile, cell, at, 0, rows);
-    tile.first_block = mine.first_block;
-    tile.blocks = mine.last_block - mine.first_block;
-    tile.u = at.u.data();
+    aim(tile, cell, phase, at, 0, rows);
+    tile.first_block = own.first;
+    tile.blocks = own.count();
     tile.u_row = tile.u_block = 0;
     point(tile);
     return;
   }
-  for (Index group = panels.group_of(mine.first_block); group < panels.group_of(mine.last_block); ++group) {
+  for (Index group = panels.group_of(own.first); group < panels.group_of(own.last); ++group) {
     const int width = static_cast<int>(panels.blocks_of(group)) * panels.gates;
     tile.first_block = panels.first_block(group);
     tile.blocks = panels.blocks_of(group);
-    tile.u = at.u.data();
     tile.u_row = width * P;
     tile.u_block = panels.gates * P;
     for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
@@ -183,65 +238,77 @@ void Run<S>::fused_phase(const GatePanels<S>& panels, const Phase& phase, Forwar
       run_tile(count, width,
                Tile<S>{Depth::contiguous(panels.depth), at.operand.data() + r0, panels.panel(group), out, P,
                        Start::Zero, nullptr});
-      aim(tile, cell, at, r0, count);
+      aim(tile, cell, phase, at, r0, count);
       point(tile);
     });
   }
 }
 
-/// The same where the point function needs the mean and deviation of each row's whole u: the products first, for all
-/// units.
+/// The same where u is normalised over the row: the products first, for all units.
 template <class S>
-void Run<S>::statistics_phase(int p, const GatePanels<S>& panels, Index s, Index rows, const Shares& mine,
+void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Index s, Index rows, const Shares& mine,
                               ThreadRows<S>& at, ForwardTile<S> tile) {
-  constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
-  const Index u_row = panels.gates * units_;
-  const auto u_of = [&](Index n) { return raw_u_[p].data() + schedule_.place(s, mine.row(n)) * u_row; };
-  for (Index group = panels.group_of(mine.first_block); group < panels.group_of(mine.last_block); ++group) {
+  const Phase& phase = cell.phase[p];
+  const Blocks own = mine.blocks(phase.space);
+  raw_product(p, weights.recurrent[p], s, rows, mine, at);
+  mine.meet->wait(mine.meeting);  // the statistics are of all units
+  const Norm norm = norm_of_phase(p);
+  tile.first_block = own.first;
+  tile.blocks = own.count();
+  tile.u = at.u.data();
+  tile.u_row = 0;
+  tile.u_block = phase.gates * lanes<S>;
+  for (Index n = 0; n < rows; ++n) {
+    const Index i = mine.row(n);
+    normalise_row(norm, raw_u_at(p, s, i), schedule_.place(s, i), own, at.u.data(), tile.u_block, nullptr);
+    aim(tile, cell, phase, at, n, 1);
+    kernel_->forward[p](tile);
+  }
+}
+
+/// u before normalisation, of this thread's rows and units.
+template <class S>
+void Run<S>::raw_product(int p, const GatePanels<S>& panels, Index s, Index rows, const Shares& mine,
+                         ThreadRows<S>& at) {
+  constexpr int P = lanes<S>;
+  const Phase& phase = kernel_->info.phase[p];
+  const Blocks own = mine.blocks(phase.space);
+  if (phase.matrix == identity) {
+    for (Index n = 0; n < rows; ++n)
+      std::copy_n(at.operand[static_cast<std::size_t>(n)] + own.first * P, own.count() * P,
+                  raw_u_at(p, s, mine.row(n)) + own.first * P);
+    return;
+  }
+  for (Index group = panels.group_of(own.first); group < panels.group_of(own.last); ++group) {
     const int width = static_cast<int>(panels.blocks_of(group)) * panels.gates;
     for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
       S* out[max_tile_rows];
-      for (int r = 0; r < count; ++r) out[r] = u_of(r0 + r) + panels.first_block(group) * panels.gates * P;
+      for (int r = 0; r < count; ++r)
+        out[r] = raw_u_at(p, s, mine.row(r0 + r)) + panels.first_block(group) * panels.gates * P;
       run_tile(count, width,
                Tile<S>{Depth::contiguous(panels.depth), at.operand.data() + r0, panels.panel(group), out, P,
                        Start::Zero, nullptr});
     });
-  }
-  mine.meet->wait(mine.meeting);  // the statistics are of all units
-  for (Index n = 0; n < rows; ++n) {
-    const RowMoments<S> of(u_of(n), panels.gates, units_, sizes_.hidden);
-    const Index place = schedule_.place(s, mine.row(n));
-    at.mean[n] = of.mean;
-    at.inverse_deviation[n] = of.inverse_deviation;
-    if (mine.first_block == 0) {
-      mean_[p][place] = of.mean;
-      inverse_deviation_[p][place] = of.inverse_deviation;
-    }
-    aim(tile, cell, at, n, 1);
-    tile.first_block = mine.first_block;
-    tile.blocks = mine.last_block - mine.first_block;
-    tile.u = u_of(n) + mine.first_block * panels.gates * P;
-    tile.u_row = u_row;
-    tile.u_block = panels.gates * P;
-    tile.mean = &at.mean[n];
-    tile.inverse_deviation = &at.inverse_deviation[n];
-    kernel_->forward[p](tile);
   }
 }
 
 /// The states at each sequence's last valid step; the initial ones where there is none.
 template <class S>
 void Run<S>::write_last(const S* y, const Outputs<S>& out) {
-  const Index H = sizes_.hidden;
+  const CellInfo& cell = kernel_->info;
   for (Index i = 0; i < schedule_.batch(); ++i) {
     const Index row = schedule_.row(i), last = schedule_.length(i) - 1;
-    const auto copy = [&](S* to, const S* from) {
-      if (to) std::copy_n(from, H, to + row * H);
+    const auto copy = [&](S* to, const S* from, Space space) {
+      const Index width = sizes_.width(space);
+      if (to) std::copy_n(from, width, to + row * width);
     };
-    copy(out.h_last, last < 0 ? initial_.data() + i * units_ : y + schedule_.at(last, i) * H);
-    for (int k = 0; k < kernel_->info.states; ++k)
-      copy(out.state_last[k], last < 0 ? initial_state_[k].data() + i * units_ : stream_at(k, last, i));
+    if (cell.output_is_state)
+      copy(out.h_last, last < 0 ? initial_.data() + i * units(cell.output) : y + schedule_.at(last, i) * sizes_.output,
+           cell.output);
+    for (int k = 0; k < cell.states; ++k)
+      copy(out.state_last[k], last < 0 ? initial_state_[k].data() + i * units(stream_space(k)) : stream_at(k, last, i),
+           stream_space(k));
   }
 }
 

@@ -13,8 +13,10 @@ void Run<S>::input_gradient(S* dx, int id, int count) {
   constexpr Index most = 96;  // rows per product: their slots stay in the second-level cache
   const CellInfo& cell = kernel_->info;
   const PanelShape<S>& shape = back_.input_shape;
-  const Depth depth = cell.input_gates == cell.slots ? Depth::contiguous(shape.depth)
-                                                     : Depth{units_ / P, cell.input_gates * P, cell.slots * P, 1};
+  const bool raw = cell.input_norms > 0;  // the gradients of W_ih x are where it was
+  const Depth depth = raw || cell.input_gates == cell.slots
+                          ? Depth::contiguous(shape.depth)
+                          : Depth{units_[0] / P, cell.input_gates * P, cell.slots * P, 1};
   const S* a[most];
   S* out[most];
   const auto multiply = [&](Index rows) {
@@ -28,7 +30,7 @@ void Run<S>::input_gradient(S* dx, int id, int count) {
     const Index i0 = std::max<Index>(0, first - schedule_.first(s)),
                 i1 = std::min(schedule_.rows(s), last - schedule_.first(s));
     for (Index i = i0; i < i1; ++i) {
-      a[rows] = slots_at(s, i, 0) + cell.input_first * P;
+      a[rows] = raw ? raw_a_at(s, i, 0) : slots_at(s, i, 0) + cell.input_first * P;
       out[rows] = dx + schedule_.at(s, i) * sizes_.input;
       if (++rows < most) continue;
       multiply(rows);
@@ -38,80 +40,122 @@ void Run<S>::input_gradient(S* dx, int id, int count) {
   if (rows > 0) multiply(rows);
 }
 
-/// db and the gradients of per-unit vectors: sums over all places, a share of the unit blocks per thread.
+/// db: sums over all places, a share of the unit blocks per thread.
 template <class S>
-void Run<S>::unit_gradients(const InputGradients<S>& wanted, int id, int count) {
+void Run<S>::bias_gradient(S* to, int id, int count) {
   constexpr int P = lanes<S>;
   using V = Vec<S>;
   const CellInfo& cell = kernel_->info;
-  const Index H = sizes_.hidden, blocks = units_ / P;
+  const Index H = sizes_.hidden, blocks = units_[0] / P;
   for (Index block = share_begin(blocks, id, count); block < share_begin(blocks, id + 1, count); ++block) {
-    V db[most_gates], dvector[most_vectors];
-    std::fill_n(db, most_gates, V::zero());
-    std::fill_n(dvector, most_vectors, V::zero());
-    const S* slots = slots_.data() + block * cell.slots * P;
-    for (Index place = 0; place < schedule_.places(); ++place, slots += slot_row_) {
-      for (int gate = 0; gate < cell.input_gates; ++gate) db[gate] += V::load(slots + (cell.input_first + gate) * P);
-      for (int k = 0; k < cell.vectors; ++k) kernel_->vector_gradient(k, slots, dvector[k]);
-    }
-    for (int gate = 0; wanted.db && gate < cell.input_gates; ++gate)
-      db[gate].store_partial(wanted.db + cell.input_gate[gate] * H + block * P, H - block * P);
-    for (int k = 0; k < cell.vectors; ++k)
-      if (wanted.dvector[k]) dvector[k].store_partial(wanted.dvector[k] + block * P, H - block * P);
+    V db[most_input_gates];
+    std::fill_n(db, most_input_gates, V::zero());
+    const S* slots = slots_[0].data() + (block * cell.slots + cell.input_first) * P;
+    for (Index place = 0; place < schedule_.places(); ++place, slots += slot_row_[0])
+      for (int gate = 0; gate < cell.input_gates; ++gate) db[gate] += V::load(slots + gate * P);
+    for (int gate = 0; gate < cell.input_gates; ++gate)
+      db[gate].store_partial(to + cell.input_gate[gate] * H + block * P, H - block * P);
   }
 }
 
-/// dW_ih = sum of da x', dW_hh = sum of du operand'.
+/// Gradients of the per-unit vectors: every row has summed its own over time.
+template <class S>
+void Run<S>::vector_gradients(const InputGradients<S>& wanted) {
+  const CellInfo& cell = kernel_->info;
+  for (int k = 0; k < cell.vectors; ++k) {
+    S* const to = wanted.dvector[k];
+    if (to == nullptr) continue;
+    const Index width = sizes_.width(vector_space(cell, k));
+    std::fill_n(to, width, S(0));
+    for (Index i = 0; i < schedule_.batch(); ++i) {
+      const S* const row = dvectors_.data() + (i * cell.vectors + k) * vector_step_;
+      for (Index unit = 0; unit < width; ++unit) to[unit] += row[unit];
+    }
+  }
+}
+
+/// dW_ih = sum of da x', dW = sum of du operand' for every recurrent matrix: one product for all matrices whose gate
+/// gradients lie in the same rows.
 template <class S>
 void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted) {
   constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
-  const Index places = schedule_.places(), H = sizes_.hidden;
-  std::vector<const S*> slots(static_cast<std::size_t>(places));
-  const auto collect = [&](std::vector<const S*>& rows, auto&& row_of) {
-    rows.resize(static_cast<std::size_t>(places));
+  const auto collect = [&](auto&& row_of) {
+    std::vector<const S*> rows(static_cast<std::size_t>(schedule_.places()));
     std::size_t at = 0;
     for (Index s = 0; s < schedule_.steps(); ++s)
       for (Index i = 0; i < schedule_.rows(s); ++i) rows[at++] = row_of(s, i);
-  };
-  collect(slots, [&](Index s, Index i) { return slots_at(s, i, 0); });
-  // Row of the weight matrix that a scalar of the slots belongs to, null for slots of other gates and lanes behind the
-  // last unit.
-  const auto rows_of = [&](S* dW, Index columns, int first_slot, int gates, const int* gate_of) {
-    std::vector<S*> rows(static_cast<std::size_t>(slot_row_), nullptr);
-    for (Index unit = 0; unit < H; ++unit)
-      for (int gate = 0; gate < gates; ++gate)
-        rows[static_cast<std::size_t>((unit / P * cell.slots + first_slot + gate) * P + unit % P)] =
-            dW + (gate_of[gate] * H + unit) * columns;
     return rows;
+  };
+  // Row of the weight matrix that a scalar of the gate gradients belongs to, null for slots of other gates and lanes
+  // behind the last unit.
+  const auto rows_of = [&](S* dW, Index columns, Space space, int stride, int first, int gates, const int* gate_of) {
+    std::vector<S*> rows(static_cast<std::size_t>(stride * units(space)), nullptr);
+    const Index width = sizes_.width(space);
+    for (Index unit = 0; unit < width; ++unit)
+      for (int gate = 0; gate < gates; ++gate)
+        rows[static_cast<std::size_t>((unit / P * stride + first + gate) * P + unit % P)] =
+            dW + (gate_of[gate] * width + unit) * columns;
+    return rows;
+  };
+  // What phase p multiplied at (s, i).
+  const auto operand = [&](const Phase& phase, Index s, Index i) -> const S* {
+    if (phase.operand == Operand::PreviousOutput) return output_before(y, s, i);
+    return phase.operand == Operand::PreviousState ? state_before(phase.stream, s, i) : stream_at(phase.stream, s, i);
   };
   std::vector<const S*> operands[1 + most_phases];
   std::vector<S*> targets[1 + most_phases];
   OuterProduct<S> products[1 + most_phases];
   int count = 0;
-  if (wanted.dW_ih) {
-    collect(operands[count], [&](Index s, Index i) { return in.x + schedule_.at(s, i) * sizes_.input; });
-    targets[count] = rows_of(wanted.dW_ih, sizes_.input, cell.input_first, cell.input_gates, cell.input_gate);
-    products[count] = {operands[count].data(), sizes_.input, targets[count].data()};
+  const auto add = [&](std::vector<const S*> rows, Index columns, std::vector<S*> to) {
+    operands[count] = std::move(rows);
+    targets[count] = std::move(to);
+    products[count] = {operands[count].data(), columns, targets[count].data()};
     ++count;
+  };
+  const auto sum = [&](const std::vector<const S*>& deltas, Index width) {
+    if (count > 0) accumulate_outer(schedule_.places(), deltas.data(), width, products, count, false);
+    count = 0;
+  };
+  const auto add_input = [&](int stride, int first) {
+    if (wanted.dW_ih)
+      add(collect([&](Index s, Index i) { return in.x + schedule_.at(s, i) * sizes_.input; }), sizes_.input,
+          rows_of(wanted.dW_ih, sizes_.input, Space::Hidden, stride, first, cell.input_gates, cell.input_gate));
+  };
+  const auto add_phase = [&](const Phase& phase, int stride, int first) {
+    S* const dW = wanted.dmatrix[phase.matrix];
+    const Index columns = sizes_.width(cell.operand_space(phase));
+    if (dW)
+      add(collect([&](Index s, Index i) { return operand(phase, s, i); }), columns,
+          rows_of(dW, columns, phase.space, stride, first, phase.gates, phase.weight_gate));
+  };
+
+  if (cell.input_norms > 0) {
+    add_input(cell.input_gates, 0);
+    sum(collect([&](Index s, Index i) { return raw_a_at(s, i, 0); }), cell.input_gates * units_[0]);
   }
-  for (int p = 0; wanted.dW_hh && p < cell.phase_count; ++p) {
-    const Phase& phase = cell.phases[p];
-    if (phase.operand == Operand::None) continue;
-    if (phase.operand == Operand::PreviousOutput)
-      collect(operands[count], [&](Index s, Index i) { return output_before(y, s, i); });
-    else
-      collect(operands[count], [&](Index s, Index i) { return static_cast<const S*>(stream_at(phase.stream, s, i)); });
-    targets[count] = rows_of(wanted.dW_hh, H, phase.first_slot, phase.gates, phase.weight_gate);
-    products[count] = {operands[count].data(), H, targets[count].data()};
-    ++count;
+  for (int p = 0; p < cell.phases; ++p) {
+    const Phase& phase = cell.phase[p];
+    if (!phase.normalised || phase.matrix == identity) continue;
+    add_phase(phase, phase.gates, 0);
+    sum(collect([&](Index s, Index i) { return raw_u_at(p, s, i); }), phase.gates * units(phase.space));
   }
-  accumulate_outer(places, slots.data(), slot_row_, products, count, false);
+  for (const Space space : {Space::Hidden, Space::Output}) {
+    if (space == Space::Hidden && cell.input_norms == 0) add_input(cell.slots, cell.input_first);
+    for (int p = 0; p < cell.phases; ++p) {
+      const Phase& phase = cell.phase[p];
+      if (has_product(phase) && !phase.normalised && phase.space == space)
+        add_phase(phase, cell.slots_of(space), phase.first_slot);
+    }
+    sum(collect([&](Index s, Index i) { return space == Space::Hidden ? slots_at(s, i, 0) : output_slots_at(s, i); }),
+        slot_row(space));
+  }
 }
 
-#define UNROLLED_GRADIENTS(S)                                               \
-  template void Run<S>::input_gradient(S*, int, int);                       \
-  template void Run<S>::unit_gradients(const InputGradients<S>&, int, int); \
+#define UNROLLED_GRADIENTS(S)                                       \
+  template void Run<S>::input_gradient(S*, int, int);               \
+  template void Run<S>::bias_gradient(S*, int, int);                \
+  template void Run<S>::vector_gradients(const InputGradients<S>&); \
   template void Run<S>::weight_gradients(const Inputs<S>&, const S*, const InputGradients<S>&);
 UNROLLED_GRADIENTS(float)
 UNROLLED_GRADIENTS(double)

@@ -2,6 +2,8 @@
 // a cell.
 #pragma once
 
+#include <utility>
+
 #include "core/math.h"
 #include "engine/cell.h"
 
@@ -23,12 +25,15 @@ class ForwardPoint {
   V a(int slot) const { return V::load(slots_ + slot * lanes<S>); }
   /// Recurrent part of the gate in `slot`.
   V u(int slot) const { return V::load(u_ + (slot - t_.first_slot) * lanes<S>); }
-  /// The same with the row's mean 0 and variance 1.
-  V u_normalised(int slot) const { return (u(slot) - V(t_.mean[row_])) * V(t_.inverse_deviation[row_]); }
   V h_prev() const { return V::load_partial(t_.h_prev[row_] + unit_, valid_); }
   V state_prev(int state) const { return V::load(t_.state_prev[state][row_] + unit_); }
   V stream(int stream) const { return V::load(t_.stream[stream][row_] + unit_); }
   V vector(int k) const { return V::load(t_.vectors[k] + unit_); }
+  /// The scalar that the caller gave for this row and step; 1 if none.
+  V scalar() const { return t_.scalar ? V(t_.scalar[row_]) : V(S(1)); }
+  /// Option k of the cell.
+  V number(int k) const { return V(static_cast<S>(t_.numbers[k])); }
+  int choice(int k) const { return static_cast<int>(t_.numbers[k]); }
 
   void set_output(V h) { h.store_partial(t_.y[row_] + unit_, valid_); }
   void set_stream(int stream, V value) { value.store(t_.stream[stream][row_] + unit_); }
@@ -63,6 +68,9 @@ class BackwardPoint {
   V state_prev(int state) const { return V::load(t_.state_prev[state][row_] + unit_); }
   V stream(int stream) const { return V::load(t_.stream[stream][row_] + unit_); }
   V vector(int k) const { return V::load(t_.vectors[k] + unit_); }
+  V scalar() const { return t_.scalar ? V(t_.scalar[row_]) : V(S(1)); }
+  V number(int k) const { return V(static_cast<S>(t_.numbers[k])); }
+  int choice(int k) const { return static_cast<int>(t_.numbers[k]); }
 
   /// Gradient of the output h[t]: the loss's own and that of later steps. Read it before set_dh_prev.
   V dh() const {
@@ -74,13 +82,23 @@ class BackwardPoint {
   /// Gradient of the gate's sum a + u (or of u alone): what the products of backward read. Behind the last unit it is 0
   /// whatever the point function made there: an infinite input times a weight of 0 is NaN.
   void set_delta(int slot, V value) { first_lanes(value, valid_).store(slots_ + slot * lanes<S>); }
-  /// Gradient of h[t-1] by ways other than products; every cell sets it in its last phase and may add to it in earlier
-  /// ones.
+  /// Gradient of h[t-1] by ways other than products; the phase that reads dh() sets it, those that run after it in
+  /// backward may add to it.
   void set_dh_prev(V value) { value.store(t_.dh[row_] + unit_); }
   V dh_prev() const { return V::load(t_.dh[row_] + unit_); }
   void set_dstate_prev(int state, V value) { value.store(t_.dstream[state][row_] + unit_); }
+  /// Adds to the gradient of a stream for a phase that backward runs later.
+  void add_dstream(int stream, V value) {
+    S* const to = t_.dstream[stream][row_] + unit_;
+    (V::load(to) + value).store(to);
+  }
   /// Before the products of a stream's gradient are added to it.
   void clear_dstream(int stream) { V::zero().store(t_.dstream[stream][row_] + unit_); }
+  /// Adds to the gradient of per-unit vector k.
+  void add_dvector(int k, V value) {
+    S* const to = t_.dvectors[row_] + k * t_.vector_step + unit_;
+    (V::load(to) + value).store(to);
+  }
 
  private:
   const BackwardTile<S>& t_;
@@ -108,10 +126,9 @@ void backward_tile(const BackwardTile<S>& tile) {
     }
 }
 
-template <class Cell, class S>
-void vector_gradient(int vector, const S* slots, Vec<S>& sum) {
-  const auto delta = [slots](int slot) { return Vec<S>::load(slots + slot * lanes<S>); };
-  sum += Cell::vector_gradient(vector, delta);
+template <class Cell, class S, int... phase>
+void set_phases(CellKernel<S>& kernel, std::integer_sequence<int, phase...>) {
+  ((kernel.forward[phase] = forward_tile<Cell, S, phase>, kernel.backward[phase] = backward_tile<Cell, S, phase>), ...);
 }
 
 }  // namespace detail
@@ -121,19 +138,7 @@ template <class Cell, class S>
 CellKernel<S> make_kernel(const CellInfo& info) {
   CellKernel<S> kernel{};
   kernel.info = info;
-  kernel.info.phase_count = Cell::phases;
-  kernel.info.vectors = Cell::vectors;
-  kernel.forward[0] = detail::forward_tile<Cell, S, 0>;
-  kernel.backward[0] = detail::backward_tile<Cell, S, 0>;
-  if constexpr (Cell::phases > 1) {
-    kernel.forward[1] = detail::forward_tile<Cell, S, 1>;
-    kernel.backward[1] = detail::backward_tile<Cell, S, 1>;
-  }
-  if constexpr (Cell::phases > 2) {
-    kernel.forward[2] = detail::forward_tile<Cell, S, 2>;
-    kernel.backward[2] = detail::backward_tile<Cell, S, 2>;
-  }
-  if constexpr (Cell::vectors > 0) kernel.vector_gradient = detail::vector_gradient<Cell, S>;
+  detail::set_phases<Cell>(kernel, std::make_integer_sequence<int, Cell::phases>{});
   return kernel;
 }
 

@@ -9,6 +9,8 @@ void register_rnn(Registry&);
 void register_lstm(Registry&);
 void register_gru(Registry&);
 void register_gru_reset_before(Registry&);
+void register_peephole_lstm(Registry&);
+void register_coupled_lstm(Registry&);
 
 Registry& cells() {
   static Registry* const all = [] {
@@ -17,6 +19,8 @@ Registry& cells() {
     register_lstm(*registry);
     register_gru(*registry);
     register_gru_reset_before(*registry);
+    register_peephole_lstm(*registry);
+    register_coupled_lstm(*registry);
     return registry;
   }();
   return *all;

@@ -6,25 +6,33 @@
 namespace unrolled {
 
 template <class S>
-void ThreadRows<S>::resize(const CellInfo& cell, Index rows, Index chunk_rows) {
+void ThreadRows<S>::resize(const CellInfo& cell, Index rows, Index chunk_rows, Index units) {
   const std::size_t n = static_cast<std::size_t>(rows), m = static_cast<std::size_t>(chunk_rows);
-  for (auto* v : {&operand, &h_prev, &dy, &du})
-    if (v->size() < n) v->resize(n);
-  for (auto* v : {&slots, &y, &dh})
-    if (v->size() < n) v->resize(n);
+  const auto grow = [](auto& v, std::size_t size) {
+    if (v.size() < size) v.resize(size);
+  };
+  for (auto* v : {&operand, &h_prev, &dy, &du}) grow(*v, n);
+  for (auto* v : {&slots[0], &slots[1], &y, &dh, &dvectors}) grow(*v, n);
+  grow(scalar, n);
+  for (int k = 0; k < cell.states; ++k) grow(state_prev[k], n);
   for (int k = 0; k < cell.streams; ++k) {
-    if (state_prev[k].size() < n) state_prev[k].resize(n);
-    if (stream[k].size() < n) stream[k].resize(n);
-    if (dstream[k].size() < n) dstream[k].resize(n);
+    grow(stream[k], n);
+    grow(dstream[k], n);
   }
-  if (a.size() < m) a.resize(m);
-  if (sums.size() < m) sums.resize(m);
-  u.resize(max_tile_rows * max_vectors * lanes<S>);
-  for (int p = 0; p < cell.phase_count; ++p)
-    if (cell.phases[p].row_statistics) {
-      mean.resize(rows);
-      inverse_deviation.resize(rows);
+  grow(a, m);
+  grow(sums, m);
+  Index scratch = max_tile_rows * max_vectors * lanes<S>;
+  bool normalised = cell.input_norms > 0;
+  for (int p = 0; p < cell.phases; ++p)
+    if (cell.phase[p].normalised) {
+      scratch = std::max(scratch, cell.phase[p].gates * units);
+      normalised = true;
     }
+  u.resize(scratch);
+  if (normalised) {
+    mean.resize(rows);
+    product.resize(rows);
+  }
 }
 
 template <class S>
@@ -33,11 +41,12 @@ typename Run<S>::Shares Run<S>::shares(int id, int count) const {
   const bool as_planned = count == partition_.threads();
   const Partition part = as_planned ? partition_ : Partition{};
   // Shares of units are made of whole panels, forward's and backward's.
-  const Index blocks = units_ / lanes<S>, panels = (blocks + blocks_per_share - 1) / blocks_per_share;
-  const auto border = [&](int share) {
+  const auto border = [&](Space space, int share) {
+    const Index blocks = units(space) / lanes<S>, panels = (blocks + blocks_per_share - 1) / blocks_per_share;
     return std::min(blocks, blocks_per_share * share_begin(panels, share, part.unit_shares));
   };
-  if (!as_planned && id > 0) return {0, 0, 1, 0, 0, nullptr, 1};
+  const auto between = [&](Space space, int share) { return Blocks{border(space, share), border(space, share + 1)}; };
+  if (!as_planned && id > 0) return {0, 0, 1, {}, nullptr, 1};
   const int row_share = id / part.unit_shares, unit_share = id % part.unit_shares;
   // Rows of unequal length are dealt out in turns; else neighbours stay together, and so do their cache lines.
   const bool equal = schedule_.equal();
@@ -45,8 +54,7 @@ typename Run<S>::Shares Run<S>::shares(int id, int count) const {
   return {equal ? share_begin(batch, row_share, part.row_shares) : row_share,
           equal ? share_begin(batch, row_share + 1, part.row_shares) : batch,
           equal ? 1 : part.row_shares,
-          border(unit_share),
-          border(unit_share + 1),
+          {between(Space::Hidden, unit_share), between(Space::Output, unit_share)},
           &barriers_[static_cast<std::size_t>(row_share)],
           part.unit_shares};
 }
@@ -59,7 +67,7 @@ void Run<S>::plan_threads(Index batch) {
   // The first thread may find itself alone, see `shares`: it has room for all rows.
   for (std::size_t id = 0; id < count; ++id) {
     const Index rows = id == 0 ? batch : share;
-    threads_[id].resize(kernel_->info, rows, rows * chunk_steps_);
+    threads_[id].resize(kernel_->info, rows, rows * chunk_steps_, std::max(units_[0], units_[1]));
   }
   if (barrier_count_ < partition_.row_shares) {
     barriers_ = std::make_unique<Barrier[]>(static_cast<std::size_t>(partition_.row_shares));
@@ -70,37 +78,54 @@ void Run<S>::plan_threads(Index batch) {
 /// Initial states in the order of the schedule, each row in whole packets.
 template <class S>
 void Run<S>::load_initial(const Inputs<S>& in) {
-  const Index B = in.B, H = sizes_.hidden;
-  const auto load = [&](Buffer<S>& to, const S* from) {
-    to.resize(B * units_);
-    for (Index i = 0; i < B; ++i) {
-      S* const row = to.data() + i * units_;
-      if (from) std::copy_n(from + schedule_.row(i) * H, H, row);
-      std::fill(row + (from ? H : 0), row + units_, S(0));
+  const CellInfo& cell = kernel_->info;
+  const auto load = [&](Buffer<S>& to, const S* from, Space space) {
+    const Index width = sizes_.width(space), step = units(space);
+    to.resize(in.B * step);
+    for (Index i = 0; i < in.B; ++i) {
+      S* const row = to.data() + i * step;
+      if (from) std::copy_n(from + schedule_.row(i) * width, width, row);
+      std::fill(row + (from ? width : 0), row + step, S(0));
     }
   };
-  load(initial_, in.h0);
-  for (int k = 0; k < kernel_->info.states; ++k) load(initial_state_[k], in.state0[k]);
-  zeros_.resize(units_);
-  zeros_.fill_zero(units_);
+  load(initial_, cell.output_is_state ? in.h0 : nullptr, cell.output);
+  for (int k = 0; k < cell.states; ++k) load(initial_state_[k], in.state0[k], cell.stream_space[k]);
+  const Index widest = std::max(units_[0], units_[1]);
+  zeros_.resize(widest);
+  zeros_.fill_zero(widest);
 }
 
 template <class S>
 const S* Run<S>::output_before(const S* y, Index s, Index i) const {
   if (schedule_.cut(s, i)) return zeros_.data();
-  return s == 0 ? initial_.data() + i * units_ : y + schedule_.at(s - 1, i) * sizes_.hidden;
+  const Space space = kernel_->info.output;
+  return s == 0 ? initial_.data() + i * units(space) : y + schedule_.at(s - 1, i) * sizes_.width(space);
 }
 
 template <class S>
 const S* Run<S>::state_before(int k, Index s, Index i) const {
   if (schedule_.cut(s, i)) return zeros_.data();
-  if (s == 0) return initial_state_[k].data() + i * units_;
-  return streams_[k].data() + (keep_ ? schedule_.place(s - 1, i) : i) * units_;
+  const Index step = units(stream_space(k));
+  return s == 0 ? initial_state_[k].data() + i * step : streams_[k].data() + stream_row(k, s - 1, i) * step;
 }
 
 template <class S>
-S* Run<S>::stream_at(int k, Index s, Index i) {
-  return streams_[k].data() + (keep_ ? schedule_.place(s, i) : i) * units_;
+typename Run<S>::Norm Run<S>::norm_of_phase(int p) const {
+  const Phase& phase = kernel_->info.phase[p];
+  return {p, phase.space, phase.first_slot, phase.gates, phase.gain, phase.gates, 0};
+}
+
+template <class S>
+typename Run<S>::Norm Run<S>::norm_of_input(int k) const {
+  const CellInfo& cell = kernel_->info;
+  const InputNorm& norm = cell.input_norm[k];
+  return {most_phases + k,
+          Space::Hidden,
+          norm.first_slot,
+          norm.gates,
+          norm.gain,
+          cell.input_gates,
+          norm.first_slot - cell.input_first};
 }
 
 template struct ThreadRows<float>;
@@ -111,7 +136,8 @@ template struct ThreadRows<double>;
   template void Run<S>::load_initial(const Inputs<S>&);                  \
   template const S* Run<S>::output_before(const S*, Index, Index) const; \
   template const S* Run<S>::state_before(int, Index, Index) const;       \
-  template S* Run<S>::stream_at(int, Index, Index);
+  template Run<S>::Norm Run<S>::norm_of_phase(int) const;                \
+  template Run<S>::Norm Run<S>::norm_of_input(int) const;
 UNROLLED_RUN(float)
 UNROLLED_RUN(double)
 

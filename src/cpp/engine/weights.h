@@ -10,20 +10,28 @@
 namespace unrolled {
 
 struct Sizes {
-  Index input = 0, hidden = 0;
+  Index input = 0, hidden = 0, output = 0;
+  Sizes() = default;
+  /// output: 0 where it is as wide as the hidden units.
+  Sizes(Index input, Index hidden, Index output = 0)
+      : input(input), hidden(hidden), output(output == 0 ? hidden : output) {}
+  Index width(Space space) const { return space == Space::Hidden ? hidden : output; }
   template <class S>
-  Index blocks() const {
-    return (hidden + lanes<S> - 1) / lanes<S>;
+  Index blocks(Space space) const {
+    return (width(space) + lanes<S> - 1) / lanes<S>;
+  }
+  bool operator==(const Sizes& other) const {
+    return input == other.input && hidden == other.hidden && output == other.output;
   }
 };
 
-/// The parameters of a cell where the caller keeps them. Null: zeros, except W_ih and W_hh.
+/// The parameters of a cell where the caller keeps them. Null: zeros, except matrices.
 template <class S>
 struct Parameters {
-  const S* W_ih = nullptr;             // (input_gates * H, I)
-  const S* W_hh = nullptr;             // (weight_gates * H, H)
-  const S* b = nullptr;                // (input_gates * H)
-  const S* vector[most_vectors] = {};  // (H) each
+  const S* W_ih = nullptr;              // (input_gates * H, I)
+  const S* matrix[most_matrices] = {};  // (gates * width of the rows' space, width of the columns' space) each
+  const S* b = nullptr;                 // (input_gates * H)
+  const S* vector[most_vectors] = {};   // (width of its space) each
 };
 
 /// Neighbouring unit blocks that share a panel, so that its packets fill a register tile: the gates of one block lie
@@ -45,6 +53,15 @@ struct GatePanels {
   const S* panel(Index group) const { return data.data() + first_block(group) * gates * lanes<S> * depth; }
 };
 
+inline constexpr int input_parts = most_input_gates / most_gates;
+/// Input gates of part k.
+inline int gates_of_part(const CellInfo& cell, int part) {
+  const int left = cell.input_gates - part * most_gates;
+  return left < 0 ? 0 : left < most_gates ? left : most_gates;
+}
+/// Whether a phase has weights.
+inline bool has_product(const Phase& phase) { return phase.operand != Operand::None && phase.matrix != identity; }
+
 template <class S>
 class ForwardWeights {
  public:
@@ -52,10 +69,10 @@ class ForwardWeights {
   void prepare(const CellInfo& cell, Sizes sizes);
   void pack_share(const CellInfo& cell, Sizes sizes, const Parameters<S>& from, int id, int count);
 
-  GatePanels<S> input;                   // W_ih
-  GatePanels<S> recurrent[most_phases];  // rows of W_hh by phase
-  Buffer<S> bias;                        // [block][gate][lane] in the order of the input panels
-  Buffer<S> vectors[most_vectors];       // zeros behind H
+  GatePanels<S> input[input_parts];      // W_ih: a panel holds the packets of at most `most_gates` gates
+  GatePanels<S> recurrent[most_phases];  // rows of a matrix by phase
+  Buffer<S> bias[input_parts];           // [block][gate][lane] in the order of the input panels
+  Buffer<S> vectors[most_vectors];       // zeros behind the last unit
 };
 
 /// Panels from the gradients of gate sums, in the order of the slots, to the operand's units or the input.

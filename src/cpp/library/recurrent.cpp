@@ -10,7 +10,9 @@
 
 namespace unrolled {
 
-static_assert(max_states == 1 + most_streams && max_unit_vectors == most_vectors, "the engine's limits");
+static_assert(max_states == 1 + most_states && max_unit_vectors == most_vectors && max_matrices == most_matrices &&
+                  max_options == most_numbers,
+              "the engine's limits");
 
 std::vector<std::string> cell_names() { return cells().names(); }
 
@@ -24,6 +26,7 @@ struct Recurrent<S>::Implementation {
   Run<S> inference, training, single;
   Inputs<S> kept;
   const S* y = nullptr;
+  std::array<double, max_options> options{};
 
   Inputs<S> inputs(const Sequence& in) const {
     if (!packed) throw std::logic_error("Recurrent: set_parameters has not been called");
@@ -35,28 +38,33 @@ struct Recurrent<S>::Implementation {
     to.T = in.T;
     to.B = in.B;
     to.x = in.x;
-    to.h0 = in.initial[0];
-    std::copy_n(in.initial.begin() + 1, most_streams, to.state0);
+    for (int k = 0; k < cell->info.carried(); ++k)
+      state_of(cell->info, to.h0, to.state0, k) = in.initial[static_cast<std::size_t>(k)];
+    to.scalar = in.scalar;
+    std::copy(options.begin(), options.end(), to.numbers);
     to.lengths = in.lengths;
     to.reset = in.reset;
     to.reverse = in.reverse;
     return to;
   }
-  static Outputs<S> outputs(const Result& out) {
+  Outputs<S> outputs(const Result& out) const {
     Outputs<S> to;
     to.y = out.y;
-    to.h_last = out.last[0];
-    std::copy_n(out.last.begin() + 1, most_streams, to.state_last);
+    for (int k = 0; k < cell->info.carried(); ++k)
+      state_of(cell->info, to.h_last, to.state_last, k) = out.last[static_cast<std::size_t>(k)];
     return to;
   }
 };
 
 template <class S>
-Recurrent<S>::Recurrent(const std::string& cell, Size input_size, Size hidden_size) : self_(new Implementation) {
-  if (input_size < 1 || hidden_size < 1)
+Recurrent<S>::Recurrent(const std::string& cell, Size input_size, Size hidden_size, Size output_size)
+    : self_(new Implementation) {
+  if (input_size < 1 || hidden_size < 1 || output_size < 0)
     throw std::invalid_argument("Recurrent: input_size and hidden_size must be at least 1");
   self_->cell = &cells().find<S>(cell);
-  self_->sizes = {input_size, hidden_size};
+  if (output_size != 0 && output_size != hidden_size && self_->cell->info.output == Space::Hidden)
+    throw std::invalid_argument("Recurrent: the output of this cell is as wide as its hidden units");
+  self_->sizes = {input_size, hidden_size, output_size};
 }
 template <class S>
 Recurrent<S>::~Recurrent() = default;
@@ -75,23 +83,39 @@ std::ptrdiff_t Recurrent<S>::hidden_size() const {
 }
 template <class S>
 int Recurrent<S>::states() const {
-  return 1 + self_->cell->info.states;
+  return self_->cell->info.carried();
 }
 template <class S>
 int Recurrent<S>::unit_vectors() const {
   return self_->cell->info.vectors;
 }
 template <class S>
+std::ptrdiff_t Recurrent<S>::output_size() const {
+  return self_->sizes.output;
+}
+template <class S>
+std::ptrdiff_t Recurrent<S>::input_rows() const {
+  return self_->cell->info.input_gates * self_->sizes.hidden;
+}
+template <class S>
 std::ptrdiff_t Recurrent<S>::weight_rows() const {
-  return self_->cell->info.weight_gates * self_->sizes.hidden;
+  const CellInfo& info = self_->cell->info;
+  return info.matrices == 0 ? 0 : info.matrix[0].gates * self_->sizes.width(info.matrix[0].rows);
+}
+template <class S>
+void Recurrent<S>::set_options(const std::array<double, max_options>& options) {
+  self_->options = options;
 }
 
 template <class S>
 void Recurrent<S>::set_parameters(const Weights& from) {
-  if (!from.W_ih || !from.W_hh) throw std::invalid_argument("Recurrent: W_ih and W_hh are needed");
   Parameters<S>& to = self_->parameters;
   to.W_ih = from.W_ih;
-  to.W_hh = from.W_hh;
+  to.matrix[0] = from.W_hh;
+  std::copy(from.matrices.begin(), from.matrices.end(), to.matrix + 1);
+  bool complete = to.W_ih != nullptr;
+  for (int m = 0; m < self_->cell->info.matrices; ++m) complete = complete && to.matrix[m] != nullptr;
+  if (!complete) throw std::invalid_argument("Recurrent: W_ih and every recurrent matrix are needed");
   to.b = from.b;
   std::copy_n(from.vectors.begin(), most_vectors, to.vector);
   self_->weights.prepare(self_->cell->info, self_->sizes);
@@ -120,14 +144,16 @@ void Recurrent<S>::backward(const OutputGradients& given, const Gradients& wante
   if (me.y == nullptr) throw std::logic_error("Recurrent: backward follows one forward_for_training");
   unrolled::OutputGradients<S> from;
   from.dy = given.y;
-  from.dh_last = given.last[0];
-  std::copy_n(given.last.begin() + 1, most_streams, from.dstate_last);
   InputGradients<S> to;
   to.dx = wanted.x;
-  to.dh0 = wanted.initial[0];
-  std::copy_n(wanted.initial.begin() + 1, most_streams, to.dstate0);
+  const CellInfo& info = me.cell->info;
+  for (int k = 0; k < info.carried(); ++k) {
+    state_of(info, from.dh_last, from.dstate_last, k) = given.last[static_cast<std::size_t>(k)];
+    state_of(info, to.dh0, to.dstate0, k) = wanted.initial[static_cast<std::size_t>(k)];
+  }
   to.dW_ih = wanted.W_ih;
-  to.dW_hh = wanted.W_hh;
+  to.dmatrix[0] = wanted.W_hh;
+  std::copy(wanted.matrices.begin(), wanted.matrices.end(), to.dmatrix + 1);
   to.db = wanted.b;
   std::copy_n(wanted.vectors.begin(), most_vectors, to.dvector);
   me.training.backward(me.parameters, me.kept, std::exchange(me.y, nullptr), from, to);  // once, even if it throws

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Any
 from unrolled import data, init, ops, optim
 from unrolled._config import build_config, get_num_threads, set_num_threads
 from unrolled._native import core as _core
-from unrolled.cells import GRU, LSTM, RNN, GRUResetBefore, GRUState, LSTMState, Recurrent, RNNState
+from unrolled.cells import (
+    GRU,
+    LSTM,
+    RNN,
+    CoupledLSTM,
+    GRUResetBefore,
+    GRUState,
+    LSTMState,
+    PeepholeLSTM,
+    Recurrent,
+    RNNState,
+)
 from unrolled.data import CharVocabulary, WordVocabulary, one_hot
 from unrolled.io import CheckpointError, from_torch, load, save
 from unrolled.layers import (
@@ -73,6 +84,7 @@ __all__ = [
     "CharVocabulary",
     "CheckpointError",
     "CosineLR",
+    "CoupledLSTM",
     "DivergenceError",
     "Dropout",
     "Embedding",
@@ -84,6 +96,7 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "Module",
+    "PeepholeLSTM",
     "Progress",
     "Pyramid",
     "RMSprop",

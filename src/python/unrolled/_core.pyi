@@ -21,10 +21,10 @@ class PackedWeights: ...
 class SavedCall:
     def backward(
         self, dy: Array | None, dlast: Sequence[Array | None], wanted: Sequence[bool]
-    ) -> tuple[Array | None, list[Array], Array | None, Array | None, Array | None, list[Array | None]]: ...
+    ) -> tuple[Array | None, list[Array], list[Array | None]]: ...
 
 class Stepper:
-    def __init__(self, name: str, tensors: list[Any], state_type: Any) -> None: ...
+    def __init__(self, name: str, tensors: list[Any], state_type: Any, numbers: Sequence[float]) -> None: ...
     def unchanged(self) -> bool: ...
     @property
     def packed(self) -> PackedWeights: ...
@@ -37,13 +37,12 @@ def describe_cell(name: str) -> dict[str, int]: ...
 def cell_forward(
     name: str,
     x: Array,
-    W_ih: Array,
-    W_hh: Array,
-    b: Array | None,
-    vectors: Sequence[Array | None],
+    weights: Sequence[Array | None],
     states: Sequence[Array | None],
     lengths: npt.NDArray[np.int64] | None,
     reset: npt.NDArray[np.bool_] | None,
+    scalar: Array | None,
+    numbers: Sequence[float],
     reverse: bool,
     keep: bool,
     packed: PackedWeights | None,

@@ -83,6 +83,15 @@ def generator(who: str, rng: Any) -> np.random.Generator:
     return rng
 
 
+def one_of(who: str, name: str, value: Any, known: tuple[str, ...]) -> str:
+    expected = f"expected one of {', '.join(known)}"
+    if not isinstance(value, str):
+        raise TypeError(f"{who}: {name} is a {kind_of(value)}, {expected}")
+    if value not in known:
+        raise ValueError(f"{who}: {name} is {value!r}, {expected}")
+    return value
+
+
 def floats(
     who: str, name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], why: str
 ) -> Array:

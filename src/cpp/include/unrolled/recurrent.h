@@ -23,8 +23,8 @@
 
 namespace unrolled {
 
-/// Most states of a cell (h, c, ...) and most per-unit vectors (b_hn, ...).
-inline constexpr int max_states = 4, max_unit_vectors = 4;
+/// Most states of a cell (h, c, ...), per-unit vectors (b_hn, ...), recurrent matrices and options.
+inline constexpr int max_states = 4, max_unit_vectors = 12, max_matrices = 3, max_options = 8;
 
 /// Names of all cells.
 std::vector<std::string> cell_names();
@@ -39,7 +39,8 @@ class Recurrent {
     const S* W_ih = nullptr;
     const S* W_hh = nullptr;
     const S* b = nullptr;
-    std::array<const S*, max_unit_vectors> vectors{};  // "gru": b_hn
+    std::array<const S*, max_unit_vectors> vectors{};   // "gru": b_hn
+    std::array<const S*, max_matrices - 1> matrices{};  // those beside W_hh
   };
   /// Inputs of a call. `initial`: h, c, ... or null for zeros. `lengths` (B): valid steps of each row, 0 .. T, or null.
   /// `reset` (T, B): nonzero sets the row's state to zero before the step, or null.
@@ -50,10 +51,11 @@ class Recurrent {
     const std::int64_t* lengths = nullptr;
     const std::uint8_t* reset = nullptr;
     bool reverse = false;
+    const S* scalar = nullptr;  // (T, B), one number per step and row ("ctrnn": dt), or null: ones
   };
   /// Outputs. `last`: the states after each row's last valid step, where not null.
   struct Result {
-    S* y = nullptr;  // (T, B, H)
+    S* y = nullptr;  // (T, B, output_size)
     std::array<S*, max_states> last{};
   };
   /// Gradients of the loss with respect to the outputs; null: zero.
@@ -69,19 +71,26 @@ class Recurrent {
     S* W_hh = nullptr;
     S* b = nullptr;
     std::array<S*, max_unit_vectors> vectors{};
+    std::array<S*, max_matrices - 1> matrices{};
   };
 
-  /// Throws std::invalid_argument for an unknown cell or a size below 1.
-  Recurrent(const std::string& cell, Size input_size, Size hidden_size);
+  /// output_size: of cells whose output has a size of its own ("projected_lstm"); 0: hidden_size. Throws
+  /// std::invalid_argument for an unknown cell or a wrong size.
+  Recurrent(const std::string& cell, Size input_size, Size hidden_size, Size output_size = 0);
   ~Recurrent();
   Recurrent(Recurrent&&) noexcept;
   Recurrent& operator=(Recurrent&&) noexcept;
 
   Size input_size() const;
   Size hidden_size() const;
+  Size output_size() const;
   int states() const;  // 1 (h) for most cells, 2 (h, c) for an LSTM
   int unit_vectors() const;
-  Size weight_rows() const;  // rows of W_hh
+  Size input_rows() const;   // rows of W_ih
+  Size weight_rows() const;  // rows of W_hh, 0 if the cell has none
+
+  /// The options of a cell, in the order that its file in cells/ gives them; all zero until then.
+  void set_options(const std::array<double, max_options>& options);
 
   /// Brings the parameters into kernel layout. Call it again after every change; backward reads them where they are.
   void set_parameters(const Weights& weights);

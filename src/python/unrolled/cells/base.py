@@ -34,8 +34,10 @@ class Recurrent(Module):
 
     gates: ClassVar[tuple[str, ...]]
     State: ClassVar[Any]
-    vectors: ClassVar[tuple[str, ...]] = ()  # per-unit parameters beside b
+    matrices: ClassVar[tuple[str, ...]] = ("W_hh",)  # recurrent ones, in the order of the native cell
+    vectors: ClassVar[tuple[str, ...]] = ()  # per-unit parameters beside b, in its order
 
+    W_hh: Tensor
     b: Tensor | None
     _stepper: Any  # weights packed for inference, and its functions for a step and a sequence
     _step: Any
@@ -55,15 +57,37 @@ class Recurrent(Module):
         self.hidden_size = checks.size(who, "hidden_size", hidden_size)
         self.bias = checks.flag(who, "bias", bias)
         self.dtype = checks.float_dtype(who, dtype)
-        rng = checks.generator(who, rng)
-        G, H = len(self.gates), self.hidden_size
-        made: dict[str, Any] = {"blocks": G, "rng": rng, "dtype": self.dtype}
-        self.W_ih = Tensor(init.glorot_uniform_values((G * H, self.input_size), **made), requires_grad=True)
-        self.W_hh = Tensor(init.orthogonal_values((G * H, H), **made), requires_grad=True)
-        self.b = Tensor(np.zeros(G * H, self.dtype), requires_grad=True) if bias else None
-        for name in self.vectors:
-            setattr(self, name, Tensor(np.zeros(H, self.dtype), requires_grad=True) if bias else None)
+        self._make_parameters(checks.generator(who, rng))
         self._forget_packed()
+
+    def _make_parameters(self, rng: np.random.Generator) -> None:
+        """Initial values of all parameters."""
+        G, H = len(self.gates), self.hidden_size
+        self.W_ih = self._input_matrix(rng, G)
+        if "W_hh" in self.matrices:
+            self.W_hh = self._recurrent_matrix(rng, G)
+        self.b = self._vector(G * H) if self.bias else None
+
+    def _input_matrix(self, rng: np.random.Generator, blocks: int) -> Tensor:
+        shape = (blocks * self.hidden_size, self.input_size)
+        values = init.glorot_uniform_values(shape, blocks=blocks, rng=rng, dtype=self.dtype)
+        return Tensor(values, requires_grad=True)
+
+    def _recurrent_matrix(
+        self, rng: np.random.Generator, blocks: int, rows: int = 0, columns: int = 0
+    ) -> Tensor:
+        """Orthogonal blocks of `rows` by `columns`, hidden_size where not given."""
+        shape = (blocks * (rows or self.hidden_size), columns or self.hidden_size)
+        values = init.orthogonal_values(shape, blocks=blocks, rng=rng, dtype=self.dtype)
+        return Tensor(values, requires_grad=True)
+
+    def _vector(self, size: int, value: float = 0.0) -> Tensor:
+        return Tensor(np.full(size, value, self.dtype), requires_grad=True)
+
+    def _set_bias(self, gate: str, value: float) -> None:
+        if self.b is not None:
+            at, H = self.gates.index(gate), self.hidden_size
+            self.b._data[at * H : (at + 1) * H] = value
 
     @property
     def output_size(self) -> int:
@@ -75,14 +99,25 @@ class Recurrent(Module):
         """Name of the native cell."""
         raise NotImplementedError
 
+    def _options(self) -> list[float]:
+        """Options of the native cell, in its order."""
+        return []
+
+    def _state_sizes(self) -> tuple[int, ...]:
+        """Width of each state."""
+        return (self.hidden_size,) * len(self.State._fields)
+
     def _weights(self) -> list[Tensor | None]:
         """Parameters in the order of the native interface."""
-        return [self.W_ih, self.W_hh, self.b, *(getattr(self, name) for name in self.vectors)]
+        return [
+            self.W_ih,
+            *(getattr(self, m) for m in self.matrices),
+            self.b,
+            *(getattr(self, v) for v in self.vectors),
+        ]
 
-    def _others(self) -> tuple[Array | None, list[Array | None]]:
-        """The arrays of b and of the per-unit vectors."""
-        b, *vectors = (None if w is None else w._data for w in self._weights()[2:])
-        return b, vectors
+    def _arrays(self) -> list[Array | None]:
+        return [None if w is None else w._data for w in self._weights()]
 
     # --- sequences
 
@@ -108,6 +143,11 @@ class Recurrent(Module):
             if quick is not None:
                 y, last = quick
                 return wrap(y), self.State(*[wrap(s) for s in last])
+        return self._run(x, state, lengths, reset, reverse)
+
+    def _run(
+        self, x: Any, state: Any, lengths: Any, reset: Any, reverse: bool, scalar: Array | None = None
+    ) -> tuple[Tensor, Any]:
         who = type(self).__name__
         array = checks.floats(
             who, "x", x, self.dtype, (None, None, self.input_size), self._shape_of_x("time, batch")
@@ -123,17 +163,26 @@ class Recurrent(Module):
         packed = None if keep else self._packed(T * B)
         reverse = checks.flag(who, "reverse", reverse)
         y, last, saved = core.cell_forward(
-            self._kernel, array, self.W_ih._data, self.W_hh._data, *self._others(),
-            states, sizes, cuts, reverse, keep, packed,
-        )  # fmt: skip
+            self._kernel,
+            array,
+            self._arrays(),
+            states,
+            sizes,
+            cuts,
+            scalar,
+            self._options(),
+            reverse,
+            keep,
+            packed,
+        )
         given = given or [None] * len(last)
         wanted = [tensor is not None and tensor.requires_grad for tensor in (source, *weights)]
 
         def vjp(gradients: Sequence[Array | None]) -> list[Array | None]:
             dy, *dlast = (None if g is None else np.ascontiguousarray(g) for g in gradients)
             assert saved is not None  # keep was set: a gradient is wanted
-            dx, dstates, dW_ih, dW_hh, db, dvectors = saved.backward(dy, dlast, wanted)
-            return [dx, *dstates, dW_ih, dW_hh, db, *dvectors]
+            dx, dstates, dweights = saved.backward(dy, dlast, wanted)
+            return [dx, *dstates, *dweights]
 
         output, *after = record(who, [source, *given, *weights], [y, *last], vjp)
         return output, self.State(*after)
@@ -149,16 +198,19 @@ class Recurrent(Module):
             got = f"a tuple of {len(state)}" if isinstance(state, tuple) else f"a {checks.kind_of(state)}"
             kind = ValueError if isinstance(state, tuple) else TypeError
             raise kind(f"{who}: state is {got}, expected {self.State.__name__}({', '.join(names)})")
-        shape = (batch, self.hidden_size)
-        why = f"{shape}: the batch of x and hidden_size={self.hidden_size}"
-        return [checks.floats(who, n, s, self.dtype, shape, why) for n, s in zip(names, state, strict=True)]
+        checked: list[Array | None] = []
+        for name, array, size in zip(names, state, self._state_sizes(), strict=True):
+            kind = "hidden_size" if size == self.hidden_size else "output_size"
+            why = f"{(batch, size)}: the batch of x and {kind}={size}"
+            checked.append(checks.floats(who, name, array, self.dtype, (batch, size), why))
+        return checked
 
     # --- steps
 
     def initial_state(self, batch_size: int) -> Any:
         """Zeros for `batch_size` rows, as a named tuple of arrays."""
-        shape = (checks.size(type(self).__name__, "batch_size", batch_size, least=0), self.hidden_size)
-        return self.State(*(np.zeros(shape, self.dtype) for _ in self.State._fields))
+        rows = checks.size(type(self).__name__, "batch_size", batch_size, least=0)
+        return self.State(*(np.zeros((rows, size), self.dtype) for size in self._state_sizes()))
 
     def step(self, x_t: Array, state: Any = None) -> tuple[Array, Any]:
         """One time step without a tape, for streaming: x_t (B, I) -> y_t (B, H) and the next state, all plain arrays.
@@ -181,21 +233,21 @@ class Recurrent(Module):
             return result
         # Somebody holds an array of the parameters and may write to it: they were packed for this step alone.
         y, last, _ = core.cell_forward(
-            self._kernel, x_t[None], self.W_ih._data, self.W_hh._data, *self._others(), list(state), None, None,
+            self._kernel, x_t[None], self._arrays(), list(state), None, None, None, self._options(),
             False, False, stepper.packed,
         )  # fmt: skip
         return y[0], self.State(*last)
 
     def _filled_state(self, state: Any, batch: int) -> list[Array]:
-        zeros = np.zeros((batch, self.hidden_size), self.dtype)
-        return [zeros if s is None else s for s in self._checked_state(state, batch)]
+        checked, zeros = self._checked_state(state, batch), self.initial_state(batch)
+        return [zero if s is None else s for s, zero in zip(checked, zeros, strict=True)]
 
     def _fresh_stepper(self) -> Any:
         """Weights packed as they are now."""
         stepper = self._stepper  # once: another thread may forget it
         if stepper is None or not stepper.unchanged():
             weights = self._weights()
-            stepper = core.Stepper(self._kernel, weights, self.State)
+            stepper = core.Stepper(self._kernel, weights, self.State, self._options())
             self._stepper, self._step, self._sequence = stepper, stepper.step, stepper.sequence
             if any(a is not b for a, b in zip(weights, self._weights(), strict=True)):
                 self._forget_packed()  # another thread has put a new Tensor in the place of a parameter

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from unrolled.cells.base import Recurrent
 from unrolled.tensor import Tensor
 
@@ -41,6 +43,10 @@ class GRU(Recurrent):
     State = GRUState
 
     b_hn: Tensor | None
+
+    def _make_parameters(self, rng: np.random.Generator) -> None:
+        super()._make_parameters(rng)
+        self.b_hn = self._vector(self.hidden_size) if self.bias else None
 
     @property
     def _kernel(self) -> str:

@@ -57,9 +57,7 @@ class LSTM(Recurrent):
     ) -> None:
         self.forget_bias = number("LSTM", "forget_bias", forget_bias)
         super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
-        if self.b is not None:
-            f, H = self.gates.index("f"), self.hidden_size
-            self.b._data[f * H : (f + 1) * H] = self.forget_bias
+        self._set_bias("f", self.forget_bias)
 
     @property
     def _kernel(self) -> str:

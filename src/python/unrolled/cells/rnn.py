@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unrolled.cells.base import Recurrent
-from unrolled.checks import kind_of
+from unrolled.checks import one_of
 
 NONLINEARITIES = ("tanh", "relu", "sigmoid")
 
@@ -47,15 +47,7 @@ class RNN(Recurrent):
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
     ) -> None:
-        if not isinstance(nonlinearity, str):
-            raise TypeError(
-                f"RNN: nonlinearity is a {kind_of(nonlinearity)}, expected one of {', '.join(NONLINEARITIES)}"
-            )
-        if nonlinearity not in NONLINEARITIES:
-            raise ValueError(
-                f"RNN: nonlinearity is {nonlinearity!r}, expected one of {', '.join(NONLINEARITIES)}"
-            )
-        self.nonlinearity = nonlinearity
+        self.nonlinearity = one_of("RNN", "nonlinearity", nonlinearity, NONLINEARITIES)
         super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
 
     @property

@@ -1,0 +1,107 @@
+"""Relatives of the LSTM: peepholes, coupled gates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from unrolled.cells.base import Recurrent
+from unrolled.cells.lstm import LSTMState
+from unrolled.checks import number, one_of
+from unrolled.tensor import Tensor
+
+
+class PeepholeLSTM(Recurrent):
+    """Long short-term memory whose gates see the cell through diagonal weights.
+
+        i = sigmoid(W_i x[t] + U_i h[t-1] + p_i * c[t-1] + b_i)      input gate
+        f = sigmoid(W_f x[t] + U_f h[t-1] + p_f * c[t-1] + b_f)      forget gate
+        g = tanh(W_g x[t] + U_g h[t-1] + b_g)                        candidate
+        c[t] = f * c[t-1] + i * g
+        o = sigmoid(W_o x[t] + U_o h[t-1] + p_o * c[t] + b_o)        output gate
+        h[t] = o * tanh(c[t]),    y[t] = h[t]
+
+    with W_ih = [W_i; W_f; W_g; W_o], W_hh = [U_i; U_f; U_g; U_o] and p_i, p_f, p_o (H,), which start at zero. With
+    peepholes="previous" all four sums see c[t-1]: p_o * c[t-1] instead of p_o * c[t], and p_g * c[t-1] in g.
+    `FullPeepholeLSTM` has matrices in their place.
+
+    Args:
+        input_size: features of x.
+        hidden_size: hidden units.
+        peepholes: "output" (the output gate sees c[t]) or "previous" (it and the candidate see c[t-1]).
+        forget_bias: initial value of b_f.
+        bias: whether there is b.
+        dtype: float32 or float64.
+        rng: source of the initial values; None: a new one.
+
+    Source: F. A. Gers, N. N. Schraudolph, J. Schmidhuber, Learning precise timing with LSTM recurrent networks,
+    JMLR 3, 2002.
+    """
+
+    gates = ("i", "f", "g", "o")
+    State = LSTMState
+
+    p_i: Tensor
+    p_f: Tensor
+    p_o: Tensor
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        peepholes: str = "output",
+        forget_bias: float = 1.0,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self.peepholes = one_of("PeepholeLSTM", "peepholes", peepholes, ("output", "previous"))
+        self.forget_bias = number("PeepholeLSTM", "forget_bias", forget_bias)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+
+    @property
+    def vectors(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the peepholes."""
+        return ("p_i", "p_f", "p_o", "p_g") if self.peepholes == "previous" else ("p_i", "p_f", "p_o")
+
+    def _make_parameters(self, rng: np.random.Generator) -> None:
+        super()._make_parameters(rng)
+        for name in self.vectors:
+            setattr(self, name, self._vector(self.hidden_size))
+        self._set_bias("f", self.forget_bias)
+
+    @property
+    def _kernel(self) -> str:
+        return "peephole_lstm_previous" if self.peepholes == "previous" else "peephole_lstm"
+
+
+class CoupledLSTM(Recurrent):
+    """Long short-term memory whose input gate also forgets: f = 1 - i.
+
+        i = sigmoid(W_i x[t] + U_i h[t-1] + b_i)      input gate
+        g = tanh(W_g x[t] + U_g h[t-1] + b_g)         candidate
+        o = sigmoid(W_o x[t] + U_o h[t-1] + b_o)      output gate
+        c[t] = (1 - i) * c[t-1] + i * g
+        h[t] = o * tanh(c[t]),    y[t] = h[t]
+
+    with W_ih = [W_i; W_g; W_o] and W_hh = [U_i; U_g; U_o].
+
+    Args:
+        input_size: features of x.
+        hidden_size: hidden units.
+        bias: whether there is b.
+        dtype: float32 or float64.
+        rng: source of the initial values; None: a new one.
+
+    Source: K. Greff et al., LSTM: a search space odyssey, IEEE Transactions on Neural Networks and Learning Systems 28,
+    2017 (CIFG).
+    """
+
+    gates = ("i", "g", "o")
+    State = LSTMState
+
+    @property
+    def _kernel(self) -> str:
+        return "coupled_lstm"
