@@ -44,11 +44,13 @@ def compiled_modules() -> list[Path]:
     return [Path(spec.origin) for spec in specs if spec is not None and spec.origin is not None]
 
 
-def test_import_takes_at_most_60_ms_over_numpy():
-    # Processor time: a clock on the wall would measure what else the machine does.
+def test_import_takes_at_most_60_ms_over_numpy(tmp_path: Path):
+    # Processor time: a clock on the wall would measure what else the machine does. An installed package has its byte
+    # code, this one perhaps not.
     code = "import numpy; from time import process_time as t; a = t(); import unrolled; print(t() - a)"
-    output_of(code)  # writes the byte code
-    seconds = [float(output_of(code)) for _ in range(7)]
+    compiled = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
+    output_of(code, **compiled)
+    seconds = [float(output_of(code, **compiled)) for _ in range(7)]
     # The budget is 60 ms. Caches are shared with that other work, which costs half as much again.
     assert min(seconds) <= 0.060 * 1.5, seconds
 
@@ -70,7 +72,7 @@ def test_names_imported_at_first_use():
     with pytest.raises(AttributeError, match="module 'unrolled' has no attribute 'LSTN'"):
         _ = ur.LSTN
     loaded = output_of("import sys, unrolled; print(*sys.modules)").split()
-    assert not {"unrolled.train", "unrolled.models", "unrolled.decode"} & set(loaded)
+    assert not {f"unrolled.{module}" for module in ur._FIRST_USE} & set(loaded)
 
 
 def test_load_knows_the_classes_that_are_imported_at_first_use():

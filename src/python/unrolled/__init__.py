@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from unrolled import data, init, ops, optim
+from unrolled import init, ops
 from unrolled._config import build_config, get_num_threads, set_num_threads
 from unrolled._native import core as _core
 from unrolled.cells import (
@@ -18,8 +18,7 @@ from unrolled.cells import (
     Recurrent,
     RNNState,
 )
-from unrolled.data import CharVocabulary, WordVocabulary, one_hot
-from unrolled.io import CheckpointError, from_torch, load, save
+from unrolled.io import CheckpointError, load, save
 from unrolled.layers import (
     Bidirectional,
     Dropout,
@@ -30,7 +29,6 @@ from unrolled.layers import (
     Stack,
     final_hidden,
 )
-from unrolled.losses import binary_cross_entropy, cross_entropy, mean_squared_error
 from unrolled.module import Module
 from unrolled.ops import (
     concat,
@@ -47,26 +45,29 @@ from unrolled.ops import (
     tanh,
     where,
 )
-from unrolled.optim import (
-    SGD,
-    Adagrad,
-    Adam,
-    AdamW,
-    CosineLR,
-    DivergenceError,
-    ReduceLROnPlateau,
-    RMSprop,
-    StepLR,
-    WarmupLR,
-    clip_grad_norm,
-    clip_grad_value,
-)
 from unrolled.tensor import Tensor, enable_grad, is_grad_enabled, no_grad
 
 if TYPE_CHECKING:
-    from unrolled import decode, diagnostics, models, train
+    from unrolled import data, decode, diagnostics, models, optim, train
+    from unrolled.data import CharVocabulary, WordVocabulary, one_hot
+    from unrolled.io.torch import from_torch
     from unrolled.layers.pyramid import Pyramid, join_pairs
     from unrolled.layers.skip import Highway, Residual
+    from unrolled.losses import binary_cross_entropy, cross_entropy, mean_squared_error
+    from unrolled.optim import (
+        SGD,
+        Adagrad,
+        Adam,
+        AdamW,
+        CosineLR,
+        DivergenceError,
+        ReduceLROnPlateau,
+        RMSprop,
+        StepLR,
+        WarmupLR,
+        clip_grad_norm,
+        clip_grad_value,
+    )
     from unrolled.train import Callback, History, Progress, evaluate, fit, predict
 
 __version__: str = _core.build_config()["version"]
@@ -153,23 +154,34 @@ __all__ = [
     "where",
 ]
 
-# What a service that only runs a model does not need is imported at first use: a name, and the module that has it.
-_LAZY = {
-    "decode": "unrolled.decode",
-    "diagnostics": "unrolled.diagnostics",
-    "models": "unrolled.models",
-    "train": "unrolled.train",
-    "Callback": "unrolled.train",
-    "History": "unrolled.train",
-    "Progress": "unrolled.train",
-    "evaluate": "unrolled.train",
-    "fit": "unrolled.train",
-    "predict": "unrolled.train",
-    "Highway": "unrolled.layers.skip",
-    "Residual": "unrolled.layers.skip",
-    "Pyramid": "unrolled.layers.pyramid",
-    "join_pairs": "unrolled.layers.pyramid",
+# What a service that only runs a model does not need is imported at first use: a module, and the names from it.
+_FIRST_USE = {
+    "data": ("CharVocabulary", "WordVocabulary", "data", "one_hot"),
+    "decode": ("decode",),
+    "diagnostics": ("diagnostics",),
+    "io.torch": ("from_torch",),
+    "layers.pyramid": ("Pyramid", "join_pairs"),
+    "layers.skip": ("Highway", "Residual"),
+    "losses": ("binary_cross_entropy", "cross_entropy", "mean_squared_error"),
+    "models": ("models",),
+    "optim": (
+        "SGD",
+        "Adagrad",
+        "Adam",
+        "AdamW",
+        "CosineLR",
+        "DivergenceError",
+        "ReduceLROnPlateau",
+        "RMSprop",
+        "StepLR",
+        "WarmupLR",
+        "clip_grad_norm",
+        "clip_grad_value",
+        "optim",
+    ),
+    "train": ("Callback", "History", "Progress", "evaluate", "fit", "predict", "train"),
 }
+_LAZY = {name: f"unrolled.{module}" for module, names in _FIRST_USE.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
