@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -197,9 +196,7 @@ def test_ctrl_c_and_a_closed_pipe_in_a_real_process(folder):
     )  # fmt: skip
     assert len(process.stdout.read(100)) == 100  # comes while it is written
     process.stdout.close()
-    begin = time.monotonic()
-    assert process.wait(60) == 141
-    assert time.monotonic() - begin < 30
+    assert process.wait(30) == 141  # not when all is written
     assert process.stderr.read() == b""
     process.stderr.close()
 
