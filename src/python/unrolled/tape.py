@@ -41,7 +41,8 @@ class _Mode(threading.local):
 
 
 _mode = _Mode()
-_numbers = itertools.count()
+_numbers = itertools.count(1)  # of nodes and of writes, in the order they happen
+_last_write = 0
 _delivery = threading.Lock()
 
 
@@ -99,10 +100,10 @@ class Node:
     """One recorded op: name, `vjp`, shape and dtype of every output, and where its inputs came from.
 
     `edges[i]` is `(node, output number)` for the result of another op, the tensor itself for a leaf, None for
-    a constant. `seen` has the inputs that `vjp` reads, and how often each had been written to when the op read it.
+    a constant. `reads` are the inputs that `vjp` reads again.
     """
 
-    __slots__ = ("__weakref__", "edges", "name", "number", "outputs", "seen", "vjp")
+    __slots__ = ("__weakref__", "edges", "name", "number", "outputs", "reads", "vjp")
 
     def __init__(
         self,
@@ -110,25 +111,36 @@ class Node:
         edges: tuple[Edge, ...],
         outputs: tuple[Spec, ...],
         vjp: Vjp,
-        seen: tuple[tuple[Tensor, int], ...],
+        reads: tuple[Tensor | None, ...],
     ) -> None:
         self.name = name
         self.edges = edges
         self.outputs = outputs
-        self.seen = seen
+        self.reads = reads
         self.vjp: Vjp | None = vjp
         self.number = next(_numbers)
 
 
 def memory_of(tensor: Tensor) -> Tensor:
-    """The tensor itself, or the one that it is a view of: where writes are counted."""
+    """The tensor itself, or the one that it is a view of: where writes are noted."""
     whole: Tensor = getattr(tensor, "_viewed", tensor)
     return whole
 
 
-def seen_by(reads: Sequence[Tensor | None]) -> tuple[tuple[Tensor, int], ...]:
-    """What `Node.seen` says of an op that reads these tensors again in backward."""
-    return tuple([(t, t._writes) for t in map(memory_of, [t for t in reads if t is not None])])
+def note_write(tensor: Tensor) -> None:
+    """Notes that the contents have been changed in place: backward of what has read them is refused from now on."""
+    global _last_write
+    _last_write = memory_of(tensor)._written = next(_numbers)
+
+
+def _refuse_what_is_written(node: Node) -> None:
+    for tensor in node.reads:
+        if tensor is not None and memory_of(tensor)._written > node.number:
+            raise RuntimeError(
+                f"backward: {node.name} has read a tensor of shape {tensor.shape} that has been written to since, "
+                "by an optimizer step, load_parameters, init or touch; compute the result again, or call backward "
+                "before the change"
+            )
 
 
 def edge_to(tensor: Tensor | None) -> Edge:
@@ -188,13 +200,8 @@ def _reachable(root: Node) -> list[Node]:
                 "backward: this graph has been freed by an earlier backward; compute the result again, or "
                 "sum the losses and call backward once"
             )
-        for tensor, writes in node.seen:
-            if tensor._writes != writes:
-                raise RuntimeError(
-                    f"backward: {node.name} has read a tensor of shape {tensor.shape} that has been written to since, "
-                    "by an optimizer step, load_parameters, init or touch; compute the result again, or call backward "
-                    "before the change"
-                )
+        if node.number < _last_write:
+            _refuse_what_is_written(node)
         for edge in node.edges:
             if type(edge) is tuple and edge[0] not in seen:
                 seen.add(edge[0])
@@ -214,7 +221,7 @@ def backward(root: Node, index: int, gradient: Array) -> None:
     leaves: dict[int, tuple[Tensor, GradientSum]] = {}
     for node in _reachable(root):
         slots, vjp, edges = sums.pop(node, None), node.vjp, node.edges
-        node.vjp, node.edges, node.seen = None, (), ()
+        node.vjp, node.edges, node.reads = None, (), ()
         if slots is None or vjp is None:
             continue
         incoming = [slots[i].value(*spec) if i in slots else None for i, spec in enumerate(node.outputs)]

@@ -18,8 +18,8 @@ from unrolled.tape import (
     memory_of,
     needs_grad,
     no_grad,
-    seen_by,
-)  # fmt: skip
+    note_write,
+)
 
 __all__ = ["Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad", "no_grad", "record", "wrap"]
 
@@ -29,10 +29,9 @@ Operand = Any  # a Tensor, an array, a number, or nested lists of numbers: whate
 class Tensor(Differentiable):
     """An n-dimensional array that takes part in differentiation.
 
-    `Tensor(array)` wraps a C-contiguous NumPy array without a copy; anything else is converted once. Ops on
-    tensors give tensors. Where recording is on (see `no_grad`) and an operand has `requires_grad`, the result
-    remembers how it was made, and `result.backward()` adds the gradient of every leaf it depends on to that
-    leaf's `grad`.
+    `Tensor(array)` wraps a C-contiguous NumPy array without a copy; anything else is converted once. Ops on tensors
+    give tensors. Where recording is on (see `no_grad`) and an operand has `requires_grad`, the result remembers how it
+    was made, and `result.backward()` adds the gradient of every leaf it depends on to that leaf's `grad`.
 
     What an op has read must not be written to before `backward` has run, which reads it again. Writes by the library
     (optimizer steps, `load_parameters`, `ur.init`) and those reported by `touch` are noticed, and `backward` raises.
@@ -45,12 +44,12 @@ class Tensor(Differentiable):
         is_parameter: made with `requires_grad=True`; stays set while the parameter is frozen.
     """
 
-    __slots__ = ("__weakref__", "_version", "_viewed", "_weight", "_writes", "is_parameter")
+    __slots__ = ("__weakref__", "_version", "_viewed", "_weight", "_written", "is_parameter")
 
     _version: int  # counts whatever may have changed the contents
     _viewed: Tensor  # of a view, else not set: the tensor that it is a part of
     _weight: float  # of a mean loss, else not set: the sum of the weights that it was divided by
-    _writes: int  # counts what has changed them in place for certain
+    _written: int  # when something has changed them in place for certain, see `tape.note_write`
     is_parameter: bool
 
     def __init__(self, data: Operand, *, requires_grad: bool = False, dtype: Any = None) -> None:
@@ -68,7 +67,7 @@ class Tensor(Differentiable):
         self._grad = None
         self._node = None
         self._index = 0
-        self._version = self._writes = 0
+        self._version = self._written = 0
         self.requires_grad = self.is_parameter = bool(requires_grad)
 
     # --- contents
@@ -93,7 +92,7 @@ class Tensor(Differentiable):
         refuses to go through an op that has read them.
         """
         self._version += 1
-        memory_of(self)._writes += 1
+        note_write(self)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         data = self.data
@@ -164,7 +163,7 @@ def wrap(array: Array) -> Tensor:
     tensor._grad = None
     tensor._node = None
     tensor._index = 0
-    tensor._version = tensor._writes = 0
+    tensor._version = tensor._written = 0
     tensor.requires_grad = tensor.is_parameter = False
     return tensor
 
@@ -209,7 +208,7 @@ def record(
         return tensors
     specs = tuple([(t._data.shape, t._data.dtype) for t in tensors])
     node = Node(
-        name, tuple([edge_to(t) for t in inputs]), specs, vjp, seen_by(inputs if reads is None else reads)
+        name, tuple([edge_to(t) for t in inputs]), specs, vjp, tuple(inputs if reads is None else reads)
     )
     for index, tensor in enumerate(tensors):
         if tensor._data.dtype.kind == "f":
@@ -222,7 +221,7 @@ def record_one(
     inputs: Sequence[Tensor | None],
     output: Any,
     vjp: Vjp,
-    reads: Sequence[Tensor | None] = (),
+    reads: tuple[Tensor | None, ...] = (),
 ) -> Tensor:
     """`record` for an op with one output, the quick way; most of these read no input again."""
     tensor = wrap(output)
@@ -233,17 +232,18 @@ def record_one(
     data = tensor._data
     if data.dtype.kind == "f":
         edges = tuple([edge_to(t) for t in inputs])
-        tensor._node = Node(name, edges, ((data.shape, data.dtype),), vjp, seen_by(reads))
+        tensor._node = Node(name, edges, ((data.shape, data.dtype),), vjp, reads)
         tensor.requires_grad = True
     return tensor
 
 
 def _note_view(view: Tensor, inputs: Sequence[Tensor | None]) -> None:
     """For a result that is a view: whoever takes its `data` may write into an input."""
+    owner = view._data.base
     for tensor in inputs:
         if tensor is not None:
             tensor._version += 1
-            if np.may_share_memory(view._data, tensor._data):
+            if tensor._data is owner or tensor._data.base is owner:
                 view._viewed = memory_of(tensor)
 
 
