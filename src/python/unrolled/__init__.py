@@ -54,6 +54,9 @@ from unrolled.tensor import Tensor, enable_grad, is_grad_enabled, no_grad
 
 if TYPE_CHECKING:
     from unrolled import decode, diagnostics, models, train
+    from unrolled.layers.grid_lstm import GridLSTM, GridLSTMState
+    from unrolled.layers.multidimensional import DiagonalLSTM, MultiDimensionalLSTM, RowLSTM
+    from unrolled.layers.multidirectional import MultiDirectional
     from unrolled.layers.pyramid import Pyramid, join_pairs
     from unrolled.layers.skip import Highway, Residual
     from unrolled.train import Callback, History, Progress, evaluate, fit, predict
@@ -73,17 +76,22 @@ __all__ = [
     "CharVocabulary",
     "CheckpointError",
     "CosineLR",
+    "DiagonalLSTM",
     "DivergenceError",
     "Dropout",
     "Embedding",
     "GRUResetBefore",
     "GRUState",
+    "GridLSTM",
+    "GridLSTMState",
     "Highway",
     "History",
     "LSTMState",
     "LayerNorm",
     "Linear",
     "Module",
+    "MultiDimensionalLSTM",
+    "MultiDirectional",
     "Progress",
     "Pyramid",
     "RMSprop",
@@ -91,6 +99,7 @@ __all__ = [
     "Recurrent",
     "ReduceLROnPlateau",
     "Residual",
+    "RowLSTM",
     "Sequential",
     "Stack",
     "StepLR",
@@ -154,6 +163,12 @@ _LAZY = {
     "predict": "unrolled.train",
     "Highway": "unrolled.layers.skip",
     "Residual": "unrolled.layers.skip",
+    "GridLSTM": "unrolled.layers.grid_lstm",
+    "GridLSTMState": "unrolled.layers.grid_lstm",
+    "DiagonalLSTM": "unrolled.layers.multidimensional",
+    "MultiDimensionalLSTM": "unrolled.layers.multidimensional",
+    "MultiDirectional": "unrolled.layers.multidirectional",
+    "RowLSTM": "unrolled.layers.multidimensional",
     "Pyramid": "unrolled.layers.pyramid",
     "join_pairs": "unrolled.layers.pyramid",
 }
