@@ -112,6 +112,27 @@ def pyramid(*layers: Reference) -> Reference:
     return reference
 
 
+def lstm_block(z: Array, m: Array) -> tuple[Array, Array]:
+    """h and memory of an LSTM from the sums of its gates i, f, g, o."""
+    i, f, g, o = np.split(z, 4, axis=1)
+    m = sigmoid(f) * m + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(m), m
+
+
+def grid_lstm(p: Parameters, x: Array, state: Any) -> Any:
+    """Kalchbrenner et al. (2016), section 3: one time step through all layers of a grid of time and depth."""
+    H = p["W"].shape[2] // 2
+    layers = [np.split(s, s.shape[1] // H, axis=1) for s in state]
+    h_depth, m_depth = np.split(x @ p["W_in"].T + p["b_in"], 2, axis=1)
+    after = []
+    for number, (h_time, m_time) in enumerate(zip(*layers, strict=True)):
+        W, b = (p[name][number if len(p[name]) > 1 else 0] for name in ("W", "b"))
+        z = np.concatenate([h_time, h_depth], axis=1) @ W.T + b
+        after.append(lstm_block(z[:, : 4 * H], m_time))
+        h_depth, m_depth = lstm_block(z[:, 4 * H :], m_depth)
+    return h_depth, tuple(np.concatenate(parts, axis=1) for parts in zip(*after, strict=True))
+
+
 @dataclass(frozen=True)
 class WiringCase:
     """One row. `make(rng=, dtype=)` builds the layer; `pairs`: resets may fall on multiples of this step only."""
@@ -138,7 +159,7 @@ def both(make: Any, I: int, H: int, merge: str = "concat", **made: Any) -> Any:
     return ur.Bidirectional(make(I, H, **made), make(I, H, **made), merge=merge)
 
 
-RNN, LSTM, GRU = cell(elman(np.tanh)), cell(lstm), cell(gru)
+RNN, LSTM, GRU, GRID = cell(elman(np.tanh)), cell(lstm), cell(gru), cell(grid_lstm)
 CASES = [
     WiringCase("Residual", lambda **m: ur.Residual(ur.LSTM(5, 5, **m)), residual(LSTM)),
     WiringCase(
@@ -180,5 +201,16 @@ CASES = [
     WiringCase(
         "Pyramid-both", lambda **m: ur.Pyramid([both(ur.LSTM, 5, 2, **m), both(ur.GRU, 8, 3, **m)]),
         pyramid(bidirectional(LSTM, LSTM), bidirectional(GRU, GRU)), streams=False, pairs=2,
+    ),
+    WiringCase("GridLSTM", lambda **m: ur.GridLSTM(5, 3, 4, **m), GRID),
+    WiringCase("GridLSTM-tied", lambda **m: ur.GridLSTM(5, 3, 4, tied=True, **m), GRID),
+    WiringCase("GridLSTM-flat", lambda **m: ur.GridLSTM(5, 17, 1, **m), GRID),
+    WiringCase(
+        "GridLSTM-stack",
+        lambda **m: ur.Stack([ur.GridLSTM(5, 3, 2, **m), ur.GRU(3, 5, **m), ur.Residual(ur.GridLSTM(5, 5, 2, **m))]),
+        stack(GRID, GRU, residual(GRID)),
+    ),
+    WiringCase(
+        "GridLSTM-both", lambda **m: both(ur.GridLSTM, 5, 3, depth=2, **m), bidirectional(GRID, GRID), streams=False,
     ),
 ]  # fmt: skip

@@ -18,9 +18,11 @@ using namespace unrolled::ops;
 
 struct Row {
   const char* name;
-  std::vector<Shape> shapes;  // of the arrays of real numbers, which come first but for cross_entropy
+  std::vector<Shape> shapes;  // of the arrays of real numbers
   std::vector<std::int64_t> integers = {};
   std::map<std::string, Attributes::Value> attributes = {};
+  std::vector<Shape> integer_shapes = {};  // none: one vector
+  std::size_t integers_at = 1;             // the first of the inputs that hold integers
 };
 
 const std::vector<Row> table = {
@@ -40,6 +42,20 @@ const std::vector<Row> table = {
     {"layer_norm", {{2, 3}}, {}, {{"eps", 1e-5}}},
     {"dropout", {{3, 67}}, {}, {{"p", 0.3}, {"seed", std::int64_t{5}}, {"counter", std::int64_t{1}}}},
     {"cross_entropy", {{4, 37}, {4}}, {36, 0, 7, 7}},
+    // Grid LSTM: time 3, depth 2 with weights of its own, 2 rows, 5 units; places that are dead and that are reset.
+    {"wavefront",
+     {{2, 40, 10}, {3, 1, 2, 2, 40}, {2, 40}, {1, 1, 2, 2, 5}, {1, 1, 2, 2, 5}, {3, 1, 1, 2, 5}, {3, 1, 1, 2, 5}},
+     {1, 0, 0, 0, 0, 1, 1, 0, 1, 1, 1, 1, 1, 1, 2, 1, 2, 0, 1, 0, 1},
+     {{"streams", std::int64_t{2}}, {"memories", std::int64_t{1}}},
+     {{3, 3}, {3, 1, 2, 2}},
+     0},
+    // Two-dimensional LSTM, 19 units, a row of one image missing.
+    {"wavefront",
+     {{1, 95, 38}, {2, 3, 1, 2, 95}},
+     {1, 0, 0, 0, 1, 0, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1, 0},
+     {{"streams", std::int64_t{1}}, {"memories", std::int64_t{2}}},
+     {{3, 3}, {2, 3, 1, 2}},
+     0},
 };
 
 /// One op with arguments, results and gradients.
@@ -68,10 +84,14 @@ struct Problem {
   explicit Problem(const Row& row) : op(find_op(row.name)) {
     for (const auto& [name, value] : row.attributes) attributes.set(name, value);
     for (const Shape& shape : row.shapes) inputs.push_back(random(shape, 1 + static_cast<unsigned>(inputs.size())));
-    if (!row.integers.empty()) {
-      const Array ids = allocate(Type::i64, {static_cast<Index>(row.integers.size())});
-      std::copy(row.integers.begin(), row.integers.end(), ids.as<std::int64_t>());
-      inputs.insert(inputs.begin() + 1, ids);
+    std::vector<Shape> shapes = row.integer_shapes;
+    if (shapes.empty() && !row.integers.empty()) shapes = {{static_cast<Index>(row.integers.size())}};
+    const std::int64_t* from = row.integers.data();
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+      const Array array = allocate(Type::i64, shapes[i]);
+      std::copy_n(from, array.size(), array.as<std::int64_t>());
+      from += array.size();
+      inputs.insert(inputs.begin() + static_cast<std::ptrdiff_t>(row.integers_at + i), array);
     }
     inputs.resize(static_cast<std::size_t>(op.most_inputs));
     for (const Spec& spec : op.shapes(inputs, attributes)) outputs.push_back(allocate(spec.type, spec.shape));
@@ -81,17 +101,25 @@ struct Problem {
     return inputs[i] && inputs[i].spec.type != Type::i64 && !(i == 2 && std::string(op.name) == "cross_entropy");
   }
 
-  /// The first result times `weights`, summed.
-  double value(const Array& weights) {
+  /// Random numbers for every result.
+  Arrays weights() {
+    Arrays of_results(outputs.size());
+    for (int r = 0; r < op.results; ++r) of_results[std::size_t(r)] = random(outputs[std::size_t(r)].shape(), 9);
+    return of_results;
+  }
+
+  /// The results times `weights`, summed.
+  double value(const Arrays& weights) {
     op.forward(inputs, attributes, outputs);
     double sum = 0;
-    for (Index i = 0; i < weights.size(); ++i) sum += double(outputs[0].as<S>()[i]) * double(weights.as<S>()[i]);
+    for (std::size_t r = 0; r < weights.size(); ++r)
+      for (Index i = 0; weights[r] && i < weights[r].size(); ++i)
+        sum += double(outputs[r].as<S>()[i]) * double(weights[r].as<S>()[i]);
     return sum;
   }
 
-  Arrays gradients(const Array& dy) {
-    Arrays dys(outputs.size()), dx(inputs.size());
-    dys[0] = dy;
+  Arrays gradients(const Arrays& dys) {
+    Arrays dx(inputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i)
       if (differentiable(i)) dx[i] = allocate(inputs[i].spec.type, inputs[i].shape());
     op.forward(inputs, attributes, outputs);
@@ -104,7 +132,7 @@ TEST_CASE("gradients are those of differences") {
   for (const Row& row : table) {
     CAPTURE(row.name);
     Problem<double> p(row);
-    const Array weights = p.random(p.outputs[0].shape(), 9);
+    const Arrays weights = p.weights();
     const Arrays dx = p.gradients(weights);
     for (std::size_t i = 0; i < p.inputs.size(); ++i) {
       if (!dx[i]) continue;
@@ -131,8 +159,8 @@ TEST_CASE("numbers do not depend on threads, float32 stays near float64") {
     CAPTURE(row.name);
     Problem<float> p(row);
     Problem<double> wide(row);
-    const Array dy = p.random(p.outputs[0].shape(), 9);
-    const double expected = wide.value(wide.random(wide.outputs[0].shape(), 9));
+    const Arrays dy = p.weights();
+    const double expected = wide.value(wide.weights());
     CHECK(p.value(dy) == doctest::Approx(expected).epsilon(1e-4));
     Arrays first;
     for (int threads : {1, 2, 5}) {

@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from unrolled import data, decode, diagnostics, models, optim, train
     from unrolled.data import CharVocabulary, WordVocabulary, one_hot
     from unrolled.io.torch import from_torch
+    from unrolled.layers.grid_lstm import GridLSTM, GridLSTMState
+    from unrolled.layers.multidimensional import DiagonalLSTM, MultiDimensionalLSTM, RowLSTM
+    from unrolled.layers.multidirectional import MultiDirectional
     from unrolled.layers.pyramid import Pyramid, join_pairs
     from unrolled.layers.skip import Highway, Residual
     from unrolled.losses import binary_cross_entropy, cross_entropy, mean_squared_error
@@ -86,17 +89,22 @@ __all__ = [
     "CheckpointError",
     "CosineLR",
     "CoupledLSTM",
+    "DiagonalLSTM",
     "DivergenceError",
     "Dropout",
     "Embedding",
     "GRUResetBefore",
     "GRUState",
+    "GridLSTM",
+    "GridLSTMState",
     "Highway",
     "History",
     "LSTMState",
     "LayerNorm",
     "Linear",
     "Module",
+    "MultiDimensionalLSTM",
+    "MultiDirectional",
     "PeepholeLSTM",
     "Progress",
     "Pyramid",
@@ -105,6 +113,7 @@ __all__ = [
     "Recurrent",
     "ReduceLROnPlateau",
     "Residual",
+    "RowLSTM",
     "Sequential",
     "Stack",
     "StepLR",
@@ -160,6 +169,9 @@ _FIRST_USE = {
     "decode": ("decode",),
     "diagnostics": ("diagnostics",),
     "io.torch": ("from_torch",),
+    "layers.grid_lstm": ("GridLSTM", "GridLSTMState"),
+    "layers.multidimensional": ("DiagonalLSTM", "MultiDimensionalLSTM", "RowLSTM"),
+    "layers.multidirectional": ("MultiDirectional",),
     "layers.pyramid": ("Pyramid", "join_pairs"),
     "layers.skip": ("Highway", "Residual"),
     "losses": ("binary_cross_entropy", "cross_entropy", "mean_squared_error"),
