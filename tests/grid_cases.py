@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 import unrolled as ur
-from cases import Array, Parameters, randomize, sigmoid
+from cases import randomize
+from steps import Array, Parameters, sigmoid
 from wiring_cases import inside, lstm_block
 
 Offsets = tuple[tuple[int, ...], ...]

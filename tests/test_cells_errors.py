@@ -236,4 +236,6 @@ def test_the_native_interface_keeps_no_pointer_into_a_temporary() -> None:
     for W_ih, W_hh in [([[1.0]], W), (W, [[1.0]])]:
         with pytest.raises(ValueError, match="an array is expected"):
             weights = [W_ih, W_hh, None]
-            core.cell_forward("rnn_tanh", x, weights, states, None, None, None, [], False, False, None)
+            core.cells_forward(
+                [("rnn_tanh", x, weights, states, None, None, None, [], False, False, 0, None)]
+            )

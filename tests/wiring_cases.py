@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 import unrolled as ur
-from cases import Array, Parameters, elman, gru, lstm, randomize, sigmoid
+from cases import randomize
 from reference import run
+from steps import Array, Parameters, elman, gru, lstm, sigmoid
 
 Reference = Callable[..., tuple[Array, Any]]
 

@@ -10,7 +10,9 @@
 
 #include "bindings/arrays.h"
 #include "bindings/stepper.h"
+#include "bindings/task.h"
 #include "engine/registry.h"
+#include "engine/segments.h"
 
 namespace py = pybind11;
 
@@ -21,14 +23,16 @@ namespace {
 class Saved {
  public:
   virtual ~Saved() = default;
-  virtual py::tuple backward(const py::object& dy, const std::vector<py::object>& dlast,
-                             const std::vector<bool>& wanted_of) = 0;
+  virtual Task backward(const py::object& dy, const std::vector<py::object>& dlast,
+                        const std::vector<bool>& wanted_of) = 0;
 };
 
 template <class S>
 class SavedCall final : public Saved {
  public:
-  Run<S> run;
+  Run<S> run;            // of a call that keeps everything,
+  Segments<S> segments;  // or of one that keeps segment_steps > 0 at a time
+  Index segment_steps = 0;
   CellArrays<S> parameters;
   Inputs<S> in;
   py::array x, y;
@@ -38,8 +42,8 @@ class SavedCall final : public Saved {
 
   /// `wanted_of`: x, then the weights in their order, whose gradients are None where it is false; those of the states
   /// come for free.
-  py::tuple backward(const py::object& dy, const std::vector<py::object>& dlast,
-                     const std::vector<bool>& wanted_of) override {
+  Task backward(const py::object& dy, const std::vector<py::object>& dlast,
+                const std::vector<bool>& wanted_of) override {
     if (used) throw std::runtime_error("backward through this call has run already: its memory is freed after use");
     const Sizes& sizes = parameters.sizes;
     const Index T = in.T, B = in.B;
@@ -62,12 +66,23 @@ class SavedCall final : public Saved {
       dstates.append(new_array<S>(parameters.state_shape(info, k, B), &state_of(info, wanted.dh0, wanted.dstate0, k)));
     const py::list dweights = make_weight_gradients(wanted, wanted_of);
     used = true;
-    {
-      py::gil_scoped_release release;
-      run.backward(parameters.pointers, in, static_cast<const S*>(y.data()), given, wanted);
-      run = Run<S>();
-    }
-    return py::make_tuple(dx, dstates, dweights);
+    const auto work = [this, given, wanted] {
+      if (segment_steps > 0) {
+        segments.backward(parameters.pointers, given, wanted);
+        segments = Segments<S>();
+      } else {
+        run.backward(parameters.pointers, in, static_cast<const S*>(y.data()), given, wanted);
+        run = Run<S>();
+      }
+    };
+    return {2 * multiply_adds(), work, [=] { return py::make_tuple(dx, dstates, dweights); }};
+  }
+
+  double multiply_adds() const {
+    const CellInfo& info = cell->info;
+    const double gates = std::max(info.input_gates, info.weight_gates());
+    return double(in.T) * double(in.B) * gates * double(parameters.sizes.hidden) *
+           double(parameters.sizes.hidden + parameters.sizes.input);
   }
 
  private:
@@ -97,6 +112,7 @@ struct CallOptions {
   py::object lengths, reset, scalar;
   std::vector<double> numbers;
   bool reverse, keep;
+  Index segment_steps;  // 0: keep all of them
 };
 
 template <class S>
@@ -125,37 +141,77 @@ Inputs<S> inputs_of(const SavedCall<S>& call, const py::array& x, const std::vec
 }
 
 template <class S>
-py::tuple forward(const std::string& name, const py::array& x, const std::vector<py::object>& weights,
-                  const std::vector<py::object>& states, const CallOptions& options, PackedWeights* packed) {
+Task forward(const std::string& name, const py::array& x, const std::vector<py::object>& weights,
+             const std::vector<py::object>& states, const CallOptions& options, PackedWeights* packed) {
   auto call = std::make_shared<SavedCall<S>>();
   call->cell = &cells().find<S>(name);
   const CellInfo& info = call->cell->info;
   call->parameters = CellArrays<S>(info, weights);
   const Sizes sizes = call->parameters.sizes;
   call->in = inputs_of(*call, x, states, options);
-  const Inputs<S>& in = call->in;
+  if (options.keep && options.segment_steps < call->in.T) call->segment_steps = options.segment_steps;
 
   Outputs<S> out;
-  py::array y = new_array<S>({in.T, in.B, sizes.output}, &out.y);
+  py::array y = new_array<S>({call->in.T, call->in.B, sizes.output}, &out.y);
   py::list last;
   for (int k = 0; k < info.carried(); ++k)
-    last.append(
-        new_array<S>(call->parameters.state_shape(info, k, in.B), &state_of(info, out.h_last, out.state_last, k)));
-  {
-    py::gil_scoped_release release;
-    if (packed != nullptr) {
-      call->run.forward(*call->cell, sizes, packed->of<S>(*call->cell, sizes), nullptr, in, out, options.keep);
-    } else {
-      ForwardWeights<S> own;
-      call->run.forward(*call->cell, sizes, own, &call->parameters.pointers, in, out, options.keep);
-    }
-  }
-  if (!options.keep) return py::make_tuple(y, last, py::none());
+    last.append(new_array<S>(call->parameters.state_shape(info, k, call->in.B),
+                             &state_of(info, out.h_last, out.state_last, k)));
   call->x = x;
   call->y = y;
   call->kept = states;
   call->kept.insert(call->kept.end(), {options.lengths, options.reset, options.scalar});
-  return py::make_tuple(y, last, std::static_pointer_cast<Saved>(call));
+  ForwardWeights<S>* const ready = packed ? &packed->of<S>(*call->cell, sizes) : nullptr;
+  const bool keep = options.keep;
+  const auto work = [call = call.get(), sizes, out, ready, keep] {
+    ForwardWeights<S> own;
+    if (call->segment_steps > 0)
+      call->segments.forward(*call->cell, sizes, call->parameters.pointers, call->in, out, call->segment_steps);
+    else
+      call->run.forward(*call->cell, sizes, ready ? *ready : own, ready ? nullptr : &call->parameters.pointers,
+                        call->in, out, keep);
+  };
+  return {call->multiply_adds(), work, [=]() -> py::tuple {
+            if (!keep) return py::make_tuple(y, last, py::none());
+            return py::make_tuple(y, last, std::static_pointer_cast<Saved>(call));
+          }};
+}
+
+/// A call from its arguments: name, x, weights, states, lengths, reset, scalar, numbers, reverse, keep, segment_steps,
+/// packed.
+Task forward_task(const py::tuple& arguments) {
+  if (arguments.size() != 12) throw std::invalid_argument("a call of a cell has 12 arguments");
+  const auto x = py::cast<py::array>(arguments[1]);
+  const CallOptions options{arguments[4],
+                            arguments[5],
+                            arguments[6],
+                            py::cast<std::vector<double>>(arguments[7]),
+                            py::cast<bool>(arguments[8]),
+                            py::cast<bool>(arguments[9]),
+                            py::cast<Index>(arguments[10])};
+  return dispatch(x.dtype(), [&](auto type) {
+    return forward<decltype(type)>(
+        py::cast<std::string>(arguments[0]), x, py::cast<std::vector<py::object>>(arguments[2]),
+        py::cast<std::vector<py::object>>(arguments[3]), options, py::cast<PackedWeights*>(arguments[11]));
+  });
+}
+
+Task backward_task(const py::tuple& arguments) {
+  if (arguments.size() != 4) throw std::invalid_argument("a backward of a cell has 4 arguments");
+  return py::cast<Saved&>(arguments[0])
+      .backward(arguments[1], py::cast<std::vector<py::object>>(arguments[2]),
+                py::cast<std::vector<bool>>(arguments[3]));
+}
+
+/// All calls, each described by a tuple.
+template <class Prepare>
+py::list run_all(const py::sequence& calls, Prepare&& prepare) {
+  std::vector<Task> tasks;
+  for (const py::handle call : calls) tasks.push_back(prepare(py::cast<py::tuple>(call)));
+  run(tasks);
+  py::list results;
+  for (const Task& task : tasks) results.append(task.result());
+  return results;
 }
 
 py::dict describe(const std::string& name) {
@@ -174,21 +230,18 @@ void bind_recurrent(py::module_& m) {
   m.def("cell_names", [] { return cells().names(); }, "Names of all cells.");
   m.def("describe_cell", &describe, py::arg("name"),
         "Numbers of gates, matrices, states and groups of per-unit vectors of a cell.");
-  py::class_<Saved, std::shared_ptr<Saved>>(m, "SavedCall", "What one forward call left for its backward.")
-      .def("backward", &Saved::backward, py::arg("dy"), py::arg("dlast"), py::arg("wanted"));
+  py::class_<Saved, std::shared_ptr<Saved>>(m, "SavedCall", "What one forward call left for its backward.");
   bind_stepper(m);
   m.def(
-      "cell_forward",
-      [](const std::string& name, const py::array& x, const std::vector<py::object>& weights,
-         const std::vector<py::object>& states, const py::object& lengths, const py::object& reset,
-         const py::object& scalar, const std::vector<double>& numbers, bool reverse, bool keep, PackedWeights* packed) {
-        const CallOptions options{lengths, reset, scalar, numbers, reverse, keep};
-        return dispatch(x.dtype(),
-                        [&](auto type) { return forward<decltype(type)>(name, x, weights, states, options, packed); });
-      },
-      py::arg("name"), py::arg("x"), py::arg("weights"), py::arg("states"), py::arg("lengths"), py::arg("reset"),
-      py::arg("scalar"), py::arg("numbers"), py::arg("reverse"), py::arg("keep"), py::arg("packed"),
-      "Runs a cell over a sequence; gives y, the last states, and a SavedCall if keep.");
+      "cells_forward", [](const py::sequence& calls) { return run_all(calls, forward_task); }, py::arg("calls"),
+      "Runs cells over sequences, at the same time where it pays. Each call is a tuple (name, x, weights, states, "
+      "lengths, reset, scalar, numbers, reverse, keep, segment_steps, packed) and gives y, the last states, and a "
+      "SavedCall if keep.");
+  m.def(
+      "cells_backward", [](const py::sequence& calls) { return run_all(calls, backward_task); }, py::arg("calls"),
+      "Goes back through calls of cells, each (SavedCall, dy, dlast, wanted); gives dx, the gradients of the states "
+      "and "
+      "of the weights.");
 }
 
 }  // namespace unrolled::bindings

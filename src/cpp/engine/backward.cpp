@@ -11,14 +11,14 @@ template <class S>
 void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, const S* y, const OutputGradients<S>& given,
                       const InputGradients<S>& wanted) {
   const CellInfo& cell = kernel_->info;
-  back_.prepare(cell, sizes_, parameters, wanted.dx != nullptr);
+  if (!wanted.continues) back_.prepare(cell, sizes_, parameters, wanted.dx != nullptr);
   for (int k = 0; k < cell.vectors; ++k) vector_data_[k] = vectors_[k].data();
   start_backward(given);
   if (wanted.dx && in.lengths) std::fill_n(wanted.dx, in.T * in.B * sizes_.input, S(0));
 
   Barrier packed, done;
   parallel(partition_.threads(), [&](int id, int count) {
-    back_.pack_share(cell, sizes_, id, count);
+    if (!wanted.continues) back_.pack_share(cell, sizes_, id, count);
     packed.wait(count);
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
@@ -26,7 +26,7 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
       for (Index s = schedule_.steps(); s-- > 0;) backward_step(in, given, y, s, mine, at);
     done.wait(count);
     if (wanted.dx) input_gradient(wanted.dx, id, count);
-    if (wanted.db) bias_gradient(wanted.db, id, count);
+    if (wanted.db) bias_gradient(wanted.db, wanted.continues, id, count);
   });
   vector_gradients(wanted);
   weight_gradients(in, y, wanted);

@@ -58,6 +58,9 @@ struct OutputGradients {
 /// Gradients that backward writes (overwrites); null: not wanted.
 template <class S>
 struct InputGradients {
+  /// The call goes on where the backward before ended: the weights are the same, and the gradients of parameters are
+  /// added to.
+  bool continues = false;
   S* dx = nullptr;
   S* dh0 = nullptr;
   S* dstate0[most_states] = {};
@@ -189,7 +192,7 @@ class Run {
 
   // gradients.cpp: what needs no loop over time
   void input_gradient(S* dx, int id, int count);
-  void bias_gradient(S* db, int id, int count);
+  void bias_gradient(S* db, bool accumulate, int id, int count);
   void vector_gradients(const InputGradients<S>& wanted);
   void weight_gradients(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
 

@@ -42,19 +42,20 @@ void Run<S>::input_gradient(S* dx, int id, int count) {
 
 /// db: sums over all places, a share of the unit blocks per thread.
 template <class S>
-void Run<S>::bias_gradient(S* to, int id, int count) {
+void Run<S>::bias_gradient(S* to, bool accumulate, int id, int count) {
   constexpr int P = lanes<S>;
   using V = Vec<S>;
   const CellInfo& cell = kernel_->info;
   const Index H = sizes_.hidden, blocks = units_[0] / P;
   for (Index block = share_begin(blocks, id, count); block < share_begin(blocks, id + 1, count); ++block) {
     V db[most_input_gates];
-    std::fill_n(db, most_input_gates, V::zero());
+    const auto target = [&](int gate) { return to + cell.input_gate[gate] * H + block * P; };
+    for (int gate = 0; gate < cell.input_gates; ++gate)
+      db[gate] = accumulate ? V::load_partial(target(gate), H - block * P) : V::zero();
     const S* slots = slots_[0].data() + (block * cell.slots + cell.input_first) * P;
     for (Index place = 0; place < schedule_.places(); ++place, slots += slot_row_[0])
       for (int gate = 0; gate < cell.input_gates; ++gate) db[gate] += V::load(slots + gate * P);
-    for (int gate = 0; gate < cell.input_gates; ++gate)
-      db[gate].store_partial(to + cell.input_gate[gate] * H + block * P, H - block * P);
+    for (int gate = 0; gate < cell.input_gates; ++gate) db[gate].store_partial(target(gate), H - block * P);
   }
 }
 
@@ -66,7 +67,7 @@ void Run<S>::vector_gradients(const InputGradients<S>& wanted) {
     S* const to = wanted.dvector[k];
     if (to == nullptr) continue;
     const Index width = sizes_.width(vector_space(cell, k));
-    std::fill_n(to, width, S(0));
+    if (!wanted.continues) std::fill_n(to, width, S(0));
     for (Index i = 0; i < schedule_.batch(); ++i) {
       const S* const row = dvectors_.data() + (i * cell.vectors + k) * vector_step_;
       for (Index unit = 0; unit < width; ++unit) to[unit] += row[unit];
@@ -114,7 +115,7 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
     ++count;
   };
   const auto sum = [&](const std::vector<const S*>& deltas, Index width) {
-    if (count > 0) accumulate_outer(schedule_.places(), deltas.data(), width, products, count, false);
+    if (count > 0) accumulate_outer(schedule_.places(), deltas.data(), width, products, count, wanted.continues);
     count = 0;
   };
   const auto add_input = [&](int stride, int first) {
@@ -154,7 +155,7 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
 
 #define UNROLLED_GRADIENTS(S)                                       \
   template void Run<S>::input_gradient(S*, int, int);               \
-  template void Run<S>::bias_gradient(S*, int, int);                \
+  template void Run<S>::bias_gradient(S*, bool, int, int);          \
   template void Run<S>::vector_gradients(const InputGradients<S>&); \
   template void Run<S>::weight_gradients(const Inputs<S>&, const S*, const InputGradients<S>&);
 UNROLLED_GRADIENTS(float)

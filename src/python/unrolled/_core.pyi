@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
@@ -17,11 +16,7 @@ def build_config() -> dict[str, Any]: ...
 # Cells (src/cpp/bindings/recurrent.cpp, stepper.cpp)
 
 class PackedWeights: ...
-
-class SavedCall:
-    def backward(
-        self, dy: Array | None, dlast: Sequence[Array | None], wanted: Sequence[bool]
-    ) -> tuple[Array | None, list[Array], list[Array | None]]: ...
+class SavedCall: ...
 
 class Stepper:
     def __init__(self, name: str, tensors: list[Any], state_type: Any, numbers: Sequence[float]) -> None: ...
@@ -34,19 +29,10 @@ class Stepper:
 def orthonormal_columns(matrix: Array) -> None: ...
 def cell_names() -> list[str]: ...
 def describe_cell(name: str) -> dict[str, int]: ...
-def cell_forward(
-    name: str,
-    x: Array,
-    weights: Sequence[Array | None],
-    states: Sequence[Array | None],
-    lengths: npt.NDArray[np.int64] | None,
-    reset: npt.NDArray[np.bool_] | None,
-    scalar: Array | None,
-    numbers: Sequence[float],
-    reverse: bool,
-    keep: bool,
-    packed: PackedWeights | None,
-) -> tuple[Array, list[Array], SavedCall | None]: ...
+def cells_forward(calls: Sequence[tuple[Any, ...]]) -> list[tuple[Array, list[Array], SavedCall | None]]: ...
+def cells_backward(
+    calls: Sequence[tuple[Any, ...]],
+) -> list[tuple[Array | None, list[Array], list[Array | None]]]: ...
 
 # Ops (src/cpp/bindings/ops.cpp)
 

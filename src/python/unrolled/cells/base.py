@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from unrolled import checks, init
 from unrolled._native import core
+from unrolled.cells.call import prepare, run
 from unrolled.module import Module
-from unrolled.tensor import Tensor, is_grad_enabled, needs_grad, record, wrap
+from unrolled.tensor import Tensor, is_grad_enabled, wrap
 
 Array = np.ndarray[Any, Any]
 
@@ -30,6 +30,10 @@ class Recurrent(Module):
 
     Parameters: `W_ih` (G*H, I) Glorot uniform, `W_hh` (G*H, H) orthogonal, `b` (G*H,) zeros, the gates stacked along
     the rows in the order of `gates`. With `bias=False` there is no `b`.
+
+    `cell.recompute = True` trades time for memory in training: of T steps, only about sqrt(T) are kept at a time, and
+    each is run again in backward (Chen et al. 2016). A number says how many. Outputs are the same bits; gradients of
+    parameters are summed in another order.
     """
 
     gates: ClassVar[tuple[str, ...]]
@@ -39,6 +43,7 @@ class Recurrent(Module):
 
     W_hh: Tensor
     b: Tensor | None
+    recompute: bool | int = False
     _stepper: Any  # weights packed for inference, and its functions for a step and a sequence
     _step: Any
     _sequence: Any
@@ -148,44 +153,7 @@ class Recurrent(Module):
     def _run(
         self, x: Any, state: Any, lengths: Any, reset: Any, reverse: bool, scalar: Array | None = None
     ) -> tuple[Tensor, Any]:
-        who = type(self).__name__
-        array = checks.floats(
-            who, "x", x, self.dtype, (None, None, self.input_size), self._shape_of_x("time, batch")
-        )
-        T, B = array.shape[:2]
-        states = self._checked_state(state, B)
-        sizes = checks.lengths(who, lengths, T, B)
-        cuts = checks.resets(who, reset, T, B)
-        weights = self._weights()
-        given = [s if isinstance(s, Tensor) else None for s in (state if state is not None else ())]
-        source = x if isinstance(x, Tensor) else None
-        keep = needs_grad(source, *given, *weights)
-        packed = None if keep else self._packed(T * B)
-        reverse = checks.flag(who, "reverse", reverse)
-        y, last, saved = core.cell_forward(
-            self._kernel,
-            array,
-            self._arrays(),
-            states,
-            sizes,
-            cuts,
-            scalar,
-            self._options(),
-            reverse,
-            keep,
-            packed,
-        )
-        given = given or [None] * len(last)
-        wanted = [tensor is not None and tensor.requires_grad for tensor in (source, *weights)]
-
-        def vjp(gradients: Sequence[Array | None]) -> list[Array | None]:
-            dy, *dlast = (None if g is None else np.ascontiguousarray(g) for g in gradients)
-            assert saved is not None  # keep was set: a gradient is wanted
-            dx, dstates, dweights = saved.backward(dy, dlast, wanted)
-            return [dx, *dstates, *dweights]
-
-        output, *after = record(who, [source, *given, *weights], [y, *last], vjp)
-        return output, self.State(*after)
+        return run([prepare(self, x, state, lengths, reset, reverse, scalar)])[0]
 
     def _shape_of_x(self, axes: str) -> str:
         return f"({axes}, {self.input_size}) because input_size={self.input_size}"
@@ -200,8 +168,8 @@ class Recurrent(Module):
             raise kind(f"{who}: state is {got}, expected {self.State.__name__}({', '.join(names)})")
         checked: list[Array | None] = []
         for name, array, size in zip(names, state, self._state_sizes(), strict=True):
-            kind = "hidden_size" if size == self.hidden_size else "output_size"
-            why = f"{(batch, size)}: the batch of x and {kind}={size}"
+            which = "hidden_size" if size == self.hidden_size else "output_size"
+            why = f"{(batch, size)}: the batch of x and {which}={size}"
             checked.append(checks.floats(who, name, array, self.dtype, (batch, size), why))
         return checked
 
@@ -232,10 +200,11 @@ class Recurrent(Module):
         if result is not None:
             return result
         # Somebody holds an array of the parameters and may write to it: they were packed for this step alone.
-        y, last, _ = core.cell_forward(
+        call = (
             self._kernel, x_t[None], self._arrays(), list(state), None, None, None, self._options(),
-            False, False, stepper.packed,
+            False, False, 0, stepper.packed,
         )  # fmt: skip
+        y, last, _ = core.cells_forward([call])[0]
         return y[0], self.State(*last)
 
     def _filled_state(self, state: Any, batch: int) -> list[Array]:
@@ -272,3 +241,8 @@ class Recurrent(Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), **_NOT_PACKED}
+
+
+def is_plain(layer: Any) -> bool:
+    """Whether a call of this layer is that of `Recurrent`, as `prepare` makes it."""
+    return isinstance(layer, Recurrent) and getattr(layer.forward, "__func__", None) is Recurrent.forward

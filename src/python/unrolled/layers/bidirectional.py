@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple, NoReturn
 
 from unrolled import checks, ops
+from unrolled.cells.base import is_plain
+from unrolled.cells.call import prepare, run
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
@@ -75,8 +77,17 @@ class Bidirectional(Module):
         directions.
         """
         first, second = self._states(state)
-        there, there_state = self.forward_cell(x, first, lengths, reset, reverse=reverse)
-        back, back_state = self.backward_cell(x, second, lengths, reset, reverse=not reverse)
+        if all(map(is_plain, (self.forward_cell, self.backward_cell))):
+            # Neither direction waits for the other: they run at the same time.
+            (there, there_state), (back, back_state) = run(
+                [
+                    prepare(self.forward_cell, x, first, lengths, reset, reverse),
+                    prepare(self.backward_cell, x, second, lengths, reset, not reverse),
+                ]
+            )
+        else:
+            there, there_state = self.forward_cell(x, first, lengths, reset, reverse=reverse)
+            back, back_state = self.backward_cell(x, second, lengths, reset, reverse=not reverse)
         y = ops.concat([there, back], axis=-1) if self.merge == "concat" else there + back
         return y, BidirectionalState(there_state, back_state)
 

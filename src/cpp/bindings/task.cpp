@@ -1,0 +1,44 @@
+#include "bindings/task.h"
+
+#include <algorithm>
+#include <exception>
+
+#include "core/threads.h"
+
+namespace unrolled::bindings {
+namespace {
+
+/// A core for each, and more left over only where a call is too small to share its own.
+bool worth_running_together(const std::vector<Task>& tasks) {
+  constexpr double small = 2e7;
+  double total = 0, most = 0;
+  for (const Task& task : tasks) {
+    total += task.work;
+    most = std::max(most, task.work);
+  }
+  const int threads = get_num_threads();
+  if (tasks.size() < 2 || threads < 2 || total < least_team_work) return false;
+  return threads <= static_cast<int>(tasks.size()) || most < small;
+}
+
+}  // namespace
+
+void run(const std::vector<Task>& tasks) {
+  const pybind11::gil_scoped_release release;
+  if (!worth_running_together(tasks)) {
+    for (const Task& task : tasks) task.run();
+    return;
+  }
+  std::vector<std::exception_ptr> errors(tasks.size());
+  parallel(static_cast<int>(tasks.size()), [&](int id, int count) {
+    for (std::size_t k = std::size_t(id); k < tasks.size(); k += std::size_t(count)) try {
+        tasks[k].run();
+      } catch (...) {
+        errors[k] = std::current_exception();
+      }
+  });
+  for (const std::exception_ptr& error : errors)
+    if (error) std::rethrow_exception(error);
+}
+
+}  // namespace unrolled::bindings

@@ -1,0 +1,108 @@
+"""Calls of cells over sequences, one or several at a time, as one op on the tape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from unrolled import checks
+from unrolled._native import core
+from unrolled.tensor import Tensor, needs_grad, record
+
+if TYPE_CHECKING:
+    from unrolled.cells.base import Recurrent
+
+Array = np.ndarray[Any, Any]
+
+
+class Call(NamedTuple):
+    """A checked call, not run yet."""
+
+    cell: Recurrent
+    arguments: tuple[Any, ...]  # of the native function
+    source: Tensor | None  # x, where it is a Tensor
+    states: list[Tensor | None]  # those given that are Tensors
+    weights: list[Tensor | None]
+
+    @property
+    def inputs(self) -> list[Tensor | None]:
+        return [self.source, *self.states, *self.weights]
+
+    @property
+    def wanted(self) -> list[bool]:
+        """Whether the gradients of x and of each weight are wanted."""
+        return [tensor is not None and tensor.requires_grad for tensor in (self.source, *self.weights)]
+
+
+def prepare(
+    cell: Recurrent,
+    x: Any,
+    state: Any,
+    lengths: Any,
+    reset: Any,
+    reverse: bool,
+    scalar: Array | None = None,
+) -> Call:
+    """The arguments of a call checked and put together."""
+    who = type(cell).__name__
+    shape = (None, None, cell.input_size)
+    array = checks.floats(who, "x", x, cell.dtype, shape, cell._shape_of_x("time, batch"))
+    T, B = array.shape[:2]
+    states = cell._checked_state(state, B)
+    sizes = checks.lengths(who, lengths, T, B)
+    cuts = checks.resets(who, reset, T, B)
+    weights = cell._weights()
+    given = [s if isinstance(s, Tensor) else None for s in state or [None] * len(states)]
+    source = x if isinstance(x, Tensor) else None
+    keep = needs_grad(source, *given, *weights)
+    packed = None if keep else cell._packed(T * B)
+    reverse = checks.flag(who, "reverse", reverse)
+    arguments = (
+        cell._kernel, array, cell._arrays(), states, sizes, cuts, scalar, cell._options(), reverse,
+        keep, _segment_steps(cell, T), packed,
+    )  # fmt: skip
+    return Call(cell, arguments, source, given, weights)
+
+
+def _segment_steps(cell: Recurrent, steps: int) -> int:
+    """Steps that a training call keeps at a time; 0: all."""
+    if isinstance(cell.recompute, bool):
+        return math.isqrt(max(steps - 1, 0)) + 1 if cell.recompute else 0
+    return checks.size(type(cell).__name__, "recompute", cell.recompute)
+
+
+def run(calls: Sequence[Call]) -> list[tuple[Tensor, Any]]:
+    """(y, last state) of every call. Several run at the same time where that is faster, with the same bits."""
+    results = core.cells_forward([call.arguments for call in calls])
+    wanted = [call.wanted for call in calls]
+
+    def vjp(gradients: Sequence[Array | None]) -> list[Array | None]:
+        dense = iter([None if g is None else np.ascontiguousarray(g) for g in gradients])
+        requests: list[tuple[Any, ...]] = []
+        parts: list[bool] = []
+        for (_, last, saved), flags in zip(results, wanted, strict=True):
+            dy, dlast = next(dense), [next(dense) for _ in last]
+            parts.append(False)
+            if saved is not None and not (dy is None and all(d is None for d in dlast)):
+                parts[-1] = True
+                requests.append((saved, dy, dlast, flags))
+        made = iter(core.cells_backward(requests))
+        given: list[Array | None] = []
+        for call, reached in zip(calls, parts, strict=True):
+            if reached:
+                dx, dstates, dweights = next(made)
+                given += [dx, *dstates, *dweights]
+            else:
+                given += [None] * len(call.inputs)
+        return given
+
+    name = " and ".join(type(call.cell).__name__ for call in calls)
+    inputs = [tensor for call in calls for tensor in call.inputs]
+    outputs = iter(record(name, inputs, [array for y, last, _ in results for array in (y, *last)], vjp))
+    return [
+        (next(outputs), call.cell.State(*[next(outputs) for _ in last]))
+        for call, (_, last, _) in zip(calls, results, strict=True)
+    ]
