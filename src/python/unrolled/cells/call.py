@@ -62,15 +62,20 @@ def prepare(
     reverse = checks.flag(who, "reverse", reverse)
     arguments = (
         cell._kernel, array, cell._arrays(), states, sizes, cuts, scalar, cell._options(), reverse,
-        keep, _segment_steps(cell, T), packed,
+        keep, _segment_steps(cell, T, B), packed,
     )  # fmt: skip
     return Call(cell, arguments, source, given, weights)
 
 
-def _segment_steps(cell: Recurrent, steps: int) -> int:
+# Steps x rows below which a segment's own cost, of a few products that wake all threads, would show.
+_LEAST_PLACES = 512
+
+
+def _segment_steps(cell: Recurrent, steps: int, batch: int) -> int:
     """Steps that a training call keeps at a time; 0: all."""
     if isinstance(cell.recompute, bool):
-        return math.isqrt(max(steps - 1, 0)) + 1 if cell.recompute else 0
+        least = -(-_LEAST_PLACES // max(batch, 1))
+        return max(math.isqrt(max(steps - 1, 0)) + 1, least) if cell.recompute else 0
     return checks.size(type(cell).__name__, "recompute", cell.recompute)
 
 
