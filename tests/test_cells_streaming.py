@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import unrolled as ur
-from cases import CASES, Case
+from cases import CASES, VARIANTS, Case
 from reference import assert_same_bits, forward, problem
 
 DTYPES = [np.float32, np.float64]
@@ -28,7 +28,7 @@ def stream(cell: Any, x: np.ndarray, state: Any) -> tuple[list[np.ndarray], Any]
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES + VARIANTS, ids=str)
 def test_steps_equal_one_call(case: Case, shape: tuple[int, int, int, int], dtype: type) -> None:
     p = problem(case, shape, dtype)
     outputs, state = stream(p.cell, p.x, p.cell.State(*p.state))
