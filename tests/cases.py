@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import steps
+import steps_more as more
 import unrolled as ur
 from steps import Array as Array
 from steps import Parameters as Parameters
@@ -19,6 +20,14 @@ from steps import State as State
 from steps import Step as Step
 
 I_F_G_O = ("i", "f", "g", "o")
+GAINS_4 = {"W_hh": ("4H", "H"), "g_ih": ("4H",), "g_hh": ("4H",), "g_c": ("H",)}
+
+
+LEAKS = {"scalar": ("1",), "unit": ("H",), "matrix": ("H", "H")}
+
+
+def about_half(H: int) -> int:
+    return H // 2 + 1
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,7 @@ class Case:
     output: Callable[[int], int] = lambda H: H
     size_option: str | None = None  # of the constructor, for `output`
     narrow: tuple[str, ...] = ()  # states as wide as the output
+    positive: tuple[str, ...] = ()  # states that must be
     bounded: bool = True  # however large the input, the output is not
     torch: str | None = None  # class in torch.nn
     onnx: str | None = None  # operator type
@@ -117,5 +127,114 @@ CASES = [
     Case(
         "CoupledLSTM", "CoupledLSTM", ("i", "g", "o"), ("h", "c"), steps.coupled_lstm, {}, {"b": 3},
         onnx="LSTM", onnx_options={"input_forget": 1},
+    ),
+    Case(
+        "RNN-pre", "RNN", ("h",), ("h",), more.elman_pre(np.tanh), {"state": "pre"}, {"b": 1},
+    ),
+    Case(
+        "LSTM-options", "LSTM", I_F_G_O, ("h", "c"), more.lstm_options,
+        {"cell_clip": 0.4, "activations": {"i": "hard_sigmoid", "f": "softsign", "g": "relu", "o": "identity"}},
+        {"b": 4}, bounded=False,
+    ),
+    Case("LSTM1997", "LSTM1997", ("i", "g", "o"), ("h", "c"), more.lstm_1997, {}, {"b": 3}),
+    Case(
+        "Jordan", "Jordan", ("s",), ("h",), more.jordan, {"output_nonlinearity": "sigmoid"}, {"b": 1, "b_o": "O"},
+        {"W_hh": ("H", "O"), "W_ho": ("O", "H")}, about_half, "output_size", ("h",),
+    ),
+    Case(
+        "ProjectedLSTM", "ProjectedLSTM", I_F_G_O, ("h", "c"), more.projected_lstm, {}, {"b": 4},
+        {"W_hh": ("4H", "O"), "W_hr": ("O", "H")}, about_half, "projection_size", ("h",), torch="LSTM",
+    ),
+    Case(
+        "FullPeepholeLSTM", "FullPeepholeLSTM", I_F_G_O, ("h", "c"), more.full_peephole_lstm, {}, {"b": 4},
+        {"W_hh": ("4H", "H"), "W_ch": ("3H", "H")},
+    ),
+    Case(
+        "MultiplicativeLSTM", "MultiplicativeLSTM", ("m", *I_F_G_O), ("h", "c"), more.multiplicative_lstm, {},
+        {"b": 5}, {"W_hm": ("H", "H"), "W_mh": ("4H", "H")}, bounded=False,
+    ),
+    Case(
+        "sLSTM", "sLSTM", ("i", "f", "z", "o"), ("h", "c", "n", "m"), more.slstm, {}, {"b": 4},
+        positive=("n",), bounded=False,
+    ),
+    Case(
+        "LayerNormRNN", "LayerNormRNN", ("h",), ("h",), more.layer_norm_rnn, {}, {"b": 1},
+        {"W_hh": ("H", "H"), "g_ih": ("H",), "g_hh": ("H",)}, bounded=False,
+    ),
+    Case(
+        "LayerNormLSTM", "LayerNormLSTM", I_F_G_O, ("h", "c"), more.layer_norm_lstm, {}, {"b": 4, "b_c": 1},
+        GAINS_4, bounded=False,
+    ),
+    Case(
+        "LayerNormGRU", "LayerNormGRU", ("r", "z", "n"), ("h",), more.layer_norm_gru, {}, {"b": 3, "b_hn": 1},
+        {"W_hh": ("3H", "H"), "g_ih": ("3H",), "g_hh": ("3H",)}, bounded=False,
+    ),
+    Case("MGU", "MGU", ("f", "n"), ("h",), more.mgu, {}, {"b": 2}),
+    Case(
+        "BistableGRU", "BistableGRU", ("a", "c", "n"), ("h",), more.bistable_gru, {}, {"b": 3},
+        {"u_a": ("H",), "u_c": ("H",)},
+    ),
+    Case(
+        "RecurrentHighway", "RecurrentHighway", ("n", "t"), ("h",), more.recurrent_highway, {},
+        {"b": 2, "b_deep": 4}, {"W_hh": ("6H", "H")},
+    ),
+    Case("MinimalGRU", "MinimalGRU", ("z", "n"), ("h",), more.minimal_gru, {}, {"b": 2}, {}, bounded=False),
+    Case(
+        "MinimalLSTM", "MinimalLSTM", ("f", "i", "n"), ("h",), more.minimal_lstm, {}, {"b": 3}, {}, bounded=False,
+    ),
+    Case(
+        "SRU", "SRU", ("n", "f", "r", "s"), ("c",), more.sru, {}, {"b": 4}, {"v_f": ("H",), "v_r": ("H",)},
+        bounded=False,
+    ),
+    Case("IndRNN", "IndRNN", ("h",), ("h",), more.ind_rnn, {}, {"b": 1}, {"w_hh": ("H",)}, bounded=False),
+    Case(
+        "LeakyRNN", "LeakyRNN", ("g",), ("h", "c"), more.leaky_rnn, {}, {"b": 1},
+        {"W_hh": ("H", "H"), "a": ("1",), "s": ("1",)}, bounded=False,
+    ),
+    Case("CTRNN", "CTRNN", ("g",), ("h",), more.ctrnn, {}, {"b": 1}, {"W_hh": ("H", "H"), "tau": ("H",)}),
+]  # fmt: skip
+
+# Options of the classes above: values, gradients and invariants, not every test.
+VARIANTS = [
+    Case(
+        "RNN-identity", "RNN", ("h",), ("h",), steps.elman(more.identity), {"nonlinearity": "identity"}, {"b": 1},
+        bounded=False,
+    ),
+    Case(
+        "GRU-new", "GRU", ("r", "z", "n"), ("h",), more.gru_takes_new, {"update": "new"}, {"b": 3, "b_hn": 1},
+    ),
+    Case(
+        "BistableGRU-matrix", "BistableGRU", ("a", "c", "n"), ("h",), more.bistable_gru, {"recurrent": "matrix"},
+        {"b": 3}, {"W_hh": ("2H", "H")},
+    ),
+    Case(
+        "CTRNN-exponential", "CTRNN", ("g",), ("h",), more.ctrnn_exponential, {"method": "exponential"}, {"b": 1},
+        {"W_hh": ("H", "H"), "tau": ("H",)},
+    ),
+    Case(
+        "GRUResetBefore-new", "GRUResetBefore", ("r", "z", "n"), ("h",), more.gru_reset_before_takes_new,
+        {"update": "new"}, {"b": 3},
+    ),
+    *(
+        Case(
+            f"RNN-pre-{name}", "RNN", ("h",), ("h",), more.elman_pre(phi), {"state": "pre", "nonlinearity": name},
+            {"b": 1}, bounded=False,
+        )
+        for name, phi in [("relu", steps.relu), ("sigmoid", steps.sigmoid), ("identity", more.identity)]
+    ),
+    *(
+        Case(
+            f"RecurrentHighway-{depth}", "RecurrentHighway", ("n", "t"), ("h",), more.recurrent_highway,
+            {"depth": depth}, {"b": 2, **({"b_deep": 2 * depth - 2} if depth > 1 else {})},
+            {"W_hh": (f"{2 * depth}H", "H")},
+        )
+        for depth in (1, 2, 4, 5)
+    ),
+    *(
+        Case(
+            f"LeakyRNN-{a}-{s}", "LeakyRNN", ("g",), ("h", "c"), more.leaky_rnn, {"a": a, "s": s}, {"b": 1},
+            {"W_hh": ("H", "H"), "a": LEAKS[a], "s": LEAKS[s]}, bounded=False,
+        )
+        for a in LEAKS for s in LEAKS if (a, s) != ("scalar", "scalar")
     ),
 ]  # fmt: skip

@@ -34,9 +34,12 @@ def torch_layer(case: Case, cell: Any) -> Any:
         bias="b" in parameters,
         dtype=parameters["W_ih"].dtype,
         **case.options,
+        **({"proj_size": cell.output_size} if "W_hr" in parameters else {}),
     )
     with torch.no_grad():
         layer.weight_ih_l0.copy_(parameters["W_ih"])
+        if "W_hr" in parameters:
+            layer.weight_hr_l0.copy_(parameters["W_hr"])
         layer.weight_hh_l0.copy_(parameters["W_hh"])
         if "b" in parameters:
             layer.bias_ih_l0.copy_(parameters["b"])
@@ -59,6 +62,8 @@ def torch_parameters(cell: Any, layer: Any, gradients: bool = False) -> dict[str
         return np.asarray((parameter.grad if gradients else parameter).detach())
 
     result = {"W_ih": array(layer.weight_ih_l0), "W_hh": array(layer.weight_hh_l0)}
+    if "W_hr" in cell.parameters():
+        result["W_hr"] = array(layer.weight_hr_l0)
     if "b" in cell.parameters():
         result["b"] = array(layer.bias_ih_l0)
     if "b_hn" in cell.parameters():

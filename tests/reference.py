@@ -115,6 +115,9 @@ def problem(
     x, dy = rng.normal(size=(T, B, I)), rng.normal(size=(T, B, case.output(H)))
     widths = [case.state_size(name, H) for name in case.states]
     state, dstate = (tuple(rng.normal(size=(B, n)) * 0.7 for n in widths) for _ in range(2))
+    state = tuple(
+        0.5 + np.abs(a) if n in case.positive else a for n, a in zip(case.states, state, strict=True)
+    )
     return Problem(
         case,
         case.make(I, H, dtype, seed=seed + 1, bias=bias),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import unrolled as ur
-from cases import CASES, Case
+from cases import CASES, VARIANTS, Case
 from reference import (
     Problem,
     assert_same_bits,
@@ -53,19 +53,19 @@ def assert_gradients_match(p: Problem, bound: float = EXACT) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES + VARIANTS, ids=str)
 def test_gradients(case: Case, shape: tuple[int, int, int, int]) -> None:
     assert_gradients_match(problem(case, shape))
 
 
 @pytest.mark.parametrize("mode", MODES, ids=mode_name)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES + VARIANTS, ids=str)
 def test_gradients_with_lengths_resets_and_reverse(case: Case, mode: dict[str, bool]) -> None:
     for shape in [(1, 3, 2, 5), (7, 5, 3, 17), (5, 40, 3, 20), (6, 2, 3, 140)]:
         assert_gradients_match(problem(case, shape, **mode))
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES + VARIANTS, ids=str)
 def test_every_element_of_every_gradient(case: Case) -> None:
     p = problem(case, (3, 2, 2, 3), lengths=True, reset=True, reverse=True)
     for name, gradient in gradients(p).items():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import unrolled as ur
-from cases import CASES, Case
+from cases import CASES, VARIANTS, Case
 from reference import Problem, assert_same_bits, expected, forward, problem
 
 # float64: sums of at most 500 products and 7 steps carry an error near 1e-14; 1e-10 leaves room for any order
@@ -46,13 +46,13 @@ def test_float64_agrees_with_the_paper(case: Case, T: int, B: int) -> None:
 
 
 @pytest.mark.parametrize("shape", LARGE, ids=str)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES + VARIANTS, ids=str)
 def test_float64_agrees_with_the_paper_at_larger_sizes(case: Case, shape: tuple[int, int, int, int]) -> None:
     assert largest_error(problem(case, shape)) < EXACT
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda m: "-".join(k for k, on in m.items() if on) or "plain")
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES + VARIANTS, ids=str)
 def test_lengths_resets_and_reverse_agree_with_the_paper(case: Case, mode: dict[str, int]) -> None:
     flags = {name: bool(on) for name, on in mode.items()}
     for shape in [
@@ -67,7 +67,7 @@ def test_lengths_resets_and_reverse_agree_with_the_paper(case: Case, mode: dict[
         assert largest_error(problem(case, shape, **flags)) < EXACT, shape
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES + VARIANTS, ids=str)
 def test_without_bias(case: Case) -> None:
     p = problem(case, (7, 3, 5, 17), bias=False)
     assert set(p.cell.parameters()) == set(case.shapes(5, 17, bias=False))

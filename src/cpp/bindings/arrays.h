@@ -87,7 +87,8 @@ struct CellArrays {
       pointers.matrix[m] = data_of<S>(array_of(weights[std::size_t(1 + m)], "matrix"), matrix_shape(info, m), "matrix");
     pointers.b = optional_data<S>(weights[std::size_t(1 + info.matrices)], {info.input_gates * sizes.hidden}, "b");
     for (int group = 0, k = 0; group < info.vector_groups; k += info.vector_group[group++].count) {
-      const Index width = sizes.width(info.vector_group[group].space), count = info.vector_group[group].count;
+      const VectorGroup& of = info.vector_group[group];
+      const Index width = of.shared ? 1 : sizes.width(of.space), count = of.count;
       const S* const data =
           optional_data<S>(weights[std::size_t(2 + info.matrices + group)], {count * width}, "vector");
       for (Index n = 0; data && n < count; ++n) pointers.vector[k + n] = data + n * width;

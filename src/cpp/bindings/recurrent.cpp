@@ -99,7 +99,8 @@ class SavedCall final : public Saved {
     for (int m = 0; m < info.matrices; ++m) add(true, parameters.matrix_shape(info, m), &wanted.dmatrix[m]);
     add(parameters.pointers.b != nullptr, {info.input_gates * sizes.hidden}, &wanted.db);
     for (int group = 0, k = 0; group < info.vector_groups; k += info.vector_group[group++].count) {
-      const Index width = sizes.width(info.vector_group[group].space), count = info.vector_group[group].count;
+      const VectorGroup& of = info.vector_group[group];
+      const Index width = of.shared ? 1 : sizes.width(of.space), count = of.count;
       add(parameters.pointers.vector[k] != nullptr, {count * width}, &wanted.dvector[k]);
       for (Index n = 1; wanted.dvector[k] && n < count; ++n) wanted.dvector[k + n] = wanted.dvector[k] + n * width;
     }

@@ -10,12 +10,16 @@
 //   dz = dh * (h[t-1] - n)            da_z = dz * z (1 - z)
 //   dr = da_n * (U_n h[t-1] + b_hn)   da_r = dr * r (1 - r)
 //   dh[t-1] = dh * z + [da_r da_z du_n] W_hh,   db_hn = sum of du_n
+//
+// In the other convention the gate z takes the new, h[t] = z * n + (1 - z) * h[t-1]: kernels <name>_takes_new, which
+// have sigmoid(-a) where these have sigmoid(a).
 #include "engine/point.h"
 #include "engine/registry.h"
 
 namespace unrolled {
 namespace {
 
+template <bool takes_new>
 struct Gru {
   // Neighbours in this order: W_ih feeds n r z, W_hh feeds r z and the recurrent part of n.
   enum Slot { n, r, z, hn };
@@ -26,7 +30,7 @@ struct Gru {
   static void forward(Point& at) {
     using V = typename Point::V;
     const V reset = sigmoid(at.a(r) + at.u(r));
-    const V update = sigmoid(at.a(z) + at.u(z));
+    const V sum_z = at.a(z) + at.u(z), update = sigmoid(takes_new ? -sum_z : sum_z);
     const V recurrent = at.u(hn) + at.vector(b_hn);
     const V candidate = tanh(fma(reset, recurrent, at.a(n)));
     at.set_output(fma(update, at.h_prev() - candidate, candidate));
@@ -46,23 +50,28 @@ struct Gru {
     at.set_delta(n, da_n);
     at.set_delta(hn, da_n * reset);
     at.add_dvector(b_hn, da_n * reset);
-    at.set_delta(z, dh * (at.h_prev() - candidate) * update * (one - update));
+    const V da_z = dh * (at.h_prev() - candidate) * update * (one - update);
+    at.set_delta(z, takes_new ? -da_z : da_z);
     at.set_delta(r, da_n * recurrent * reset * (one - reset));
     at.set_dh_prev(dh * update);
   }
 };
 
-constexpr CellInfo info() {
-  CellInfo cell("gru");
+constexpr CellInfo info(const char* name) {
+  using Cell = Gru<false>;
+  CellInfo cell(name);
   cell.slots = 4;
-  cell.feed(Gru::n, 2, 0, 1);
-  cell.multiply(Operand::PreviousOutput, cell.add_matrix(3), Gru::r, 0, 1, 2);
+  cell.feed(Cell::n, 2, 0, 1);
+  cell.multiply(Operand::PreviousOutput, cell.add_matrix(3), Cell::r, 0, 1, 2);
   cell.add_vectors(1);  // b_hn
   return cell;
 }
 
 }  // namespace
 
-void register_gru(Registry& registry) { registry.add<Gru>(info()); }
+void register_gru(Registry& registry) {
+  registry.add<Gru<false>>(info("gru"));
+  registry.add<Gru<true>>(info("gru_takes_new"));
+}
 
 }  // namespace unrolled

@@ -13,12 +13,16 @@
 // gates phase:
 //   dr = dq * h[t-1]               da_r = dr * r (1 - r)
 //   dh[t-1] += dq * r + [da_r da_z] [U_r; U_z]
+//
+// In the other convention the gate z takes the new, h[t] = z * n + (1 - z) * h[t-1]: kernels <name>_takes_new, which
+// have sigmoid(-a) where these have sigmoid(a).
 #include "engine/point.h"
 #include "engine/registry.h"
 
 namespace unrolled {
 namespace {
 
+template <bool takes_new>
 struct GruResetBefore {
   enum Slot { r, z, n };
   enum Stream { q };
@@ -31,7 +35,8 @@ struct GruResetBefore {
     if constexpr (phase == gates) {
       const V reset = sigmoid(at.a(r) + at.u(r));
       at.set_stream(q, reset * at.h_prev());
-      at.set(z, sigmoid(at.a(z) + at.u(z)));
+      const V sum_z = at.a(z) + at.u(z);
+      at.set(z, sigmoid(takes_new ? -sum_z : sum_z));
       at.save(r, reset);
     } else {
       const V next = tanh(at.a(n) + at.u(n));
@@ -48,31 +53,35 @@ struct GruResetBefore {
       const V update = at.saved(z), next = at.saved(n);
       const V dh = at.dh();
       at.set_delta(n, dh * (one - update) * (one - next * next));
-      at.set_delta(z, dh * (at.h_prev() - next) * update * (one - update));
+      const V da_z = dh * (at.h_prev() - next) * update * (one - update);
+      at.set_delta(z, takes_new ? -da_z : da_z);
       at.set_dh_prev(dh * update);
-      at.clear_dstream(q);
     } else {
       const V reset = at.saved(r);
-      const V dq = at.dstream(q);
+      const V dq = at.take_dstream(q);
       at.set_delta(r, dq * at.h_prev() * reset * (one - reset));
       at.set_dh_prev(fma(dq, reset, at.dh_prev()));
     }
   }
 };
 
-constexpr CellInfo info() {
-  CellInfo cell("gru_reset_before");
+constexpr CellInfo info(const char* name) {
+  using Cell = GruResetBefore<false>;
+  CellInfo cell(name);
   cell.slots = 3;
   cell.streams = 1;
-  cell.feed(GruResetBefore::r, 0, 1, 2);
+  cell.feed(Cell::r, 0, 1, 2);
   const int W_hh = cell.add_matrix(3);
-  cell.multiply(Operand::PreviousOutput, W_hh, GruResetBefore::r, 0, 1);
-  cell.multiply(Operand::Stream, W_hh, GruResetBefore::n, 2).stream = GruResetBefore::q;
+  cell.multiply(Operand::PreviousOutput, W_hh, Cell::r, 0, 1);
+  cell.multiply(Operand::Stream, W_hh, Cell::n, 2).stream = Cell::q;
   return cell;
 }
 
 }  // namespace
 
-void register_gru_reset_before(Registry& registry) { registry.add<GruResetBefore>(info()); }
+void register_gru_reset_before(Registry& registry) {
+  registry.add<GruResetBefore<false>>(info("gru_reset_before"));
+  registry.add<GruResetBefore<true>>(info("gru_reset_before_takes_new"));
+}
 
 }  // namespace unrolled

@@ -69,6 +69,7 @@ struct Matrix {
 struct VectorGroup {
   int count = 1;
   Space space = Space::Hidden;
+  bool shared = false;  // one number for all units (of a single vector)
 };
 
 /// The shape of a cell. Streams are vectors per row and step, beside the output: first the `states`, carried from step
@@ -105,8 +106,8 @@ struct CellInfo {
     matrix[matrices] = {gates, rows, columns};
     return matrices++;
   }
-  constexpr int add_vectors(int count, Space space = Space::Hidden) {
-    vector_group[vector_groups++] = {count, space};
+  constexpr int add_vectors(int count, Space space = Space::Hidden, bool shared = false) {
+    vector_group[vector_groups++] = {count, space, shared};
     vectors += count;
     return vectors - count;
   }
@@ -139,11 +140,11 @@ struct CellInfo {
   constexpr int carried() const { return states + (output_is_state ? 1 : 0); }
 };
 
-/// The space that vector k belongs to.
-constexpr Space vector_space(const CellInfo& cell, int k) {
+/// The group that vector k belongs to.
+constexpr const VectorGroup& group_of(const CellInfo& cell, int k) {
   int group = 0;
   while (k >= cell.vector_group[group].count) k -= cell.vector_group[group++].count;
-  return cell.vector_group[group].space;
+  return cell.vector_group[group];
 }
 
 /// What a point function of one phase is run over: `rows` rows by `blocks` packets of units. Every `[row]` array is
@@ -178,7 +179,7 @@ struct BackwardTile {
   const double* numbers;
   const S* const* state_prev[most_states];
   const S* const* stream[most_streams];
-  S* const* dstream[most_streams];  // [stream][row] states: in of s[t], out of s[t-1]; intermediates: in
+  S* const* dstream[most_streams];  // [stream][row] states: in of s[t], out of s[t-1]; intermediates: in, out zero
   const S* const* vectors;
   S* const* dvectors;  // [row] sums of the row's gradients: [vector][vector_step]
   Index vector_step;

@@ -89,7 +89,7 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
   });
   if (keep)
     for (int k = 0; k < cell.info.vectors; ++k) {
-      const Index width = units(vector_space(cell.info, k));
+      const Index width = units(group_of(cell.info, k).space);
       vectors_[k].resize(width);
       std::copy_n(weights.vectors[k].data(), width, vectors_[k].data());
     }

@@ -66,11 +66,12 @@ void Run<S>::vector_gradients(const InputGradients<S>& wanted) {
   for (int k = 0; k < cell.vectors; ++k) {
     S* const to = wanted.dvector[k];
     if (to == nullptr) continue;
-    const Index width = sizes_.width(vector_space(cell, k));
-    if (!wanted.continues) std::fill_n(to, width, S(0));
+    const VectorGroup& group = group_of(cell, k);
+    const Index width = sizes_.width(group.space);
+    if (!wanted.continues) std::fill_n(to, group.shared ? 1 : width, S(0));
     for (Index i = 0; i < schedule_.batch(); ++i) {
       const S* const row = dvectors_.data() + (i * cell.vectors + k) * vector_step_;
-      for (Index unit = 0; unit < width; ++unit) to[unit] += row[unit];
+      for (Index unit = 0; unit < width; ++unit) to[group.shared ? 0 : unit] += row[unit];
     }
   }
 }

@@ -77,6 +77,7 @@ class BackwardPoint {
     const V later = dh_prev();
     return t_.dy[row_] ? later + V::load_partial(t_.dy[row_] + unit_, valid_) : later;
   }
+  /// Gradient of a state; of an intermediate stream, see take_dstream.
   V dstream(int stream) const { return V::load(t_.dstream[stream][row_] + unit_); }
 
   /// Gradient of the gate's sum a + u (or of u alone): what the products of backward read. Behind the last unit it is 0
@@ -92,8 +93,13 @@ class BackwardPoint {
     S* const to = t_.dstream[stream][row_] + unit_;
     (V::load(to) + value).store(to);
   }
-  /// Before the products of a stream's gradient are added to it.
-  void clear_dstream(int stream) { V::zero().store(t_.dstream[stream][row_] + unit_); }
+  /// Gradient of a stream of this step alone. Whoever reads it clears it for the step before.
+  V take_dstream(int stream) {
+    S* const from = t_.dstream[stream][row_] + unit_;
+    const V value = V::load(from);
+    V::zero().store(from);
+    return value;
+  }
   /// Adds to the gradient of per-unit vector k.
   void add_dvector(int k, V value) {
     S* const to = t_.dvectors[row_] + k * t_.vector_step + unit_;

@@ -77,7 +77,7 @@ void ForwardWeights<S>::prepare(const CellInfo& cell, Sizes sizes) {
     if (has_product(phase))
       prepare_gates(recurrent[p], phase.gates, sizes.width(cell.operand_space(phase)), sizes.blocks<S>(phase.space));
   }
-  for (int k = 0; k < cell.vectors; ++k) vectors[k].resize(padded<S>(sizes.width(vector_space(cell, k))));
+  for (int k = 0; k < cell.vectors; ++k) vectors[k].resize(padded<S>(sizes.width(group_of(cell, k).space)));
 }
 
 template <class S>
@@ -101,9 +101,14 @@ void ForwardWeights<S>::pack_share(const CellInfo& cell, Sizes sizes, const Para
         bias[part][(unit / P * gates + gate) * P + unit % P] = from.b[gate_of[gate] * sizes.hidden + unit];
   }
   for (int k = 0; k < cell.vectors; ++k) {
-    const Index width = sizes.width(vector_space(cell, k));
+    const VectorGroup& group = group_of(cell, k);
+    const Index width = sizes.width(group.space);
     vectors[k].fill_zero(padded<S>(width));
-    if (from.vector[k]) std::copy_n(from.vector[k], width, vectors[k].data());
+    if (from.vector[k] == nullptr) continue;
+    if (group.shared)
+      std::fill_n(vectors[k].data(), width, *from.vector[k]);
+    else
+      std::copy_n(from.vector[k], width, vectors[k].data());
   }
 }
 

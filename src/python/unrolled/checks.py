@@ -50,6 +50,13 @@ def amount(who: str, name: str, value: Any) -> float:
     return float(value)
 
 
+def positive(who: str, name: str, value: Any) -> float:
+    """A finite number above zero."""
+    if number(who, name, value) <= 0:
+        raise ValueError(f"{who}: {name} is {value}, expected a number above 0")
+    return float(value)
+
+
 def fraction(who: str, name: str, value: Any) -> float:
     """A number in [0, 1)."""
     if not 0 <= number(who, name, value) < 1:

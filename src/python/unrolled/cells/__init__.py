@@ -1,12 +1,33 @@
 """Recurrent cells: one class each, with equations, names and initial values. The kernels do the arithmetic."""
 
 from unrolled.cells.base import Recurrent as Recurrent
+from unrolled.cells.continuous import CTRNN as CTRNN
+from unrolled.cells.gated import MGU as MGU
+from unrolled.cells.gated import BistableGRU as BistableGRU
+from unrolled.cells.gated import RecurrentHighway as RecurrentHighway
 from unrolled.cells.gru import GRU as GRU
 from unrolled.cells.gru import GRUResetBefore as GRUResetBefore
 from unrolled.cells.gru import GRUState as GRUState
+from unrolled.cells.layer_norm import LayerNormGRU as LayerNormGRU
+from unrolled.cells.layer_norm import LayerNormLSTM as LayerNormLSTM
+from unrolled.cells.layer_norm import LayerNormRNN as LayerNormRNN
 from unrolled.cells.lstm import LSTM as LSTM
 from unrolled.cells.lstm import LSTMState as LSTMState
+from unrolled.cells.lstm_family import LSTM1997 as LSTM1997
+from unrolled.cells.lstm_family import MultiplicativeLSTM as MultiplicativeLSTM
+from unrolled.cells.lstm_family import ProjectedLSTM as ProjectedLSTM
+from unrolled.cells.lstm_family import SLSTMState as SLSTMState
+from unrolled.cells.lstm_family import sLSTM as sLSTM
 from unrolled.cells.lstm_variants import CoupledLSTM as CoupledLSTM
+from unrolled.cells.lstm_variants import FullPeepholeLSTM as FullPeepholeLSTM
 from unrolled.cells.lstm_variants import PeepholeLSTM as PeepholeLSTM
+from unrolled.cells.parallel import SRU as SRU
+from unrolled.cells.parallel import MinimalGRU as MinimalGRU
+from unrolled.cells.parallel import MinimalLSTM as MinimalLSTM
+from unrolled.cells.parallel import SRUState as SRUState
 from unrolled.cells.rnn import RNN as RNN
 from unrolled.cells.rnn import RNNState as RNNState
+from unrolled.cells.simple import IndRNN as IndRNN
+from unrolled.cells.simple import Jordan as Jordan
+from unrolled.cells.simple import JordanState as JordanState
+from unrolled.cells.simple import LeakyRNN as LeakyRNN

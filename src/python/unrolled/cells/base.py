@@ -69,7 +69,7 @@ class Recurrent(Module):
         """Initial values of all parameters."""
         G, H = len(self.gates), self.hidden_size
         self.W_ih = self._input_matrix(rng, G)
-        if "W_hh" in self.matrices:
+        if self.matrices[:1] == ("W_hh",):
             self.W_hh = self._recurrent_matrix(rng, G)
         self.b = self._vector(G * H) if self.bias else None
 
@@ -190,18 +190,19 @@ class Recurrent(Module):
         result: tuple[Array, Any] | None = None if step is None else step(x_t, state)
         return self._careful_step(x_t, state) if result is None else result
 
-    def _careful_step(self, x_t: Any, state: Any) -> tuple[Array, Any]:
+    def _careful_step(self, x_t: Any, state: Any, scalar: Array | None = None) -> tuple[Array, Any]:
         """A step whose weights may have changed, or whose arguments are not plain arrays of the right kind."""
         who = type(self).__name__
         x_t = checks.floats(who, "x_t", x_t, self.dtype, (None, self.input_size), self._shape_of_x("batch"))
         state = self.State(*self._filled_state(state, x_t.shape[0]))
         stepper = self._fresh_stepper()
-        result: tuple[Array, Any] | None = stepper.step(x_t, state)
+        result: tuple[Array, Any] | None = stepper.step(x_t, state) if scalar is None else None
         if result is not None:
             return result
-        # Somebody holds an array of the parameters and may write to it: they were packed for this step alone.
+        # Somebody holds an array of the parameters and may write to it, so that they were packed for this step alone,
+        # or every row has a scalar.
         call = (
-            self._kernel, x_t[None], self._arrays(), list(state), None, None, None, self._options(),
+            self._kernel, x_t[None], self._arrays(), list(state), None, None, scalar, self._options(),
             False, False, 0, stepper.packed,
         )  # fmt: skip
         y, last, _ = core.cells_forward([call])[0]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unrolled.cells.base import Recurrent
+from unrolled.checks import one_of
 from unrolled.tensor import Tensor
 
 
@@ -25,12 +26,13 @@ class GRU(Recurrent):
         h[t] = (1 - z) * n + z * h[t-1],    y[t] = h[t]
 
     with W_ih = [W_r; W_z; W_n], W_hh = [U_r; U_z; U_n], and b_hn (H,) apart from b. PyTorch, Keras (its default) and
-    cuDNN have this form; `GRUResetBefore` has the paper's. Where z is said to take the new value,
-    h = z n + (1 - z) h[t-1], negate the rows of z.
+    cuDNN have this form; `GRUResetBefore` has the paper's. Where z is said to take the new value, give
+    update="new": h[t] = z * n + (1 - z) * h[t-1].
 
     Args:
         input_size: features of x.
         hidden_size: hidden units.
+        update: what the gate z is said to do, "keep" the past or take the "new".
         bias: whether there are b and b_hn.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
@@ -44,13 +46,26 @@ class GRU(Recurrent):
 
     b_hn: Tensor | None
 
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        update: str = "keep",
+        bias: bool = True,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self.update = one_of("GRU", "update", update, ("keep", "new"))
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)
         self.b_hn = self._vector(self.hidden_size) if self.bias else None
 
     @property
     def _kernel(self) -> str:
-        return "gru"
+        return "gru_takes_new" if self.update == "new" else "gru"
 
 
 class GRUResetBefore(Recurrent):
@@ -66,6 +81,7 @@ class GRUResetBefore(Recurrent):
     Args:
         input_size: features of x.
         hidden_size: hidden units.
+        update: what the gate z is said to do, "keep" the past or take the "new".
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
@@ -76,6 +92,19 @@ class GRUResetBefore(Recurrent):
     gates = ("r", "z", "n")
     State = GRUState
 
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        update: str = "keep",
+        bias: bool = True,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self.update = one_of("GRUResetBefore", "update", update, ("keep", "new"))
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+
     @property
     def _kernel(self) -> str:
-        return "gru_reset_before"
+        return "gru_reset_before_takes_new" if self.update == "new" else "gru_reset_before"

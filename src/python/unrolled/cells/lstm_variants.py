@@ -1,4 +1,4 @@
-"""Relatives of the LSTM: peepholes, coupled gates."""
+"""Relatives of the LSTM whose gates are joined in other ways: peepholes, coupled gates."""
 
 from __future__ import annotations
 
@@ -105,3 +105,55 @@ class CoupledLSTM(Recurrent):
     @property
     def _kernel(self) -> str:
         return "coupled_lstm"
+
+
+class FullPeepholeLSTM(Recurrent):
+    """Long short-term memory whose gates see the cell through full matrices: sums over x, h and c joined.
+
+        i = sigmoid(W_i x[t] + U_i h[t-1] + V_i c[t-1] + b_i)      input gate
+        f = sigmoid(W_f x[t] + U_f h[t-1] + V_f c[t-1] + b_f)      forget gate
+        g = tanh(W_g x[t] + U_g h[t-1] + b_g)                      candidate
+        c[t] = f * c[t-1] + i * g
+        o = sigmoid(W_o x[t] + U_o h[t-1] + V_o c[t] + b_o)        output gate
+        h[t] = o * tanh(c[t]),    y[t] = h[t]
+
+    with W_ih = [W_i; W_f; W_g; W_o], W_hh = [U_i; U_f; U_g; U_o] and W_ch = [V_i; V_f; V_o] (3H, H). `PeepholeLSTM` has
+    diagonal V.
+
+    Args:
+        input_size: features of x.
+        hidden_size: hidden units.
+        forget_bias: initial value of b_f.
+        bias: whether there is b.
+        dtype: float32 or float64.
+        rng: source of the initial values; None: a new one.
+
+    Sources: F. A. Gers, N. N. Schraudolph, J. Schmidhuber, Learning precise timing with LSTM recurrent networks,
+    JMLR 3, 2002; A. Graves, Generating sequences with recurrent neural networks, 2013.
+    """
+
+    gates = ("i", "f", "g", "o")
+    matrices = ("W_hh", "W_ch")
+    State = LSTMState
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        forget_bias: float = 1.0,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self.forget_bias = number("FullPeepholeLSTM", "forget_bias", forget_bias)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+
+    def _make_parameters(self, rng: np.random.Generator) -> None:
+        super()._make_parameters(rng)
+        self.W_ch = self._recurrent_matrix(rng, 3)
+        self._set_bias("f", self.forget_bias)
+
+    @property
+    def _kernel(self) -> str:
+        return "full_peephole_lstm"

@@ -9,7 +9,7 @@ import numpy as np
 from unrolled.cells.base import Recurrent
 from unrolled.checks import one_of
 
-NONLINEARITIES = ("tanh", "relu", "sigmoid")
+NONLINEARITIES = ("tanh", "relu", "sigmoid", "identity")
 
 
 class RNNState(NamedTuple):
@@ -23,15 +23,21 @@ class RNN(Recurrent):
 
         h[t] = phi(W_ih x[t] + W_hh h[t-1] + b),    y[t] = h[t]
 
+    With state="pre" the state is kept before the nonlinearity; the outputs are the same if the states correspond:
+
+        h[t] = W_ih x[t] + W_hh phi(h[t-1]) + b,    y[t] = phi(h[t])
+
     Args:
         input_size: features of x.
         hidden_size: hidden units.
-        nonlinearity: phi, "tanh", "relu" or "sigmoid".
+        nonlinearity: phi, "tanh", "relu", "sigmoid" or "identity".
+        state: "post" or "pre".
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
 
-    Source: J. L. Elman, Finding structure in time, Cognitive Science 14, 1990.
+    Sources: J. L. Elman, Finding structure in time, Cognitive Science 14, 1990; R. Pascanu, T. Mikolov, Y. Bengio,
+    On the difficulty of training recurrent neural networks, ICML 2013 (state="pre").
     """
 
     gates = ("h",)
@@ -43,13 +49,15 @@ class RNN(Recurrent):
         hidden_size: int,
         nonlinearity: str = "tanh",
         *,
+        state: str = "post",
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
     ) -> None:
         self.nonlinearity = one_of("RNN", "nonlinearity", nonlinearity, NONLINEARITIES)
+        self.state = one_of("RNN", "state", state, ("post", "pre"))
         super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
 
     @property
     def _kernel(self) -> str:
-        return f"rnn_{self.nonlinearity}"
+        return f"rnn_pre_{self.nonlinearity}" if self.state == "pre" else f"rnn_{self.nonlinearity}"

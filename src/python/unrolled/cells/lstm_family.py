@@ -1,0 +1,236 @@
+"""Relatives of the LSTM with another cell: the first one, projected, multiplicative, with exponential gates."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from unrolled.cells.base import Recurrent
+from unrolled.cells.lstm import LSTMState
+from unrolled.checks import number, positive, size
+
+
+class LSTM1997(Recurrent):
+    """Long short-term memory as it was first: no forget gate, squashing by scaled sigmoids.
+
+        i = sigmoid(W_i x[t] + U_i h[t-1] + b_i)              input gate
+        g = A tanh((W_g x[t] + U_g h[t-1] + b_g) / 2)         candidate: 4 sigmoid(a) - 2 for A = 2
+        o = sigmoid(W_o x[t] + U_o h[t-1] + b_o)              output gate
+        c[t] = c[t-1] + i * g
+        h[t] = o * C tanh(c[t] / 2),    y[t] = h[t]           2 sigmoid(c) - 1 for C = 1
+
+    with W_ih = [W_i; W_g; W_o] and W_hh = [U_i; U_g; U_o]. Nothing is forgotten: where sequences have no ends, `reset`
+    empties the cell.
+
+    Args:
+        input_size: features of x.
+        hidden_size: hidden units.
+        candidate_range: A.
+        output_range: C.
+        bias: whether there is b.
+        dtype: float32 or float64.
+        rng: source of the initial values; None: a new one.
+
+    Source: S. Hochreiter, J. Schmidhuber, Long short-term memory, Neural Computation 9, 1997.
+    """
+
+    gates = ("i", "g", "o")
+    State = LSTMState
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        candidate_range: float = 2.0,
+        output_range: float = 1.0,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self.candidate_range = positive("LSTM1997", "candidate_range", candidate_range)
+        self.output_range = positive("LSTM1997", "output_range", output_range)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+
+    @property
+    def _kernel(self) -> str:
+        return "lstm_1997"
+
+    def _options(self) -> list[float]:
+        return [self.candidate_range, self.output_range]
+
+
+class ProjectedLSTM(Recurrent):
+    """Long short-term memory with a recurrent projection: a wide cell, a narrow output.
+
+        i = sigmoid(W_i x[t] + U_i h[t-1] + b_i)      input gate
+        f = sigmoid(W_f x[t] + U_f h[t-1] + b_f)      forget gate
+        g = tanh(W_g x[t] + U_g h[t-1] + b_g)         candidate
+        o = sigmoid(W_o x[t] + U_o h[t-1] + b_o)      output gate
+        c[t] = f * c[t-1] + i * g                     (B, H)
+        h[t] = W_hr (o * tanh(c[t])),    y[t] = h[t]  (B, R), R = projection_size
+
+    with W_ih = [W_i; W_f; W_g; W_o], W_hh = [U_i; U_f; U_g; U_o] (4H, R) and W_hr (R, H). PyTorch calls R proj_size.
+
+    Args:
+        input_size: features of x.
+        hidden_size: units of the cell.
+        projection_size: R, the features of y; None: half of hidden_size, rounded up.
+        forget_bias: initial value of b_f.
+        bias: whether there is b.
+        dtype: float32 or float64.
+        rng: source of the initial values; None: a new one.
+
+    Source: H. Sak, A. Senior, F. Beaufays, Long short-term memory recurrent neural network architectures for large
+    scale acoustic modeling, Interspeech 2014.
+    """
+
+    gates = ("i", "f", "g", "o")
+    matrices = ("W_hh", "W_hr")
+    State = LSTMState
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        projection_size: int | None = None,
+        forget_bias: float = 1.0,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        half = (size("ProjectedLSTM", "hidden_size", hidden_size) + 1) // 2
+        self.projection_size = (
+            half if projection_size is None else size("ProjectedLSTM", "projection_size", projection_size)
+        )
+        self.forget_bias = number("ProjectedLSTM", "forget_bias", forget_bias)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+
+    def _make_parameters(self, rng: np.random.Generator) -> None:
+        super()._make_parameters(rng)
+        self.W_hh = self._recurrent_matrix(rng, 4, columns=self.projection_size)
+        self.W_hr = self._recurrent_matrix(rng, 1, rows=self.projection_size)
+        self._set_bias("f", self.forget_bias)
+
+    @property
+    def output_size(self) -> int:
+        """Features of y: projection_size."""
+        return self.projection_size
+
+    def _state_sizes(self) -> tuple[int, ...]:
+        return self.projection_size, self.hidden_size
+
+    @property
+    def _kernel(self) -> str:
+        return "projected_lstm"
+
+
+class MultiplicativeLSTM(Recurrent):
+    """Long short-term memory with another recurrent transition for every input.
+
+        m = (W_m x[t] + b_m) * (W_hm h[t-1])          intermediate state
+        i = sigmoid(W_i x[t] + V_i m + b_i)           input gate
+        f = sigmoid(W_f x[t] + V_f m + b_f)           forget gate
+        g = tanh(W_g x[t] + V_g m + b_g)              candidate
+        o = sigmoid(W_o x[t] + V_o m + b_o)           output gate
+        c[t] = f * c[t-1] + i * g
+        h[t] = o * tanh(c[t]),    y[t] = h[t]
+
+    with W_ih = [W_m; W_i; W_f; W_g; W_o], W_hm (H, H) and W_mh = [V_i; V_f; V_g; V_o] (4H, H).
+
+    Args:
+        input_size: features of x.
+        hidden_size: hidden units.
+        forget_bias: initial value of b_f.
+        bias: whether there is b.
+        dtype: float32 or float64.
+        rng: source of the initial values; None: a new one.
+
+    Source: B. Krause, I. Murray, S. Renals, L. Lu, Multiplicative LSTM for sequence modelling, ICLR workshop 2017.
+    """
+
+    gates = ("m", "i", "f", "g", "o")
+    matrices = ("W_hm", "W_mh")
+    State = LSTMState
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        forget_bias: float = 1.0,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self.forget_bias = number("MultiplicativeLSTM", "forget_bias", forget_bias)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+
+    def _make_parameters(self, rng: np.random.Generator) -> None:
+        super()._make_parameters(rng)
+        self.W_hm, self.W_mh = self._recurrent_matrix(rng, 1), self._recurrent_matrix(rng, 4)
+        self._set_bias("f", self.forget_bias)
+
+    @property
+    def _kernel(self) -> str:
+        return "multiplicative_lstm"
+
+
+class SLSTMState(NamedTuple):
+    """h, c, n (normaliser), m (stabiliser): (B, H) each."""
+
+    h: Any
+    c: Any
+    n: Any
+    m: Any
+
+
+class sLSTM(Recurrent):  # noqa: N801 - the name of the paper
+    """Long short-term memory with exponential gates, a normaliser and a stabiliser; one head.
+
+        z = tanh(a_z),    o = sigmoid(a_o)            a = W x[t] + U h[t-1] + b of each gate
+        m[t] = max(a_f + m[t-1], a_i)                 stabiliser: no exponential exceeds 1
+        i = exp(a_i - m[t])                           input gate
+        f = exp(a_f + m[t-1] - m[t])                  forget gate
+        c[t] = f * c[t-1] + i * z
+        n[t] = f * n[t-1] + i                         normaliser
+        h[t] = o * c[t] / n[t],    y[t] = h[t]
+
+    with W_ih = [W_i; W_f; W_z; W_o] and W_hh = [U_i; U_f; U_z; U_o]. A state given must have n >= 0.
+
+    Args:
+        input_size: features of x.
+        hidden_size: hidden units.
+        forget_bias: initial value of b_f.
+        bias: whether there is b.
+        dtype: float32 or float64.
+        rng: source of the initial values; None: a new one.
+
+    Source: M. Beck et al., xLSTM: extended long short-term memory, NeurIPS 2024.
+    """
+
+    gates = ("i", "f", "z", "o")
+    State = SLSTMState
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        forget_bias: float = 1.0,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        self.forget_bias = number("sLSTM", "forget_bias", forget_bias)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+
+    def _make_parameters(self, rng: np.random.Generator) -> None:
+        super()._make_parameters(rng)
+        self._set_bias("f", self.forget_bias)
+
+    @property
+    def _kernel(self) -> str:
+        return "slstm"
