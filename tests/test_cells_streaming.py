@@ -254,7 +254,7 @@ def test_a_step_reads_denormals_as_zero(case: Case, dtype: type) -> None:
             parameter.data[...] *= dtype(1e-3) / tiny
     x_t, state = (
         np.full((1, 64), tiny, dtype),
-        cell.State(*(np.full((1, 64), tiny, dtype) for _ in case.states)),
+        cell.State(*(np.full_like(zero, tiny) for zero in cell.initial_state(1))),
     )
     y, after = cell.step(x_t, state)
     zeros = cell.initial_state(1)
