@@ -171,9 +171,7 @@ void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRow
                           ? Depth::contiguous(shape.depth)
                           : Depth{units(phase.space) / P, phase.gates * P, slots * P, 1};
   const Index g0 = own.first / shape.width, g1 = (own.last + shape.width - 1) / shape.width;
-  for (Index group = g0; group < g1; ++group)
-    multiply_group(shape, back_.recurrent[p].data() + shape.offset(group), group, depth, rows, at.du.data(), target,
-                   Start::Continue, static_cast<const S*>(nullptr));
+  multiply_groups(shape, back_.recurrent[p].data(), g0, g1, depth, rows, at.du.data(), target, Start::Continue);
 }
 
 template void Run<float>::backward(const Parameters<float>&, const Inputs<float>&, const float*,

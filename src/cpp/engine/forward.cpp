@@ -118,10 +118,21 @@ void Run<S>::project(const ForwardWeights<S>& weights, const Inputs<S>& in, Inde
     // A tile's packets go straight to their slots where those are evenly spaced, else by way of scratch.
     const bool even = panels.together == 1 || panels.gates == 1 || panels.gates == slots;
     const Index slot_step = panels.gates == 1 ? slots * P : P;
-    for (Index group = panels.group_of(own.first); group < panels.group_of(own.last); ++group) {
+    const Index end = panels.group_of(own.last);
+    for (Index group = panels.group_of(own.first), next; group < end; group = next) {
       const int blocks = static_cast<int>(panels.blocks_of(group)), width = blocks * panels.gates;
       const Index first = (panels.first_block(group) * slots + part * most_gates) * P;
       const S* const bias = weights.bias[part].data() + panels.first_block(group) * panels.gates * P;
+      next = group + 1;
+      if (rows == 1 && even) {
+        const int count = panels.at_once(group, end);
+        next = group + count;
+        S* out = at.sums[0] + first;
+        run_row(count, width,
+                Tile<S>{Depth::contiguous(sizes_.input), at.a.data(), panels.panel(group), &out, slot_step,
+                        raw ? Start::Zero : Start::Bias, bias, blocks * slots * P});
+        continue;
+      }
       for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
         S* const* const sums = at.sums.data() + r0;
         S* out[max_tile_rows];
@@ -226,12 +237,26 @@ void Run<S>::fused_phase(const GatePanels<S>& panels, int p, Index rows, const S
     point(tile);
     return;
   }
-  for (Index group = panels.group_of(own.first); group < panels.group_of(own.last); ++group) {
+  const Index end = panels.group_of(own.last);
+  for (Index group = panels.group_of(own.first), next; group < end; group = next) {
     const int width = static_cast<int>(panels.blocks_of(group)) * panels.gates;
     tile.first_block = panels.first_block(group);
     tile.blocks = panels.blocks_of(group);
     tile.u_row = width * P;
     tile.u_block = panels.gates * P;
+    next = group + 1;
+    if (rows == 1) {
+      const int count = panels.at_once(group, end);
+      next = group + count;
+      tile.blocks *= count;
+      S* out = at.u.data();
+      run_row(count, width,
+              Tile<S>{Depth::contiguous(panels.depth), at.operand.data(), panels.panel(group), &out, P, Start::Zero,
+                      nullptr, width * P});
+      aim(tile, cell, phase, at, 0, 1);
+      point(tile);
+      continue;
+    }
     for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
       S* out[max_tile_rows];
       for (int r = 0; r < count; ++r) out[r] = at.u.data() + r * width * P;

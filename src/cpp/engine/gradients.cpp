@@ -20,9 +20,7 @@ void Run<S>::input_gradient(S* dx, int id, int count) {
   const S* a[most];
   S* out[most];
   const auto multiply = [&](Index rows) {
-    for (Index group = 0; group < shape.groups(); ++group)
-      multiply_group(shape, back_.input.data() + shape.offset(group), group, depth, rows, a, out, Start::Zero,
-                     static_cast<const S*>(nullptr));
+    multiply_groups(shape, back_.input.data(), 0, shape.groups(), depth, rows, a, out, Start::Zero);
   };
   const Index first = share_begin(schedule_.places(), id, count), last = share_begin(schedule_.places(), id + 1, count);
   Index rows = 0;

@@ -50,6 +50,11 @@ struct GatePanels {
   Index blocks_of(Index group) const {
     return blocks - first_block(group) < together ? blocks - first_block(group) : together;
   }
+  /// How many of the groups from `group` on, all as wide as it, a single row takes at once.
+  int at_once(Index group, Index last) const {
+    const Index whole = blocks / together;
+    return panels_at_once((last < whole ? last : whole) - group);
+  }
   const S* panel(Index group) const { return data.data() + first_block(group) * gates * lanes<S> * depth; }
 };
 

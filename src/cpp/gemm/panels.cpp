@@ -58,6 +58,24 @@ void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, Dep
   });
 }
 
+template <class S>
+void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, Index last, Depth depth, Index rows,
+                     const S* const* a, S* const* c, Start start) {
+  constexpr int P = lanes<S>;
+  const Index whole = std::min(last, shape.columns / (shape.width * P));
+  Index group = first;
+  while (rows == 1 && group < whole) {
+    const int count = panels_at_once(whole - group);
+    S* out = c[0] + shape.first_column(group);
+    run_row(count, shape.width,
+            Tile<S>{depth, a, packed + shape.offset(group), &out, P, start, nullptr, shape.width * P});
+    group += count;
+  }
+  for (; group < last; ++group)
+    multiply_group(shape, packed + shape.offset(group), group, depth, rows, a, c, start,
+                   static_cast<const S*>(nullptr));
+}
+
 namespace {
 
 /// Rows p are summed in runs of this many, so that a panel of B stays in the second-level cache while tiles of A stream
@@ -173,6 +191,8 @@ void accumulate_outer(Index rows, const S* const* a, Index a_columns, const Oute
   template void pack_rows<S>(const S* const*, Index, Index, Index, int, S*);                                       \
   template void multiply_group<S>(const PanelShape<S>&, const S*, Index, Depth, Index, const S* const*, S* const*, \
                                   Start, const S*);                                                                \
+  template void multiply_groups<S>(const PanelShape<S>&, const S*, Index, Index, Depth, Index, const S* const*,    \
+                                   S* const*, Start);                                                              \
   template void accumulate_outer<S>(Index, const S* const*, Index, const OuterProduct<S>*, int, bool);
 UNROLLED_PANELS(float)
 UNROLLED_PANELS(double)

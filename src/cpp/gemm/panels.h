@@ -51,6 +51,11 @@ template <class S>
 void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, Depth depth, Index rows, const S* const* a,
                     S* const* c, Start start, const S* bias);
 
+/// The same without bias for the groups [first, last) of a packed matrix; a single row takes several at once.
+template <class S>
+void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, Index last, Depth depth, Index rows,
+                     const S* const* a, S* const* c, Start start);
+
 /// One product of `accumulate_outer`.
 template <class S>
 struct OuterProduct {

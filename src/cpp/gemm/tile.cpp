@@ -47,6 +47,43 @@ void tile_kernel(const Tile<S>& t) {
     for (int v = 0; v < vectors; ++v) acc[r][v].store(t.out[r] + v * t.out_step);
 }
 
+template <class S, int panels, int vectors>
+void row_kernel(const Tile<S>& t) {
+  constexpr int P = lanes<S>;
+  const Index length = t.depth.length, panel_step = t.depth.segments * length * vectors * P;
+  Vec<S> acc[panels][vectors];
+#pragma GCC unroll 4
+  for (int q = 0; q < panels; ++q)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v)
+      acc[q][v] = t.start == Start::Zero   ? Vec<S>::zero()
+                  : t.start == Start::Bias ? Vec<S>::load(t.bias + (q * vectors + v) * P)
+                                           : Vec<S>::load(t.out[0] + q * t.out_panel_step + v * t.out_step);
+  const S* panel = t.panel;
+  for (Index segment = 0; segment < t.depth.segments; ++segment) {
+    const S* a = t.a[0] + segment * t.depth.a_jump;
+    for (Index k = 0; k < length; ++k, a += t.depth.a_step, panel += vectors * P) {
+      const Vec<S> x(*a);
+#pragma GCC unroll 4
+      for (int q = 0; q < panels; ++q)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) acc[q][v] = fma(x, Vec<S>::load(panel + q * panel_step + v * P), acc[q][v]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int q = 0; q < panels; ++q)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) acc[q][v].store(t.out[0] + q * t.out_panel_step + v * t.out_step);
+}
+
+template <class S, int vectors>
+void row_of(int panels, const Tile<S>& tile) {
+  if constexpr (most_panels == 4)
+    if (panels == 4) return row_kernel<S, 4, vectors>(tile);
+  if (panels == 2) return row_kernel<S, 2, vectors>(tile);
+  row_kernel<S, 1, vectors>(tile);
+}
+
 template <class S>
 using Kernel = void (*)(const Tile<S>&);
 
@@ -82,6 +119,22 @@ void run_tile(int rows, int vectors, const Tile<S>& tile) {
   }
 }
 
+template <class S>
+void run_row(int panels, int vectors, const Tile<S>& tile) {
+  switch (vectors) {
+    case 1:
+      return row_of<S, 1>(panels, tile);
+    case 2:
+      return row_of<S, 2>(panels, tile);
+    case 3:
+      return row_of<S, 3>(panels, tile);
+    default:
+      return row_of<S, 4>(panels, tile);
+  }
+}
+
+template void run_row<float>(int, int, const Tile<float>&);
+template void run_row<double>(int, int, const Tile<double>&);
 template void run_tile<float>(int, int, const Tile<float>&);
 template void run_tile<double>(int, int, const Tile<double>&);
 

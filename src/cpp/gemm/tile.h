@@ -47,11 +47,26 @@ struct Tile {
   S* const* out;      // [rows] where packet 0 of each row goes
   Index out_step;     // from packet to packet of a row
   Start start;
-  const S* bias;  // `vectors` packets, read if start is Bias
+  const S* bias;             // `vectors` packets, read if start is Bias
+  Index out_panel_step = 0;  // of run_row: from panel to panel
 };
 
 /// Runs a tile of `rows` <= tile_rows(vectors) rows and `vectors` <= max_vectors packets.
 template <class S>
 void run_tile(int rows, int vectors, const Tile<S>& tile);
+
+/// Panels that `run_row` takes at once, at most; a power of two.
+#if defined(__AVX512F__)
+inline constexpr int most_panels = 4;
+#else
+inline constexpr int most_panels = 2;
+#endif
+/// How many of `left` neighbouring panels to take at once.
+inline int panels_at_once(Index left) { return left >= 4 && most_panels == 4 ? 4 : left >= 2 ? 2 : 1; }
+
+/// Runs a single row over 1, 2 or 4 panels that follow each other in memory, as do their biases. The sums of one panel
+/// are too few to keep the multipliers busy: each would wait for its own last step.
+template <class S>
+void run_row(int panels, int vectors, const Tile<S>& tile);
 
 }  // namespace unrolled
