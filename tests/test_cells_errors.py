@@ -237,5 +237,5 @@ def test_the_native_interface_keeps_no_pointer_into_a_temporary() -> None:
         with pytest.raises(ValueError, match="an array is expected"):
             weights = [W_ih, W_hh, None]
             core.cells_forward(
-                [("rnn_tanh", x, weights, states, None, None, None, [], False, False, 0, None)]
+                [("rnn_tanh", x, weights, states, None, None, None, [], [], False, False, 0, None)]
             )

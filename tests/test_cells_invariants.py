@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import unrolled as ur
-from cases import CASES, VARIANTS, Case
+from cases import CASES, Case
 from reference import Problem, assert_same_bits, forward, gradients, problem
 
 Shape = tuple[int, int, int, int]
@@ -43,7 +43,7 @@ def by_row(p: Problem) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("case", CASES + VARIANTS, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_one_thread_equals_many(case: Case, shape: Shape, dtype: type) -> None:
     for options in [{}, {"lengths": True, "reset": True}, {"lengths": True, "reverse": True}]:
         p = problem(case, shape, dtype, **options)
@@ -65,7 +65,7 @@ def test_a_call_repeated_gives_the_same_bits(case: Case, dtype: type) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("H", [3, 17, 64, 130])
-@pytest.mark.parametrize("case", CASES + VARIANTS, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_row_alone_equals_the_row_in_any_batch(case: Case, H: int, dtype: type) -> None:
     p = problem(case, (4, 67, 9, H), dtype, reset=True)
     whole = by_row(p)

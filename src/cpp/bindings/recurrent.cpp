@@ -25,6 +25,8 @@ class Saved {
   virtual ~Saved() = default;
   virtual Task backward(const py::object& dy, const std::vector<py::object>& dlast,
                         const std::vector<bool>& wanted_of) = 0;
+  virtual py::array slot(int k) = 0;
+  virtual py::array stream(int k) = 0;
 };
 
 template <class S>
@@ -39,6 +41,25 @@ class SavedCall final : public Saved {
   std::vector<py::object> kept;  // initial states, lengths, resets
   const CellKernel<S>* cell = nullptr;
   bool used = false;
+
+  py::array slot(int k) override {
+    if (used || segment_steps > 0 || k < 0 || k >= cell->info.slots)
+      throw std::invalid_argument("slot: out of range, or after backward");
+    S* data = nullptr;
+    py::array values = new_array<S>({in.T, in.B, parameters.sizes.hidden}, &data);
+    std::fill_n(data, values.size(), S(0));
+    run.copy_slot(k, data);
+    return values;
+  }
+  py::array stream(int k) override {
+    if (used || segment_steps > 0 || k < 0 || k >= cell->info.streams)
+      throw std::invalid_argument("stream: out of range, or after backward");
+    S* data = nullptr;
+    py::array values = new_array<S>({in.T, in.B, parameters.sizes.width(cell->info.stream_space[k])}, &data);
+    std::fill_n(data, values.size(), S(0));
+    run.copy_stream(k, data);
+    return values;
+  }
 
   /// `wanted_of`: x, then the weights in their order, whose gradients are None where it is false; those of the states
   /// come for free.
@@ -111,7 +132,7 @@ class SavedCall final : public Saved {
 /// What a call is given beside x, the weights and the states.
 struct CallOptions {
   py::object lengths, reset, scalar;
-  std::vector<double> numbers;
+  std::vector<double> numbers, regular;
   bool reverse, keep;
   Index segment_steps;  // 0: keep all of them
 };
@@ -138,6 +159,7 @@ Inputs<S> inputs_of(const SavedCall<S>& call, const py::array& x, const std::vec
   in.reset = reinterpret_cast<const std::uint8_t*>(optional_data<bool>(options.reset, {T, B}, "reset"));
   in.scalar = optional_data<S>(options.scalar, {T, B}, "scalar");
   set_numbers(in, options.numbers);
+  set_regular(in, *call.cell, options.regular);
   return in;
 }
 
@@ -178,22 +200,23 @@ Task forward(const std::string& name, const py::array& x, const std::vector<py::
           }};
 }
 
-/// A call from its arguments: name, x, weights, states, lengths, reset, scalar, numbers, reverse, keep, segment_steps,
-/// packed.
+/// A call from its arguments: name, x, weights, states, lengths, reset, scalar, numbers, regular, reverse, keep,
+/// segment_steps, packed.
 Task forward_task(const py::tuple& arguments) {
-  if (arguments.size() != 12) throw std::invalid_argument("a call of a cell has 12 arguments");
+  if (arguments.size() != 13) throw std::invalid_argument("a call of a cell has 13 arguments");
   const auto x = py::cast<py::array>(arguments[1]);
   const CallOptions options{arguments[4],
                             arguments[5],
                             arguments[6],
                             py::cast<std::vector<double>>(arguments[7]),
-                            py::cast<bool>(arguments[8]),
+                            py::cast<std::vector<double>>(arguments[8]),
                             py::cast<bool>(arguments[9]),
-                            py::cast<Index>(arguments[10])};
+                            py::cast<bool>(arguments[10]),
+                            py::cast<Index>(arguments[11])};
   return dispatch(x.dtype(), [&](auto type) {
     return forward<decltype(type)>(
         py::cast<std::string>(arguments[0]), x, py::cast<std::vector<py::object>>(arguments[2]),
-        py::cast<std::vector<py::object>>(arguments[3]), options, py::cast<PackedWeights*>(arguments[11]));
+        py::cast<std::vector<py::object>>(arguments[3]), options, py::cast<PackedWeights*>(arguments[12]));
   });
 }
 
@@ -231,12 +254,15 @@ void bind_recurrent(py::module_& m) {
   m.def("cell_names", [] { return cells().names(); }, "Names of all cells.");
   m.def("describe_cell", &describe, py::arg("name"),
         "Numbers of gates, matrices, states and groups of per-unit vectors of a cell.");
-  py::class_<Saved, std::shared_ptr<Saved>>(m, "SavedCall", "What one forward call left for its backward.");
+  py::class_<Saved, std::shared_ptr<Saved>>(m, "SavedCall", "What one forward call left for its backward.")
+      .def("slot", &Saved::slot, py::arg("k"), "What the call has saved in a slot, (T, B, H); before backward.")
+      .def("stream", &Saved::stream, py::arg("k"), "All values of a stream, (T, B, its width); before backward.");
   bind_stepper(m);
   m.def(
       "cells_forward", [](const py::sequence& calls) { return run_all(calls, forward_task); }, py::arg("calls"),
       "Runs cells over sequences, at the same time where it pays. Each call is a tuple (name, x, weights, states, "
-      "lengths, reset, scalar, numbers, reverse, keep, segment_steps, packed) and gives y, the last states, and a "
+      "lengths, reset, scalar, numbers, regular, reverse, keep, segment_steps, packed) and gives y, the last states, "
+      "and a "
       "SavedCall if keep.");
   m.def(
       "cells_backward", [](const py::sequence& calls) { return run_all(calls, backward_task); }, py::arg("calls"),

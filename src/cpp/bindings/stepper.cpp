@@ -121,9 +121,10 @@ template <class S>
 class StepperOf final : public Stepper {
  public:
   StepperOf(const std::string& name, Watch watch, const py::object& state_type, const CellArrays<S>& from,
-            const std::vector<double>& numbers)
+            const std::vector<double>& numbers, const std::vector<double>& regular)
       : Stepper(std::move(watch), state_type) {
     set_numbers(in_, numbers);
+    set_regular(in_, cells().find<S>(name), regular);
     auto packed = std::make_shared<PackedWeightsOf<S>>(cells().find<S>(name), from);
     weights_ = packed.get();
     packed_ = std::move(packed);
@@ -232,7 +233,7 @@ py::object function_of(const std::shared_ptr<Stepper>& stepper, PyMethodDef& met
 }
 
 std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& tensors, const py::object& state_type,
-                                      const std::vector<double>& numbers) {
+                                      const std::vector<double>& numbers, const std::vector<double>& regular) {
   Watch watch(tensors);  // before anything here refers to the arrays
   std::vector<py::object> weights;
   for (const py::handle tensor : tensors)
@@ -240,7 +241,7 @@ std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& t
   return dispatch(array_of(weights.at(0), "W_ih").dtype(), [&](auto scalar) -> std::shared_ptr<Stepper> {
     using S = decltype(scalar);
     const CellArrays<S> arrays(cells().find<S>(name).info, weights);
-    return std::make_shared<StepperOf<S>>(name, std::move(watch), state_type, arrays, numbers);
+    return std::make_shared<StepperOf<S>>(name, std::move(watch), state_type, arrays, numbers, regular);
   });
 }
 
@@ -249,7 +250,8 @@ std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& t
 void bind_stepper(py::module_& m) {
   py::class_<PackedWeights, std::shared_ptr<PackedWeights>>(m, "PackedWeights", "A cell's weights in kernel layout.");
   py::class_<Stepper, std::shared_ptr<Stepper>>(m, "Stepper", "Inference of one cell with its weights as they are now.")
-      .def(py::init(&make_stepper), py::arg("name"), py::arg("tensors"), py::arg("state_type"), py::arg("numbers"))
+      .def(py::init(&make_stepper), py::arg("name"), py::arg("tensors"), py::arg("state_type"), py::arg("numbers"),
+           py::arg("regular"))
       .def("unchanged", &Stepper::unchanged, "True if no parameter can have changed since packing.")
       .def_property_readonly("packed", &Stepper::packed)
       .def_property_readonly("step", [](const std::shared_ptr<Stepper>& s) { return function_of(s, step_method); })

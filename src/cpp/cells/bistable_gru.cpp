@@ -83,8 +83,8 @@ constexpr CellInfo info(const char* name) {
 }  // namespace
 
 void register_bistable_gru(Registry& registry) {
-  registry.add<BistableGru<false>>(info<false>("bistable_gru"));
-  registry.add<BistableGru<true>>(info<true>("bistable_gru_full"));
+  registry.add_gated<BistableGru<false>>(info<false>("bistable_gru"));
+  registry.add_gated<BistableGru<true>>(info<true>("bistable_gru_full"));
 }
 
 }  // namespace unrolled

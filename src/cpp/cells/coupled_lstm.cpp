@@ -69,6 +69,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_coupled_lstm(Registry& registry) { registry.add<CoupledLstm>(info()); }
+void register_coupled_lstm(Registry& registry) { registry.add_gated<CoupledLstm>(info()); }
 
 }  // namespace unrolled

@@ -80,6 +80,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_full_peephole_lstm(Registry& registry) { registry.add<FullPeepholeLstm>(info()); }
+void register_full_peephole_lstm(Registry& registry) { registry.add_gated<FullPeepholeLstm>(info()); }
 
 }  // namespace unrolled

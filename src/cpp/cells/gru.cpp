@@ -70,8 +70,8 @@ constexpr CellInfo info(const char* name) {
 }  // namespace
 
 void register_gru(Registry& registry) {
-  registry.add<Gru<false>>(info("gru"));
-  registry.add<Gru<true>>(info("gru_takes_new"));
+  registry.add_gated<Gru<false>>(info("gru"));
+  registry.add_gated<Gru<true>>(info("gru_takes_new"));
 }
 
 }  // namespace unrolled

@@ -80,8 +80,8 @@ constexpr CellInfo info(const char* name) {
 }  // namespace
 
 void register_gru_reset_before(Registry& registry) {
-  registry.add<GruResetBefore<false>>(info("gru_reset_before"));
-  registry.add<GruResetBefore<true>>(info("gru_reset_before_takes_new"));
+  registry.add_gated<GruResetBefore<false>>(info("gru_reset_before"));
+  registry.add_gated<GruResetBefore<true>>(info("gru_reset_before_takes_new"));
 }
 
 }  // namespace unrolled

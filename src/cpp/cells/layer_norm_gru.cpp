@@ -72,6 +72,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_layer_norm_gru(Registry& registry) { registry.add<LayerNormGru>(info()); }
+void register_layer_norm_gru(Registry& registry) { registry.add_gated<LayerNormGru>(info()); }
 
 }  // namespace unrolled

@@ -84,6 +84,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_layer_norm_lstm(Registry& registry) { registry.add<LayerNormLstm>(info()); }
+void register_layer_norm_lstm(Registry& registry) { registry.add_gated<LayerNormLstm>(info()); }
 
 }  // namespace unrolled

@@ -69,6 +69,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_lstm(Registry& registry) { registry.add<Lstm>(info()); }
+void register_lstm(Registry& registry) { registry.add_gated<Lstm>(info()); }
 
 }  // namespace unrolled

@@ -69,6 +69,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_lstm_1997(Registry& registry) { registry.add<Lstm1997>(info()); }
+void register_lstm_1997(Registry& registry) { registry.add_gated<Lstm1997>(info()); }
 
 }  // namespace unrolled

@@ -67,6 +67,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_lstm_options(Registry& registry) { registry.add<LstmOptions>(info()); }
+void register_lstm_options(Registry& registry) { registry.add_gated<LstmOptions>(info()); }
 
 }  // namespace unrolled

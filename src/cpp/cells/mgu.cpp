@@ -45,7 +45,7 @@ struct Mgu {
     if constexpr (phase == candidate) {
       const V next = at.saved(n), dh = at.dh();
       at.set_delta(n, dh * forget * (one - next * next));
-      at.set_delta(df, dh * (next - at.h_prev()));
+      at.set(df, dh * (next - at.h_prev()));
       at.set_dh_prev(dh * (one - forget));
     } else {
       const V dq = at.take_dstream(q);
@@ -68,6 +68,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_mgu(Registry& registry) { registry.add<Mgu>(info()); }
+void register_mgu(Registry& registry) { registry.add_gated<Mgu>(info()); }
 
 }  // namespace unrolled

@@ -85,8 +85,8 @@ constexpr CellInfo lstm_info() {
 }  // namespace
 
 void register_minimal(Registry& registry) {
-  registry.add<MinimalGru>(gru_info());
-  registry.add<MinimalLstm>(lstm_info());
+  registry.add_gated<MinimalGru>(gru_info());
+  registry.add_gated<MinimalLstm>(lstm_info());
 }
 
 }  // namespace unrolled

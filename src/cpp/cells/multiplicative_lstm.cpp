@@ -78,6 +78,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_multiplicative_lstm(Registry& registry) { registry.add<MultiplicativeLstm>(info()); }
+void register_multiplicative_lstm(Registry& registry) { registry.add_gated<MultiplicativeLstm>(info()); }
 
 }  // namespace unrolled

@@ -90,8 +90,8 @@ constexpr CellInfo info(const char* name, bool previous) {
 }  // namespace
 
 void register_peephole_lstm(Registry& registry) {
-  registry.add<PeepholeLstm<false>>(info("peephole_lstm", false));
-  registry.add<PeepholeLstm<true>>(info("peephole_lstm_previous", true));
+  registry.add_gated<PeepholeLstm<false>>(info("peephole_lstm", false));
+  registry.add_gated<PeepholeLstm<true>>(info("peephole_lstm_previous", true));
 }
 
 }  // namespace unrolled

@@ -80,6 +80,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_projected_lstm(Registry& registry) { registry.add<ProjectedLstm>(info()); }
+void register_projected_lstm(Registry& registry) { registry.add_gated<ProjectedLstm>(info()); }
 
 }  // namespace unrolled

@@ -92,7 +92,7 @@ void add(Registry& registry, const char* name) {
     cell.multiply(operand, W_hh, 2 * layer, 2 * layer, 2 * layer + 1).stream = layer - 1;
   }
   if (depth > 1) cell.add_vectors(2 * (depth - 1));  // b_deep
-  registry.add<RecurrentHighway<depth>>(cell);
+  registry.add_gated<RecurrentHighway<depth>>(cell);
 }
 
 }  // namespace

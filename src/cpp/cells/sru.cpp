@@ -43,7 +43,7 @@ struct Sru {
     using V = typename Point::V;
     const V one(1);
     const V candidate = at.saved(n), forget = at.saved(f), highway = at.saved(r);
-    const V before = at.state_prev(c), cell = at.stream(c), dh = at.dh();
+    const V before = at.state_prev(c), cell = fma(forget, before - candidate, candidate), dh = at.dh();
     const V da_r = dh * (cell - at.saved(s)) * highway * (one - highway);
     const V dc = fma(dh, highway, at.dstream(c));
     const V da_f = dc * (before - candidate) * forget * (one - forget);
@@ -72,6 +72,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_sru(Registry& registry) { registry.add<Sru>(info()); }
+void register_sru(Registry& registry) { registry.add_gated<Sru>(info()); }
 
 }  // namespace unrolled

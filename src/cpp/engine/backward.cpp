@@ -110,6 +110,7 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
   tile.vectors = vector_data_;
   tile.dvectors = at.dvectors.data();
   tile.vector_step = vector_step_;
+  if (regularised_) tile.regular = draw_zones(s, rows, mine, at);
   for (int p = cell.phases; p-- > 0;) {
     const Phase& phase = cell.phase[p];
     const Blocks own = mine.blocks(phase.space);
@@ -118,7 +119,7 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
     tile.units = sizes_.width(phase.space);
     tile.slot_count = cell.slots_of(phase.space);
     tile.slots = at.slots[static_cast<int>(phase.space)].data();
-    kernel_->backward[p](tile);
+    (regularised_ ? kernel_->regular_backward : kernel_->backward)[p](tile);
     if (phase.operand == Operand::None) continue;
     mine.meet->wait(mine.meeting);  // the product reads the gradients of all units
     propagate(p, s, rows, mine, at);
@@ -170,8 +171,15 @@ void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRow
   const Depth depth = phase.normalised || phase.gates == slots
                           ? Depth::contiguous(shape.depth)
                           : Depth{units(phase.space) / P, phase.gates * P, slots * P, 1};
+  const bool mask = masked_operand_ && phase.operand == Operand::PreviousOutput;
   const Index g0 = own.first / shape.width, g1 = (own.last + shape.width - 1) / shape.width;
-  multiply_groups(shape, back_.recurrent[p].data(), g0, g1, depth, rows, at.du.data(), target, Start::Continue);
+  multiply_groups(shape, back_.recurrent[p].data(), g0, g1, depth, rows, at.du.data(),
+                  mask ? at.masked_rows.data() : target, mask ? Start::Zero : Start::Continue);
+  for (Index n = 0; mask && n < rows; ++n) {
+    const S* const of_row = mask_.data() + mine.row(n) * units(cell.output);
+    const S* const product = at.masked_rows[static_cast<std::size_t>(n)];
+    for (Index unit = own.first * P; unit < own.last * P; ++unit) target[n][unit] += of_row[unit] * product[unit];
+  }
 }
 
 template void Run<float>::backward(const Parameters<float>&, const Inputs<float>&, const float*,

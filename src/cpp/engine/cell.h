@@ -147,6 +147,14 @@ constexpr const VectorGroup& group_of(const CellInfo& cell, int k) {
   return cell.vector_group[group];
 }
 
+/// Regularisation that the points apply around any cell, see regular.h.
+template <class S>
+struct RegularTile {
+  const S* const* zone_h = nullptr;  // [row][unit] how much of h[t-1] is kept, or null: nothing
+  const S* const* zone_c = nullptr;  // the same of the first other state
+  S clip = 0;                        // bound of the gradients of gate sums; 0: none
+};
+
 /// What a point function of one phase is run over: `rows` rows by `blocks` packets of units. Every `[row]` array is
 /// indexed from 0.
 template <class S>
@@ -164,6 +172,7 @@ struct ForwardTile {
   const S* const* state_prev[most_states];  // [state][row]
   S* const* stream[most_streams];           // [stream][row]
   const S* const* vectors;                  // [vector] zeros behind `units`
+  RegularTile<S> regular;
 };
 
 template <class S>
@@ -183,6 +192,7 @@ struct BackwardTile {
   const S* const* vectors;
   S* const* dvectors;  // [row] sums of the row's gradients: [vector][vector_step]
   Index vector_step;
+  RegularTile<S> regular;
 };
 
 template <class S>
@@ -196,6 +206,9 @@ struct CellKernel {
   CellInfo info;
   ForwardFunction<S> forward[most_phases];
   BackwardFunction<S> backward[most_phases];
+  // The same with regularisation; null for cells that take none.
+  ForwardFunction<S> regular_forward[most_phases];
+  BackwardFunction<S> regular_backward[most_phases];
 };
 
 }  // namespace unrolled

@@ -12,16 +12,28 @@
 
 namespace unrolled {
 
+/// Regularisation of a call to a gated cell. Masks are functions of the seed and of where they act alone.
+struct Regular {
+  double zoneout_h = 0, zoneout_c = 0;  // probability that a unit keeps its state
+  double recurrent_dropout = 0;         // of h[t-1] before products, one mask per row and call
+  double clip = 0;                      // bound of the gradients of gate sums; 0: none
+  std::uint64_t seed = 0;
+  bool training = false;  // masks are drawn; else their means act
+  bool on() const { return zoneout_h > 0 || zoneout_c > 0 || (training && recurrent_dropout > 0) || clip > 0; }
+};
+
 /// One call's inputs, where the caller keeps them. Sequences are (T, B, I) and (T, B, O), row-major, O the width of the
 /// output, H but for cells with two spaces; states (B, O) and (B, width of the stream).
 template <class S>
 struct Inputs {
   Index T = 0, B = 0;
   const S* x = nullptr;
-  const S* h0 = nullptr;                  // null: zeros; not read if the output is no state
-  const S* state0[most_states] = {};      // null: zeros
-  const S* scalar = nullptr;              // (T, B), null: ones
-  double numbers[most_numbers] = {};      // options of the cell
+  const S* h0 = nullptr;              // null: zeros; not read if the output is no state
+  const S* state0[most_states] = {};  // null: zeros
+  const S* scalar = nullptr;          // (T, B), null: ones
+  double numbers[most_numbers] = {};  // options of the cell
+  Regular regular;
+  Index first_time = 0;  // of a sequence of which these are a part: masks do not depend on how it is cut
   const std::int64_t* lengths = nullptr;  // (B), null: all T
   const std::uint8_t* reset = nullptr;    // (T, B), null: none
   bool reverse = false;
@@ -80,6 +92,9 @@ struct ThreadRows {
   std::vector<S*> sums;
   Buffer<S> u;
   Buffer<S> mean, product;  // of normalisation backward
+  Buffer<S> zone, masked;   // masks of zoneout [h, c][row][unit]; gradients of masked operands [row][unit]
+  std::vector<const S*> zone_rows[2];
+  std::vector<S*> masked_rows;
   void resize(const CellInfo& cell, Index rows, Index chunk_rows, Index units);
 };
 
@@ -96,6 +111,11 @@ class Run {
   /// Back-propagation through the call kept last. x and y must hold what they held then.
   void backward(const Parameters<S>& parameters, const Inputs<S>& in, const S* y, const OutputGradients<S>& given,
                 const InputGradients<S>& wanted);
+
+  /// What the call kept last has saved in a slot of its hidden units, or in a stream, as (T, B, width) with zeros past
+  /// each sequence's end; before `backward`, which writes gradients there.
+  void copy_slot(int slot, S* to);
+  void copy_stream(int stream, S* to);
 
  private:
   struct Blocks {
@@ -185,6 +205,14 @@ class Run {
                     const Shares& mine, ThreadRows<S>& at);
   void propagate(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
 
+  // regular.cpp
+  void plan_regular(const Inputs<S>& in);
+  RegularTile<S> draw_zones(Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
+  void mask_operand(Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
+  const S* masked_before(Index s, Index i) const {
+    return masked_.data() + (keep_ ? schedule_.place(s, i) : i) * units(kernel_->info.output);
+  }
+
   // normalise.cpp
   void normalise_row(const Norm& norm, const S* raw, Index place, const Blocks& own, S* to, Index to_block,
                      const S* bias);
@@ -205,6 +233,10 @@ class Run {
   Index chunk_steps_ = 1;  // steps whose input parts are made together
   Schedule schedule_;
   bool twice_[most_streams] = {};
+  Regular regular_;
+  bool regularised_ = false, masked_operand_ = false;  // whether it does anything, and to h[t-1]
+  Index first_place_ = 0;
+  Buffer<S> mask_, masked_;  // of h[t-1]: [row][unit], and the masked operand itself [place][unit]
   const S* vector_data_[most_vectors] = {};
   Buffer<S> slots_[2], initial_, zeros_, streams_[most_streams], initial_state_[most_states];
   Buffer<S> raw_a_, raw_u_[most_phases];  // before normalisation; backward makes them gradients

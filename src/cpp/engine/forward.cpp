@@ -34,6 +34,7 @@ void Run<S>::plan(const Inputs<S>& in, bool keep) {
   chunk_steps_ = std::clamp<Index>(std::max(by_cache, by_rows), 1, std::max<Index>(1, schedule_.steps()));
   plan_threads(in.B);
   plan_memory(in.B);
+  plan_regular(in);
 }
 
 template <class S>
@@ -189,9 +190,15 @@ void Run<S>::forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in,
   tile.numbers = in.numbers;
   tile.vectors = vector_data_;
   tile.scalar = in.scalar;
+  if (regularised_) tile.regular = draw_zones(s, rows, mine, at);
+  if (masked_operand_) mask_operand(s, rows, mine, at);
   for (int p = 0; p < cell.phases; ++p) {
     const Phase& phase = cell.phase[p];
-    if (phase.operand == Operand::PreviousOutput) std::copy_n(at.h_prev.begin(), rows, at.operand.begin());
+    if (phase.operand == Operand::PreviousOutput) {
+      std::copy_n(at.h_prev.begin(), rows, at.operand.begin());
+      for (Index n = 0; masked_operand_ && n < rows; ++n)
+        at.operand[static_cast<std::size_t>(n)] = masked_before(s, mine.row(n));
+    }
     if (phase.operand == Operand::PreviousState)
       std::copy_n(at.state_prev[phase.stream].begin(), rows, at.operand.begin());
     if (phase.operand == Operand::Stream) std::copy_n(at.stream[phase.stream].begin(), rows, at.operand.begin());
@@ -213,6 +220,8 @@ static void aim(ForwardTile<S>& tile, const CellInfo& cell, const Phase& phase, 
   tile.rows = count;
   tile.slots = at.slots[static_cast<int>(phase.space)].data() + r0;
   tile.h_prev = at.h_prev.data() + r0;
+  if (tile.regular.zone_h) tile.regular.zone_h = at.zone_rows[0].data() + r0;
+  if (tile.regular.zone_c) tile.regular.zone_c = at.zone_rows[1].data() + r0;
   tile.y = at.y.data() + r0;
   if (tile.scalar) tile.scalar = at.scalar.data() + r0;
   for (int k = 0; k < cell.states; ++k) tile.state_prev[k] = at.state_prev[k].data() + r0;
@@ -226,7 +235,7 @@ void Run<S>::fused_phase(const GatePanels<S>& panels, int p, Index rows, const S
   constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
   const Phase& phase = cell.phase[p];
-  const ForwardFunction<S> point = kernel_->forward[p];
+  const ForwardFunction<S> point = (regularised_ ? kernel_->regular_forward : kernel_->forward)[p];
   const Blocks own = mine.blocks(phase.space);
   tile.u = at.u.data();
   if (phase.operand == Operand::None) {
@@ -288,7 +297,7 @@ void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Index s, 
     const Index i = mine.row(n);
     normalise_row(norm, raw_u_at(p, s, i), schedule_.place(s, i), own, at.u.data(), tile.u_block, nullptr);
     aim(tile, cell, phase, at, n, 1);
-    kernel_->forward[p](tile);
+    (regularised_ ? kernel_->regular_forward : kernel_->forward)[p](tile);
   }
 }
 

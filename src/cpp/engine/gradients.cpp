@@ -100,7 +100,7 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
   };
   // What phase p multiplied at (s, i).
   const auto operand = [&](const Phase& phase, Index s, Index i) -> const S* {
-    if (phase.operand == Operand::PreviousOutput) return output_before(y, s, i);
+    if (phase.operand == Operand::PreviousOutput) return masked_operand_ ? masked_before(s, i) : output_before(y, s, i);
     return phase.operand == Operand::PreviousState ? state_before(phase.stream, s, i) : stream_at(phase.stream, s, i);
   };
   std::vector<const S*> operands[1 + most_phases];

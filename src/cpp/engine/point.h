@@ -44,7 +44,7 @@ class ForwardPoint {
     if (t_.keep) set(slot, value);
   }
 
- private:
+ protected:
   const ForwardTile<S>& t_;
   const Index row_, unit_, valid_;
   S* const slots_;
@@ -88,6 +88,8 @@ class BackwardPoint {
   void set_dh_prev(V value) { value.store(t_.dh[row_] + unit_); }
   V dh_prev() const { return V::load(t_.dh[row_] + unit_); }
   void set_dstate_prev(int state, V value) { value.store(t_.dstream[state][row_] + unit_); }
+  /// For a phase that backward runs later.
+  void set(int slot, V value) { value.store(slots_ + slot * lanes<S>); }
   /// Adds to the gradient of a stream for a phase that backward runs later.
   void add_dstream(int stream, V value) {
     S* const to = t_.dstream[stream][row_] + unit_;
@@ -106,7 +108,7 @@ class BackwardPoint {
     (V::load(to) + value).store(to);
   }
 
- private:
+ protected:
   const BackwardTile<S>& t_;
   const Index row_, unit_, valid_;
   S* const slots_;
@@ -114,27 +116,29 @@ class BackwardPoint {
 
 namespace detail {
 
-template <class Cell, class S, int phase>
-void forward_tile(const ForwardTile<S>& tile) {
+template <class Cell, class Point, class Tile, int phase>
+void forward_tile(const Tile& tile) {
   for (Index row = 0; row < tile.rows; ++row)
     for (Index block = 0; block < tile.blocks; ++block) {
-      ForwardPoint<S> at(tile, row, block);
+      Point at(tile, row, block);
       Cell::template forward<phase>(at);
     }
 }
 
-template <class Cell, class S, int phase>
-void backward_tile(const BackwardTile<S>& tile) {
+template <class Cell, class Point, class Tile, int phase>
+void backward_tile(const Tile& tile) {
   for (Index row = 0; row < tile.rows; ++row)
     for (Index block = 0; block < tile.blocks; ++block) {
-      BackwardPoint<S> at(tile, row, block);
+      Point at(tile, row, block);
       Cell::template backward<phase>(at);
     }
 }
 
-template <class Cell, class S, int... phase>
-void set_phases(CellKernel<S>& kernel, std::integer_sequence<int, phase...>) {
-  ((kernel.forward[phase] = forward_tile<Cell, S, phase>, kernel.backward[phase] = backward_tile<Cell, S, phase>), ...);
+template <class Cell, class Forward, class Backward, class S, int... phase>
+void set_phases(ForwardFunction<S>* forward, BackwardFunction<S>* backward, std::integer_sequence<int, phase...>) {
+  ((forward[phase] = forward_tile<Cell, Forward, ForwardTile<S>, phase>,
+    backward[phase] = backward_tile<Cell, Backward, BackwardTile<S>, phase>),
+   ...);
 }
 
 }  // namespace detail
@@ -144,7 +148,8 @@ template <class Cell, class S>
 CellKernel<S> make_kernel(const CellInfo& info) {
   CellKernel<S> kernel{};
   kernel.info = info;
-  detail::set_phases<Cell>(kernel, std::make_integer_sequence<int, Cell::phases>{});
+  detail::set_phases<Cell, ForwardPoint<S>, BackwardPoint<S>>(kernel.forward, kernel.backward,
+                                                              std::make_integer_sequence<int, Cell::phases>{});
   return kernel;
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/point.h"
+#include "engine/regular.h"
 
 namespace unrolled {
 
@@ -15,6 +15,11 @@ class Registry {
   template <class Cell>
   void add(const CellInfo& info) {
     entries_[info.name] = Entry{make_kernel<Cell, float>(info), make_kernel<Cell, double>(info)};
+  }
+  /// The same for a gated cell, which takes regularisation.
+  template <class Cell>
+  void add_gated(const CellInfo& info) {
+    entries_[info.name] = Entry{make_regular_kernel<Cell, float>(info), make_regular_kernel<Cell, double>(info)};
   }
   /// The kernel of the cell of that name. Throws std::invalid_argument with the names there are.
   template <class S>

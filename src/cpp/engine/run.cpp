@@ -128,6 +128,25 @@ typename Run<S>::Norm Run<S>::norm_of_input(int k) const {
           norm.first_slot - cell.input_first};
 }
 
+template <class S>
+void Run<S>::copy_slot(int slot, S* to) {
+  constexpr int P = lanes<S>;
+  const Index H = sizes_.hidden, slots = kernel_->info.slots;
+  for (Index s = 0; s < schedule_.steps(); ++s)
+    for (Index i = 0; i < schedule_.rows(s); ++i)
+      for (Index block = 0; block * P < H; ++block)
+        std::copy_n(slots_at(s, i, 0) + (block * slots + slot) * P, std::min<Index>(P, H - block * P),
+                    to + schedule_.at(s, i) * H + block * P);
+}
+
+template <class S>
+void Run<S>::copy_stream(int stream, S* to) {
+  const Index width = sizes_.width(stream_space(stream));
+  for (Index s = 0; s < schedule_.steps(); ++s)
+    for (Index i = 0; i < schedule_.rows(s); ++i)
+      std::copy_n(stream_at(stream, s, i), width, to + schedule_.at(s, i) * width);
+}
+
 template struct ThreadRows<float>;
 template struct ThreadRows<double>;
 #define UNROLLED_RUN(S)                                                  \
@@ -136,6 +155,8 @@ template struct ThreadRows<double>;
   template void Run<S>::load_initial(const Inputs<S>&);                  \
   template const S* Run<S>::output_before(const S*, Index, Index) const; \
   template const S* Run<S>::state_before(int, Index, Index) const;       \
+  template void Run<S>::copy_slot(int, S*);                              \
+  template void Run<S>::copy_stream(int, S*);                            \
   template Run<S>::Norm Run<S>::norm_of_phase(int) const;                \
   template Run<S>::Norm Run<S>::norm_of_input(int) const;
 UNROLLED_RUN(float)

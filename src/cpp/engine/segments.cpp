@@ -9,6 +9,7 @@ Inputs<S> Segments<S>::inputs(Index n) {
   const Index segment = nth(n), first = first_time(segment);
   Inputs<S> part = in_;
   part.T = length(segment);
+  part.first_time = in_.first_time + first;
   part.x = in_.x + first * in_.B * sizes_.input;
   if (in_.scalar) part.scalar = in_.scalar + first * in_.B;
   if (in_.reset) part.reset = in_.reset + first * in_.B;

@@ -1,5 +1,5 @@
 // Mean and deviation of a row, for layer normalisation (Ba, Kiros & Hinton 2016). Sums run over blocks in order, then
-// over the lanes: the same at every partition.
+// over gates and lanes: the same at every partition.
 #pragma once
 
 #include <cmath>
@@ -16,30 +16,53 @@ struct GateRow {
   S* packet(Index block, int gate) const { return data + (block * stride + gate) * lanes<S>; }
 };
 
-/// Calls use(packet, valid lanes) for each packet of a row, with the lanes behind the last unit as zeros.
-template <class S, class F>
-void for_valid_packets(const GateRow<const S>& row, Index units, F&& use) {
-  constexpr int P = lanes<S>;
-  for (Index block = 0; block * P < units; ++block)
-    for (int gate = 0; gate < row.gates; ++gate)
-      use(Vec<S>::load_partial(row.packet(block, gate), units - block * P), units - block * P);
-}
-
 template <class S>
 struct RowMoments {
   S mean, inverse_deviation;
 
   RowMoments(const GateRow<const S>& row, Index units) {
+    switch (row.gates) {
+      case 1:
+        take<1>(row, units);
+        break;
+      case 2:
+        take<2>(row, units);
+        break;
+      case 3:
+        take<3>(row, units);
+        break;
+      default:
+        take<4>(row, units);
+    }
+  }
+
+ private:
+  /// One running sum per gate: independent additions hide their latency.
+  template <int gates>
+  void take(const GateRow<const S>& row, Index units) {
     constexpr S epsilon = S(1e-5);
-    const S count = static_cast<S>(row.gates * units);
-    Vec<S> sum = Vec<S>::zero(), squares = Vec<S>::zero();
-    for_valid_packets(row, units, [&](Vec<S> packet, Index) { sum += packet; });
-    mean = sum_lanes(sum) / count;
-    for_valid_packets(row, units, [&](Vec<S> packet, Index valid) {
-      const Vec<S> d = first_lanes(packet - Vec<S>(mean), valid);
-      squares = fma(d, d, squares);
+    const S count = static_cast<S>(gates * units);
+    mean = total<gates>(row, units, [](Vec<S> packet, Vec<S> sum, Index) { return sum + packet; }) / count;
+    const Vec<S> middle(mean);
+    const S squares = total<gates>(row, units, [middle](Vec<S> packet, Vec<S> sum, Index valid) {
+      const Vec<S> d = first_lanes(packet - middle, valid);
+      return fma(d, d, sum);
     });
-    inverse_deviation = S(1) / std::sqrt(sum_lanes(squares) / count + epsilon);
+    inverse_deviation = S(1) / std::sqrt(squares / count + epsilon);
+  }
+  template <int gates, class F>
+  static S total(const GateRow<const S>& row, Index units, F&& add) {
+    constexpr int P = lanes<S>;
+    Vec<S> sum[gates];
+    for (int gate = 0; gate < gates; ++gate) sum[gate] = Vec<S>::zero();
+    const Index whole = units / P;
+    for (Index block = 0; block < whole; ++block)
+      for (int gate = 0; gate < gates; ++gate)
+        sum[gate] = add(Vec<S>::load(row.packet(block, gate)), sum[gate], Index(P));
+    for (int gate = 0; units % P != 0 && gate < gates; ++gate)
+      sum[gate] = add(Vec<S>::load_partial(row.packet(whole, gate), units % P), sum[gate], units % P);
+    for (int gate = 1; gate < gates; ++gate) sum[0] += sum[gate];
+    return sum_lanes(sum[0]);
   }
 };
 

@@ -25,6 +25,7 @@ from unrolled.cells.parallel import SRU as SRU
 from unrolled.cells.parallel import MinimalGRU as MinimalGRU
 from unrolled.cells.parallel import MinimalLSTM as MinimalLSTM
 from unrolled.cells.parallel import SRUState as SRUState
+from unrolled.cells.regular import Gated as Gated
 from unrolled.cells.rnn import RNN as RNN
 from unrolled.cells.rnn import RNNState as RNNState
 from unrolled.cells.simple import IndRNN as IndRNN

@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from unrolled import checks, init
+from unrolled import checks
 from unrolled._native import core
 from unrolled.cells.call import prepare, run
-from unrolled.module import Module
+from unrolled.cells.inspection import Inspection, inspect
+from unrolled.cells.parameters import CellParameters
 from unrolled.tensor import Tensor, is_grad_enabled, wrap
 
 Array = np.ndarray[Any, Any]
@@ -20,7 +21,7 @@ _PLACES_WORTH_PACKING_FOR = 1024
 _NOT_PACKED: dict[str, Any] = {"_stepper": None, "_step": None, "_sequence": None}
 
 
-class Recurrent(Module):
+class Recurrent(CellParameters):
     """A cell folded over time: `y, state = cell(x, state, lengths, reset)` and `y_t, state = cell.step(x_t, state)`.
 
     Subclasses name the gates, the states and the native kernel; the equations are in their docstrings.
@@ -44,6 +45,7 @@ class Recurrent(Module):
     W_hh: Tensor
     b: Tensor | None
     recompute: bool | int = False
+    _output_is_state: ClassVar[bool] = True  # else the first state is another than the output
     _stepper: Any  # weights packed for inference, and its functions for a step and a sequence
     _step: Any
     _sequence: Any
@@ -73,27 +75,6 @@ class Recurrent(Module):
             self.W_hh = self._recurrent_matrix(rng, G)
         self.b = self._vector(G * H) if self.bias else None
 
-    def _input_matrix(self, rng: np.random.Generator, blocks: int) -> Tensor:
-        shape = (blocks * self.hidden_size, self.input_size)
-        values = init.glorot_uniform_values(shape, blocks=blocks, rng=rng, dtype=self.dtype)
-        return Tensor(values, requires_grad=True)
-
-    def _recurrent_matrix(
-        self, rng: np.random.Generator, blocks: int, rows: int = 0, columns: int = 0
-    ) -> Tensor:
-        """Orthogonal blocks of `rows` by `columns`, hidden_size where not given."""
-        shape = (blocks * (rows or self.hidden_size), columns or self.hidden_size)
-        values = init.orthogonal_values(shape, blocks=blocks, rng=rng, dtype=self.dtype)
-        return Tensor(values, requires_grad=True)
-
-    def _vector(self, size: int, value: float = 0.0) -> Tensor:
-        return Tensor(np.full(size, value, self.dtype), requires_grad=True)
-
-    def _set_bias(self, gate: str, value: float) -> None:
-        if self.b is not None:
-            at, H = self.gates.index(gate), self.hidden_size
-            self.b._data[at * H : (at + 1) * H] = value
-
     @property
     def output_size(self) -> int:
         """Features of y."""
@@ -103,6 +84,42 @@ class Recurrent(Module):
     def _kernel(self) -> str:
         """Name of the native cell."""
         raise NotImplementedError
+
+    def inspect(
+        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, reverse: bool = False
+    ) -> Inspection:
+        """A call without a tape that also gives what it has computed on its way.
+
+        Returns:
+            y (T, B, O) and the last state, the gates of every step by name, (T, B, H) each, and every state by name:
+            arrays, zero past each sequence's end.
+        """
+        return inspect(self, x, state, lengths, reset, reverse)
+
+    def _slots(self) -> dict[str, int]:
+        """Where the native cell saves each gate."""
+        return {name: k for k, name in enumerate(self.gates)}
+
+    # --- what gated cells add, see regular.py
+
+    def _quick(self) -> bool:
+        """Whether packed weights alone say what a call without a tape does."""
+        return True
+
+    def _regular(self, training: bool) -> list[float]:
+        """Regularisation of a call for the native cell; none: empty."""
+        return []
+
+    def _call_weights(self) -> list[Tensor | None]:
+        """The weights of this call, in the order of `_weights`."""
+        return self._weights()
+
+    def _started(self, state: Any, batch: int) -> Any:
+        """The state that a call starts from."""
+        return state
+
+    def _called(self) -> None:
+        """After a call over a sequence."""
 
     def _options(self) -> list[float]:
         """Options of the native cell, in its order."""
@@ -203,7 +220,7 @@ class Recurrent(Module):
         # or every row has a scalar.
         call = (
             self._kernel, x_t[None], self._arrays(), list(state), None, None, scalar, self._options(),
-            False, False, 0, stepper.packed,
+            self._regular(False), False, False, 0, stepper.packed,
         )  # fmt: skip
         y, last, _ = core.cells_forward([call])[0]
         return y[0], self.State(*last)
@@ -217,8 +234,9 @@ class Recurrent(Module):
         stepper = self._stepper  # once: another thread may forget it
         if stepper is None or not stepper.unchanged():
             weights = self._weights()
-            stepper = core.Stepper(self._kernel, weights, self.State, self._options())
-            self._stepper, self._step, self._sequence = stepper, stepper.step, stepper.sequence
+            stepper = core.Stepper(self._kernel, weights, self.State, self._options(), self._regular(False))
+            quick = (stepper.step, stepper.sequence) if self._quick() else (None, None)
+            self._stepper, (self._step, self._sequence) = stepper, quick
             if any(a is not b for a, b in zip(weights, self._weights(), strict=True)):
                 self._forget_packed()  # another thread has put a new Tensor in the place of a parameter
         return stepper

@@ -51,19 +51,22 @@ def prepare(
     shape = (None, None, cell.input_size)
     array = checks.floats(who, "x", x, cell.dtype, shape, cell._shape_of_x("time, batch"))
     T, B = array.shape[:2]
+    state = cell._started(state, B)
     states = cell._checked_state(state, B)
     sizes = checks.lengths(who, lengths, T, B)
     cuts = checks.resets(who, reset, T, B)
-    weights = cell._weights()
+    weights = cell._call_weights()
     given = [s if isinstance(s, Tensor) else None for s in state or [None] * len(states)]
     source = x if isinstance(x, Tensor) else None
     keep = needs_grad(source, *given, *weights)
-    packed = None if keep else cell._packed(T * B)
+    packed = None if keep or not cell._quick() else cell._packed(T * B)
     reverse = checks.flag(who, "reverse", reverse)
+    arrays = [None if w is None else w._data for w in weights]
     arguments = (
-        cell._kernel, array, cell._arrays(), states, sizes, cuts, scalar, cell._options(), reverse,
+        cell._kernel, array, arrays, states, sizes, cuts, scalar, cell._options(), cell._regular(True), reverse,
         keep, _segment_steps(cell, T, B), packed,
     )  # fmt: skip
+    cell._called()
     return Call(cell, arguments, source, given, weights)
 
 

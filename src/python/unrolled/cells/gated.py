@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unrolled.cells.base import Recurrent
 from unrolled.cells.gru import GRUState
+from unrolled.cells.regular import Gated, GatedOptions
 from unrolled.checks import number, one_of, size
 from unrolled.tensor import Tensor
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-class MGU(Recurrent):
+
+class MGU(Gated):
     """Minimal gated unit: one gate forgets and resets.
 
         f = sigmoid(W_f x[t] + U_f h[t-1] + b_f)          gate: takes the new
@@ -27,6 +30,7 @@ class MGU(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: G.-B. Zhou, J. Wu, C.-L. Zhang, Z.-H. Zhou, Minimal gated unit for recurrent neural networks, International
     Journal of Automation and Computing 13, 2016.
@@ -40,7 +44,7 @@ class MGU(Recurrent):
         return "mgu"
 
 
-class BistableGRU(Recurrent):
+class BistableGRU(Gated):
     """Bistable recurrent cell: a unit whose feedback a exceeds 1 has two stable states and keeps one for ever.
 
         a = 1 + tanh(W_a x[t] + u_a * h[t-1] + b_a)       feedback, 0 to 2
@@ -58,6 +62,7 @@ class BistableGRU(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: N. Vecoven, D. Ernst, G. Drion, A bio-inspired bistable recurrent cell allows for long-lasting memory,
     PLOS ONE 16, 2021.
@@ -75,9 +80,10 @@ class BistableGRU(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        **options: Unpack[GatedOptions],
     ) -> None:
         self.recurrent = one_of("BistableGRU", "recurrent", recurrent, ("diagonal", "matrix"))
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
 
     @property
     def matrices(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -96,12 +102,15 @@ class BistableGRU(Recurrent):
         for name in self.vectors:
             setattr(self, name, self._vector(self.hidden_size, 1.0))
 
+    def _slots(self) -> dict[str, int]:
+        return {"c": 1, "n": 2}  # of a the native cell keeps a - 1
+
     @property
     def _kernel(self) -> str:
         return "bistable_gru_full" if self.recurrent == "matrix" else "bistable_gru"
 
 
-class RecurrentHighway(Recurrent):
+class RecurrentHighway(Gated):
     """Recurrent highway network: `depth` highway layers in every step.
 
         s_0 = h[t-1]
@@ -121,6 +130,7 @@ class RecurrentHighway(Recurrent):
         bias: whether there are b and b_deep.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: J. G. Zilly, R. K. Srivastava, J. Koutnik, J. Schmidhuber, Recurrent highway networks, ICML 2017.
     """
@@ -138,12 +148,13 @@ class RecurrentHighway(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        **options: Unpack[GatedOptions],
     ) -> None:
         self.depth = size("RecurrentHighway", "depth", depth)
         if self.depth > 5:
             raise ValueError(f"RecurrentHighway: depth is {depth}, expected 1 to 5")
         self.transform_bias = number("RecurrentHighway", "transform_bias", transform_bias)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
 
     @property
     def vectors(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -159,6 +170,9 @@ class RecurrentHighway(Recurrent):
             if self.bias:
                 self.b_deep = self._vector(2 * (self.depth - 1) * self.hidden_size)
                 self.b_deep._data.reshape(-1, 2, self.hidden_size)[:, 1] = self.transform_bias
+
+    def _slots(self) -> dict[str, int]:
+        return {f"{name}_{k // 2 + 1}": k for k, name in enumerate(self.gates * self.depth)}
 
     @property
     def _kernel(self) -> str:

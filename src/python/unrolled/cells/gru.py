@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from unrolled.cells.base import Recurrent
+from unrolled.cells.regular import Gated, GatedOptions
 from unrolled.checks import one_of
 from unrolled.tensor import Tensor
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class GRUState(NamedTuple):
@@ -17,7 +20,7 @@ class GRUState(NamedTuple):
     h: Any
 
 
-class GRU(Recurrent):
+class GRU(Gated):
     """Gated recurrent unit, reset applied after the recurrent product.
 
         r = sigmoid(W_r x[t] + U_r h[t-1] + b_r)                reset gate
@@ -36,6 +39,7 @@ class GRU(Recurrent):
         bias: whether there are b and b_hn.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: K. Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014.
     """
@@ -55,9 +59,13 @@ class GRU(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        **options: Unpack[GatedOptions],
     ) -> None:
         self.update = one_of("GRU", "update", update, ("keep", "new"))
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
+
+    def _slots(self) -> dict[str, int]:
+        return {"r": 1, "z": 2, "n": 0}
 
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)
@@ -68,7 +76,7 @@ class GRU(Recurrent):
         return "gru_takes_new" if self.update == "new" else "gru"
 
 
-class GRUResetBefore(Recurrent):
+class GRUResetBefore(Gated):
     """Gated recurrent unit, reset applied before the recurrent product: the form of the paper.
 
         r = sigmoid(W_r x[t] + U_r h[t-1] + b_r)          reset gate
@@ -85,6 +93,7 @@ class GRUResetBefore(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: K. Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014.
     """
@@ -101,9 +110,10 @@ class GRUResetBefore(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        **options: Unpack[GatedOptions],
     ) -> None:
         self.update = one_of("GRUResetBefore", "update", update, ("keep", "new"))
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
 
     @property
     def _kernel(self) -> str:

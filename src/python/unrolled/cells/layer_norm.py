@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from unrolled.cells.base import Recurrent
 from unrolled.cells.gru import GRUState
 from unrolled.cells.lstm import LSTMState
+from unrolled.cells.regular import Gated
 from unrolled.cells.rnn import RNNState
 from unrolled.tensor import Tensor
 
 
-class _LayerNorm(Recurrent):
+class _LayerNorm(Gated):
     """Gains of the normalised sums of W_ih x and W_hh h, ones at first."""
 
     g_ih: Tensor
@@ -35,6 +35,7 @@ class LayerNormRNN(_LayerNorm):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: J. L. Ba, J. R. Kiros, G. E. Hinton, Layer normalization, 2016.
     """
@@ -42,6 +43,9 @@ class LayerNormRNN(_LayerNorm):
     gates = ("h",)
     vectors = ("g_ih", "g_hh")
     State = RNNState
+
+    def _slots(self) -> dict[str, int]:
+        return {}  # its only sum is its state
 
     @property
     def _kernel(self) -> str:
@@ -65,6 +69,7 @@ class LayerNormLSTM(_LayerNorm):
         bias: whether there are b and b_c.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: J. L. Ba, J. R. Kiros, G. E. Hinton, Layer normalization, 2016 (equations 20 to 22 and 29 to 31).
     """
@@ -103,6 +108,7 @@ class LayerNormGRU(_LayerNorm):
         bias: whether there are b and b_hn.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: J. L. Ba, J. R. Kiros, G. E. Hinton, Layer normalization, 2016 (supplement, skip-thoughts).
     """
@@ -112,6 +118,9 @@ class LayerNormGRU(_LayerNorm):
     State = GRUState
 
     b_hn: Tensor | None
+
+    def _slots(self) -> dict[str, int]:
+        return {"r": 1, "z": 2, "n": 0}
 
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)

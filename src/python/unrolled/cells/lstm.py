@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from unrolled.cells.activations import activation, number_of
-from unrolled.cells.base import Recurrent
+from unrolled.cells.regular import Gated, GatedOptions
 from unrolled.checks import kind_of, number, positive
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # The nonlinearities of the gates, of the candidate and of the cell's output, in the order of the native cell.
 USUAL = {"i": "sigmoid", "f": "sigmoid", "g": "tanh", "o": "sigmoid", "h": "tanh"}
@@ -23,7 +26,7 @@ class LSTMState(NamedTuple):
     c: Any
 
 
-class LSTM(Recurrent):
+class LSTM(Gated):
     """Long short-term memory with forget gate.
 
         i = sigmoid(W_i x[t] + U_i h[t-1] + b_i)      input gate
@@ -47,6 +50,7 @@ class LSTM(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Sources: S. Hochreiter, J. Schmidhuber, Long short-term memory, Neural Computation 9, 1997; F. A. Gers,
     J. Schmidhuber, F. Cummins, Learning to forget, Neural Computation 12, 2000.
@@ -66,11 +70,12 @@ class LSTM(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        **options: Unpack[GatedOptions],
     ) -> None:
         self.forget_bias = number("LSTM", "forget_bias", forget_bias)
         self.cell_clip = None if cell_clip is None else positive("LSTM", "cell_clip", cell_clip)
         self.activations = _activations(activations)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
         self._set_bias("f", self.forget_bias)
 
     @property

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from unrolled.cells.base import Recurrent
 from unrolled.cells.lstm import LSTMState
+from unrolled.cells.regular import Gated, GatedOptions
 from unrolled.checks import number, positive, size
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-class LSTM1997(Recurrent):
+
+class LSTM1997(Gated):
     """Long short-term memory as it was first: no forget gate, squashing by scaled sigmoids.
 
         i = sigmoid(W_i x[t] + U_i h[t-1] + b_i)              input gate
@@ -31,6 +35,7 @@ class LSTM1997(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: S. Hochreiter, J. Schmidhuber, Long short-term memory, Neural Computation 9, 1997.
     """
@@ -48,20 +53,24 @@ class LSTM1997(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        **options: Unpack[GatedOptions],
     ) -> None:
         self.candidate_range = positive("LSTM1997", "candidate_range", candidate_range)
         self.output_range = positive("LSTM1997", "output_range", output_range)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
 
     @property
     def _kernel(self) -> str:
         return "lstm_1997"
 
+    def _slots(self) -> dict[str, int]:
+        return {"i": 0, "o": 2}  # of g the native cell keeps tanh(a / 2)
+
     def _options(self) -> list[float]:
         return [self.candidate_range, self.output_range]
 
 
-class ProjectedLSTM(Recurrent):
+class ProjectedLSTM(Gated):
     """Long short-term memory with a recurrent projection: a wide cell, a narrow output.
 
         i = sigmoid(W_i x[t] + U_i h[t-1] + b_i)      input gate
@@ -81,6 +90,7 @@ class ProjectedLSTM(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: H. Sak, A. Senior, F. Beaufays, Long short-term memory recurrent neural network architectures for large
     scale acoustic modeling, Interspeech 2014.
@@ -100,13 +110,14 @@ class ProjectedLSTM(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        **options: Unpack[GatedOptions],
     ) -> None:
         half = (size("ProjectedLSTM", "hidden_size", hidden_size) + 1) // 2
         self.projection_size = (
             half if projection_size is None else size("ProjectedLSTM", "projection_size", projection_size)
         )
         self.forget_bias = number("ProjectedLSTM", "forget_bias", forget_bias)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
 
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)
@@ -127,7 +138,7 @@ class ProjectedLSTM(Recurrent):
         return "projected_lstm"
 
 
-class MultiplicativeLSTM(Recurrent):
+class MultiplicativeLSTM(Gated):
     """Long short-term memory with another recurrent transition for every input.
 
         m = (W_m x[t] + b_m) * (W_hm h[t-1])          intermediate state
@@ -147,6 +158,7 @@ class MultiplicativeLSTM(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: B. Krause, I. Murray, S. Renals, L. Lu, Multiplicative LSTM for sequence modelling, ICLR workshop 2017.
     """
@@ -164,14 +176,18 @@ class MultiplicativeLSTM(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        **options: Unpack[GatedOptions],
     ) -> None:
         self.forget_bias = number("MultiplicativeLSTM", "forget_bias", forget_bias)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
 
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)
         self.W_hm, self.W_mh = self._recurrent_matrix(rng, 1), self._recurrent_matrix(rng, 4)
         self._set_bias("f", self.forget_bias)
+
+    def _slots(self) -> dict[str, int]:
+        return {name: k for k, name in enumerate(self.gates) if name != "m"}
 
     @property
     def _kernel(self) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unrolled.cells.base import Recurrent
 from unrolled.cells.lstm import LSTMState
+from unrolled.cells.regular import Gated, GatedOptions
 from unrolled.checks import number, one_of
 from unrolled.tensor import Tensor
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-class PeepholeLSTM(Recurrent):
+
+class PeepholeLSTM(Gated):
     """Long short-term memory whose gates see the cell through diagonal weights.
 
         i = sigmoid(W_i x[t] + U_i h[t-1] + p_i * c[t-1] + b_i)      input gate
@@ -34,6 +37,7 @@ class PeepholeLSTM(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: F. A. Gers, N. N. Schraudolph, J. Schmidhuber, Learning precise timing with LSTM recurrent networks,
     JMLR 3, 2002.
@@ -56,10 +60,11 @@ class PeepholeLSTM(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        **options: Unpack[GatedOptions],
     ) -> None:
         self.peepholes = one_of("PeepholeLSTM", "peepholes", peepholes, ("output", "previous"))
         self.forget_bias = number("PeepholeLSTM", "forget_bias", forget_bias)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
 
     @property
     def vectors(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -77,7 +82,7 @@ class PeepholeLSTM(Recurrent):
         return "peephole_lstm_previous" if self.peepholes == "previous" else "peephole_lstm"
 
 
-class CoupledLSTM(Recurrent):
+class CoupledLSTM(Gated):
     """Long short-term memory whose input gate also forgets: f = 1 - i.
 
         i = sigmoid(W_i x[t] + U_i h[t-1] + b_i)      input gate
@@ -94,6 +99,7 @@ class CoupledLSTM(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: K. Greff et al., LSTM: a search space odyssey, IEEE Transactions on Neural Networks and Learning Systems 28,
     2017 (CIFG).
@@ -107,7 +113,7 @@ class CoupledLSTM(Recurrent):
         return "coupled_lstm"
 
 
-class FullPeepholeLSTM(Recurrent):
+class FullPeepholeLSTM(Gated):
     """Long short-term memory whose gates see the cell through full matrices: sums over x, h and c joined.
 
         i = sigmoid(W_i x[t] + U_i h[t-1] + V_i c[t-1] + b_i)      input gate
@@ -127,6 +133,7 @@ class FullPeepholeLSTM(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Sources: F. A. Gers, N. N. Schraudolph, J. Schmidhuber, Learning precise timing with LSTM recurrent networks,
     JMLR 3, 2002; A. Graves, Generating sequences with recurrent neural networks, 2013.
@@ -145,9 +152,10 @@ class FullPeepholeLSTM(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        **options: Unpack[GatedOptions],
     ) -> None:
         self.forget_bias = number("FullPeepholeLSTM", "forget_bias", forget_bias)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
 
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unrolled.cells.base import Recurrent
 from unrolled.cells.gru import GRUState
+from unrolled.cells.regular import Gated
 from unrolled.tensor import Tensor
 
 
-class MinimalGRU(Recurrent):
+class MinimalGRU(Gated):
     """minGRU: a gated unit whose gate and candidate do not see the past.
 
         z = sigmoid(W_z x[t] + b_z)                       keeps the past
@@ -26,6 +26,7 @@ class MinimalGRU(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: L. Feng et al., Were RNNs all we needed?, 2024.
     """
@@ -39,7 +40,7 @@ class MinimalGRU(Recurrent):
         return "minimal_gru"
 
 
-class MinimalLSTM(Recurrent):
+class MinimalLSTM(Gated):
     """minLSTM: forget and input gate divided by their sum, and a candidate, that do not see the past.
 
         f = sigmoid(W_f x[t] + b_f)                       forget gate
@@ -55,6 +56,7 @@ class MinimalLSTM(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: L. Feng et al., Were RNNs all we needed?, 2024.
     """
@@ -74,7 +76,7 @@ class SRUState(NamedTuple):
     c: Any
 
 
-class SRU(Recurrent):
+class SRU(Gated):
     """Simple recurrent unit: a light recurrence and a highway connection around it.
 
         n = W_n x[t] + b_n                                candidate
@@ -93,6 +95,7 @@ class SRU(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
 
     Source: T. Lei, Y. Zhang, S. I. Wang, H. Dai, Y. Artzi, Simple recurrent units for highly parallelizable recurrence,
     EMNLP 2018.

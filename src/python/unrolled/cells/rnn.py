@@ -59,5 +59,12 @@ class RNN(Recurrent):
         super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
 
     @property
+    def _output_is_state(self) -> bool:  # type: ignore[override]
+        return self.state == "post"
+
+    def _slots(self) -> dict[str, int]:
+        return {}  # its only sum is its state
+
+    @property
     def _kernel(self) -> str:
         return f"rnn_pre_{self.nonlinearity}" if self.state == "pre" else f"rnn_{self.nonlinearity}"

@@ -81,6 +81,9 @@ class Jordan(Recurrent):
     def _state_sizes(self) -> tuple[int, ...]:
         return (self.output_size,)
 
+    def _slots(self) -> dict[str, int]:
+        return {}  # its hidden units are no gate
+
     @property
     def _kernel(self) -> str:
         return "jordan"
@@ -129,6 +132,9 @@ class IndRNN(Recurrent):
         super()._make_parameters(rng)
         self.w_hh = self._vector(self.hidden_size)
         self.w_hh._data[...] = rng.uniform(0, 1, self.hidden_size)
+
+    def _slots(self) -> dict[str, int]:
+        return {}  # its only sum is its state
 
     @property
     def _kernel(self) -> str:
@@ -191,6 +197,8 @@ class LeakyRNN(Recurrent):
         self.learned = flag("LeakyRNN", "learned", learned)
         self.nonlinearity = activation("LeakyRNN", "nonlinearity", nonlinearity)
         super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        if not self.learned:
+            self.freeze("[as]")
 
     @property
     def matrices(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -209,8 +217,6 @@ class LeakyRNN(Recurrent):
             shapes = {"scalar": np.ones(1), "unit": np.ones(H), "matrix": np.eye(H)}
             values = (start * shapes[kind]).astype(self.dtype)
             setattr(self, name, Tensor(values, requires_grad=True))
-            if not self.learned:
-                self.freeze(name)
 
     @property
     def _kernel(self) -> str:

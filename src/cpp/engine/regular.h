@@ -1,0 +1,73 @@
+// Regularisation around any gated cell: the points of point.h with zoneout (Krueger et al. 2017) and bounded gradients
+// (Graves 2013). A cell's point functions do not change.
+//
+//   h[t] = k * h[t-1] + (1 - k) * (h of the cell)      k: 1 where the unit is kept, 0 where not; their mean in
+//   inference c[t] = k * c[t-1] + (1 - k) * (c of the cell), while the cell's own h is made of its own c
+#pragma once
+
+#include "engine/point.h"
+
+namespace unrolled {
+
+template <class S>
+class RegularForwardPoint : public ForwardPoint<S> {
+ public:
+  using V = Vec<S>;
+  using ForwardPoint<S>::ForwardPoint;
+
+  void set_output(V h) {
+    ForwardPoint<S>::set_output(zoned(this->t_.regular.zone_h, h, [&] { return this->h_prev(); }));
+  }
+  void set_stream(int stream, V value) {
+    if (stream == 0) value = zoned(this->t_.regular.zone_c, value, [&] { return this->state_prev(0); });
+    ForwardPoint<S>::set_stream(stream, value);
+  }
+
+ private:
+  template <class Before>
+  V zoned(const S* const* zone, V value, Before&& before) const {
+    if (zone == nullptr) return value;
+    const V keep = V::load(zone[this->row_] + this->unit_);
+    return fma(keep, before(), (V(S(1)) - keep) * value);
+  }
+};
+
+template <class S>
+class RegularBackwardPoint : public BackwardPoint<S> {
+ public:
+  using V = Vec<S>;
+  using Plain = BackwardPoint<S>;
+  using Plain::Plain;
+
+  /// Gradient of the cell's own h; what goes past it to h[t-1] follows in set_dh_prev.
+  V dh() { return split(this->t_.regular.zone_h, Plain::dh(), past_h_); }
+  void set_dh_prev(V value) { Plain::set_dh_prev(value + past_h_); }
+  V dstream(int stream) {
+    const V d = Plain::dstream(stream);
+    return stream == 0 ? split(this->t_.regular.zone_c, d, past_c_) : d;
+  }
+  void set_dstate_prev(int state, V value) { Plain::set_dstate_prev(state, state == 0 ? value + past_c_ : value); }
+  void set_delta(int slot, V value) {
+    const V bound(this->t_.regular.clip);
+    Plain::set_delta(slot, this->t_.regular.clip > 0 ? min(max(value, -bound), bound) : value);
+  }
+
+ private:
+  V split(const S* const* zone, V d, V& past) const {
+    if (zone == nullptr) return d;
+    past = d * V::load(zone[this->row_] + this->unit_);
+    return d - past;
+  }
+  V past_h_ = V::zero(), past_c_ = V::zero();
+};
+
+/// Adds the regularised functions of a cell to its table.
+template <class Cell, class S>
+CellKernel<S> make_regular_kernel(const CellInfo& info) {
+  CellKernel<S> kernel = make_kernel<Cell, S>(info);
+  detail::set_phases<Cell, RegularForwardPoint<S>, RegularBackwardPoint<S>>(
+      kernel.regular_forward, kernel.regular_backward, std::make_integer_sequence<int, Cell::phases>{});
+  return kernel;
+}
+
+}  // namespace unrolled

@@ -1,0 +1,141 @@
+"""What every gated cell takes: zoneout, dropout of what recurs, bounded gradients, a learned initial state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+
+from unrolled import checks, ops
+from unrolled.cells.base import Recurrent
+from unrolled.tensor import Tensor
+
+if TYPE_CHECKING:
+    pass
+
+_SEEDS = 2**53  # whole numbers below it pass to the native cell as they are
+
+
+class GatedOptions(TypedDict, total=False):
+    """Options of `Gated`, by keyword."""
+
+    zoneout_h: float
+    zoneout_c: float
+    recurrent_dropout: float
+    weight_dropout: float
+    gradient_clip: float | None
+    learn_initial_state: bool
+
+
+class Gated(Recurrent):
+    """A cell with gates. Beside its own options it takes:
+
+    Args:
+        zoneout_h: probability that a unit keeps h[t-1] for h[t]; in evaluation the mean of both acts (Krueger et al.
+            2017).
+        zoneout_c: the same for c, in cells that have it; the h of the same step is made of the new c (in
+            `FullPeepholeLSTM` and `LayerNormLSTM`, of what is kept).
+        recurrent_dropout: dropout of h[t-1] where a matrix multiplies it, one mask for each row of a call (Gal and
+            Ghahramani 2016); not of r * h[t-1] and the like.
+        weight_dropout: dropout of the recurrent matrices, one mask for each call: DropConnect (Merity et al. 2018).
+        gradient_clip: bound of the gradient of every gate's sum inside backward (Graves 2013); None: none.
+        learn_initial_state: whether the state that a call starts from where none is given is a parameter, `h0` (and
+            `c0`, ...), zeros at first. A reset sets the state to zero.
+
+    Masks are drawn in training mode, in calls over sequences; `step` and evaluation mode use what they are on average.
+    They are functions of `seed`, `counter` (of the calls), the time, the row and the unit alone.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        zoneout_h: float = 0.0,
+        zoneout_c: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        gradient_clip: float | None = None,
+        learn_initial_state: bool = False,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        who, names = type(self).__name__, self.State._fields
+        self.zoneout_h = checks.fraction(who, "zoneout_h", zoneout_h)
+        self.zoneout_c = checks.fraction(who, "zoneout_c", zoneout_c)
+        for name in ("h", "c"):
+            if getattr(self, f"zoneout_{name}") and name not in names:
+                raise ValueError(
+                    f"{who}: zoneout_{name} is given, expected 0 because its state has no {name}"
+                )
+        self.recurrent_dropout = checks.fraction(who, "recurrent_dropout", recurrent_dropout)
+        self.weight_dropout = checks.fraction(who, "weight_dropout", weight_dropout)
+        self.gradient_clip = (
+            None if gradient_clip is None else checks.positive(who, "gradient_clip", gradient_clip)
+        )
+        self.learn_initial_state = checks.flag(who, "learn_initial_state", learn_initial_state)
+        rng = checks.generator(who, rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        if self.learn_initial_state:
+            for name, size in zip(names, self._state_sizes(), strict=True):
+                setattr(self, f"{name}0", self._vector(size))
+        self.seed = int(rng.integers(_SEEDS)) if self._random else 0
+        self.counter = 0
+
+    @property
+    def _random(self) -> bool:
+        """Whether calls in training draw masks."""
+        return max(self.zoneout_h, self.zoneout_c, self.recurrent_dropout, self.weight_dropout) > 0
+
+    def _quick(self) -> bool:
+        return not (self.learn_initial_state or (self.training and self._random))
+
+    def _regular(self, training: bool) -> list[float]:
+        clip = self.gradient_clip or 0.0
+        if not max(self.zoneout_h, self.zoneout_c, self.recurrent_dropout, clip) > 0:
+            return []
+        seed = (self.seed + self.counter * 0x9E3779B97F4A7C15) % _SEEDS
+        kinds = [self.zoneout_h, self.zoneout_c, self.recurrent_dropout, clip]
+        return [*kinds, float(seed), float(training and self.training)]
+
+    def _call_weights(self) -> list[Tensor | None]:
+        weights = self._weights()
+        if not (self.weight_dropout and self.training):
+            return weights
+        last = 1 + len(self.matrices)
+        dropped = [
+            ops.dropout(w, self.weight_dropout, seed=self.seed, counter=self.counter * last + k)
+            for k, w in enumerate(weights[1:last])
+        ]
+        return [weights[0], *dropped, *weights[last:]]
+
+    def _called(self) -> None:
+        if self.training and self._random:
+            self.counter += 1
+
+    def _started(self, state: Any, batch: int) -> Any:
+        if state is not None or not self.learn_initial_state:
+            return state
+        zeros = self._zero_state(batch)
+        return self.State(*(z + getattr(self, f"{n}0") for n, z in zeros._asdict().items()))
+
+    def initial_state(self, batch_size: int) -> Any:
+        """Zeros, or the learned initial state, for `batch_size` rows, as a named tuple of arrays."""
+        zeros = super().initial_state(batch_size)
+        if not self.learn_initial_state:
+            return zeros
+        return self.State(*(z + getattr(self, f"{n}0")._data for n, z in zeros._asdict().items()))
+
+    def _zero_state(self, batch: int) -> Any:
+        return self.State(*(Tensor(z) for z in super().initial_state(batch)))
+
+    def state_dict(self) -> dict[str, int]:
+        """What the masks of the next calls depend on."""
+        return {"seed": self.seed, "counter": self.counter}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on from a saved `state_dict`."""
+        self.seed, self.counter = (
+            checks.size(type(self).__name__, what, state.get(what), least=0) for what in ("seed", "counter")
+        )

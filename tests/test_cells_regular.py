@@ -1,0 +1,210 @@
+"""Options of every gated cell: zoneout, dropout of what recurs, bounded gradients, a learned initial state."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unrolled as ur
+from cases import CASES, Case
+from reference import (
+    Problem,
+    assert_same_bits,
+    directional_derivative,
+    expected,
+    forward,
+    gradients,
+    problem,
+)
+from unrolled.cells import Gated
+
+GATED = [case for case in CASES if issubclass(getattr(ur, case.cell), Gated)]
+WITH_H = [case for case in GATED if "h" in case.states]
+each = pytest.mark.parametrize("case", GATED, ids=str)
+SHAPE = (5, 4, 3, 37)
+
+
+def make(case: Case, shape: tuple[int, int, int, int] = SHAPE, **options: Any) -> Problem:
+    return problem(replace(case, options={**case.options, **options}), shape)
+
+
+def zoneout(case: Case) -> dict[str, float]:
+    return {f"zoneout_{name}": rate for name, rate in (("h", 0.3), ("c", 0.2)) if name in case.states}
+
+
+def expected_of(case: Case, rates: dict[str, float]) -> Case:
+    """The case whose step keeps the mean part of its own states, as in evaluation."""
+
+    def step(p: Any, x: Any, state: Any) -> Any:
+        y, after = case.step(p, x, state)
+        kept = {name: rates.get(f"zoneout_{name}", 0) for name in case.states}
+        mixed = tuple(
+            kept[n] * s + (1 - kept[n]) * a for n, s, a in zip(case.states, state, after, strict=True)
+        )
+        return (mixed[0] if case.states[0] == "h" else y), mixed
+
+    return replace(case, step=step)
+
+
+# The output of these sees the c that zoneout has mixed already, and so their step is not made from outside.
+INSIDE = ("FullPeepholeLSTM", "LayerNormLSTM")
+
+
+@pytest.mark.parametrize("case", [c for c in GATED if c.name not in INSIDE], ids=str)
+def test_zoneout_in_evaluation_is_the_mean(case: Case) -> None:
+    p = make(case, **zoneout(case))
+    p.cell.eval()
+    mean = replace(p, case=expected_of(case, zoneout(case)))
+    y, state = forward(p)
+    y_wanted, state_wanted = expected(mean)
+    for actual, wanted in zip((y, *state), (y_wanted, *state_wanted), strict=True):
+        assert np.abs(actual - wanted).max() < 1e-10
+    rng = np.random.default_rng(0)
+    for name, gradient in gradients(p).items():
+        direction = rng.normal(size=gradient.shape)
+        exact = directional_derivative(mean, name, direction)
+        scale = 1 + np.linalg.norm(gradient) * np.linalg.norm(direction)
+        assert abs((gradient * direction).sum() - exact) / scale < 1e-10, name
+
+
+@each
+def test_a_step_is_that_of_evaluation(case: Case) -> None:
+    p = make(case, **zoneout(case), recurrent_dropout=0.0, weight_dropout=0.3)
+    p.cell.eval()
+    y, _ = forward(p)
+    state = p.cell.State(*p.state)
+    for t in range(SHAPE[0]):
+        y_t, state = p.cell.step(p.x[t], state)
+        assert_same_bits(y_t, y[t])
+
+
+def numeric(p: Problem, name: str, direction: np.ndarray, counter: int) -> float:
+    """Central difference of the loss with the masks of this counter."""
+    losses = []
+    for sign in (1, -1):
+        moved = copy.deepcopy(p)
+        q = moved.quantities[name]
+        tensor = moved.cell.parameters().get(name)
+        target = tensor.data if tensor is not None else q
+        target[...] += sign * 1e-6 * direction
+        moved.cell.counter = counter
+        y, state = forward(moved)
+        losses.append((y * p.dy).sum() + sum((s * d).sum() for s, d in zip(state, p.dstate, strict=True)))
+    return float((losses[0] - losses[1]) / 2e-6)
+
+
+@each
+def test_gradients_with_masks_agree_with_finite_differences(case: Case) -> None:
+    p = make(case, (5, 3, 3, 19), **zoneout(case), recurrent_dropout=0.4, weight_dropout=0.3)
+    p.cell.counter = 7
+    rng = np.random.default_rng(3)
+    for name, gradient in gradients(p).items():
+        direction = rng.normal(size=gradient.shape)
+        wanted = numeric(p, name, direction, 7)
+        # Truncation is 1e-12 times a third derivative, cancellation 1e-16 / 1e-6 times the loss.
+        assert abs((gradient * direction).sum() - wanted) < 1e-6 * (1 + abs(wanted)), name
+
+
+@pytest.mark.parametrize("case", WITH_H, ids=str)
+def test_zoneout_keeps_units_with_its_probability(case: Case) -> None:
+    p = make(case, (30, 20, 3, 40), zoneout_h=0.3)
+    y, _ = forward(p)
+    before = np.concatenate([p.state[0][None], y[:-1]])
+    # 24,000 units: six deviations of the mean are 0.018.
+    assert abs((y == before).mean() - 0.3) < 0.02
+
+
+@each
+def test_masks_are_functions_of_seed_and_counter_alone(case: Case) -> None:
+    p = make(case, (6, 17, 5, 70), **zoneout(case), recurrent_dropout=0.4, weight_dropout=0.3)
+    before = ur.get_num_threads()
+    results = []
+    try:
+        for count in (1, 2, 3):
+            ur.set_num_threads(count)
+            p.cell.load_state_dict({"seed": 5, "counter": 11})
+            results.append(gradients(p))
+    finally:
+        ur.set_num_threads(before)
+    assert_same_bits(results[1], results[0])
+    assert_same_bits(results[2], results[0])
+    first, again = forward(p)[0], forward(p)[0]
+    assert np.abs(first - again).max() > 1e-3, "two calls drew the same masks"
+    p.cell.load_state_dict({"seed": 5, "counter": 12})
+    assert_same_bits(forward(p)[0], first)
+
+
+@each
+def test_recomputed_segments_draw_the_same_masks(case: Case) -> None:
+    p = make(case, (9, 3, 4, 17), **zoneout(case), recurrent_dropout=0.4)
+    p.cell.counter = 3
+    wanted = gradients(p)
+    p.cell.counter, p.cell.recompute = 3, 4
+    for name, gradient in gradients(p).items():
+        np.testing.assert_allclose(gradient, wanted[name], rtol=0, atol=1e-12, err_msg=name)
+
+
+@each
+def test_a_bound_of_gradients_holds_and_a_wide_one_changes_nothing(case: Case) -> None:
+    free, wide = gradients(make(case)), gradients(make(case, gradient_clip=1e6))
+    assert_same_bits(wide, free)
+    tight = gradients(make(case, gradient_clip=1e-4))
+    # b sums the gradients of the gates' sums over 20 places.
+    assert 0 < np.abs(tight["b"]).max() <= 20 * 1e-4 * (1 + 1e-9)
+
+
+@each
+def test_a_learned_initial_state(case: Case) -> None:
+    p = make(case, learn_initial_state=True)
+    rng = np.random.default_rng(2)
+    for name in case.states:
+        parameter = p.cell.parameters()[f"{name}0"]
+        assert not np.asarray(parameter).any()
+        parameter.data[...] = rng.normal(size=parameter.shape)
+    start = p.cell.initial_state(SHAPE[1])
+    assert all((s == np.asarray(p.cell.parameters()[f"{n}0"])).all() for n, s in start._asdict().items())
+    y, _ = p.cell(p.x)
+    given = [ur.Tensor(s, requires_grad=True) for s in start]
+    y_given, _ = p.cell(p.x, p.cell.State(*given))
+    assert_same_bits(np.asarray(y), np.asarray(y_given))
+    assert_same_bits(p.cell.step(p.x[0])[0], np.asarray(y)[0])
+    with ur.no_grad():
+        assert_same_bits(np.asarray(p.cell(p.x)[0]), np.asarray(y))
+    (y * ur.Tensor(p.dy)).sum().backward()
+    (y_given * ur.Tensor(p.dy)).sum().backward()
+    for name, s in zip(case.states, given, strict=True):
+        # Sums of four rows.
+        np.testing.assert_allclose(
+            p.cell.parameters()[f"{name}0"].grad, s.grad.sum(axis=0), rtol=0, atol=1e-12
+        )
+
+
+@each
+def test_options_travel_with_the_cell(case: Case, tmp_path: Any) -> None:
+    p = make(case, **zoneout(case), weight_dropout=0.2)
+    p.cell.eval()
+    ur.save(p.cell, tmp_path / "cell.safetensors")
+    other = ur.load(tmp_path / "cell.safetensors")
+    other.eval()
+    assert other.weight_dropout == 0.2
+    assert_same_bits(forward(replace(p, cell=other)), forward(p))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"zoneout_h": 1.0}, ValueError, r"LSTM: zoneout_h is 1.0, expected a number in \[0, 1\)"),
+        ({"recurrent_dropout": "x"}, TypeError, r"LSTM: recurrent_dropout is a str, expected a number"),
+        ({"gradient_clip": 0}, ValueError, r"LSTM: gradient_clip is 0, expected a number above 0"),
+        ({"learn_initial_state": 1}, TypeError, r"LSTM: learn_initial_state is a int, expected a bool"),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        ur.LSTM(3, 4, **options)
+    with pytest.raises(ValueError, match=r"GRU: zoneout_c is given, expected 0 because its state has no c"):
+        ur.GRU(3, 4, zoneout_c=0.1)
