@@ -49,7 +49,7 @@ examples:
   unrolled lm train book.txt --cell GRU --epochs 20  your own text
   unrolled lm train book.txt --level word            words instead of characters
   unrolled lm train book.txt --resume                after Ctrl-C, or to add --epochs
-  unrolled lm train --layers 2 --hidden 512 --dropout 0.2 --epochs 20 --plot curve.png"""
+  unrolled lm train --layers 2 --hidden 512 --epochs 20 --plot curve.png"""
 
 _GENERATE = """\
 Write text with a saved language model, one token at a time, as it is drawn.

@@ -35,14 +35,14 @@ class Settings:
     sha256: str = ""
     level: str = "char"
     cell: str = "LSTM"
-    hidden: int = 256
+    hidden: int = 384
     layers: int = 1
-    embedding: int = 64
-    dropout: float = 0.3
-    epochs: int = 12
+    embedding: int = 96
+    dropout: float = 0.5
+    epochs: int = 8
     batch: int = 16
     steps: int = 64
-    lr: float = 4e-3
+    lr: float = 5e-3
     clip: float = 1.0
     seed: int = 0
 
