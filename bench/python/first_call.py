@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
-import numpy as np
+from .rows import OURS, Bench, Goal, Row
+from .timing import Times
+from .workloads import Shape
 
+SHAPES: list[Shape] = [(1, 1, 64, 64), (100, 1, 128, 128), (100, 32, 128, 256)]
 SCRIPT = """
 import sys, time
 import numpy as np
@@ -23,15 +27,23 @@ for _ in range(10):
 """
 
 
-def first_and_tenth(cell: str, shape: tuple[int, int, int, int], threads: int) -> tuple[float, float]:
-    """Seconds, medians over five processes."""
+def first_calls(bench: Bench) -> Iterator[Row]:
+    """The first call takes no more than twice the tenth."""
+    for cell in ("LSTM", "GRU"):
+        for shape in SHAPES[:1] if bench.quick else SHAPES:
+            name = "{} T={} B={} I={} H={}".format(cell, *shape)
+            if bench.wants("first", name):
+                first, tenth = first_and_tenth(cell, shape, bench.threads, 2 if bench.quick else 5)
+                yield Row("first", name, [Goal("tenth", 0.5)], {OURS: first, "tenth": tenth})
+
+
+def first_and_tenth(cell: str, shape: Shape, threads: int, processes: int) -> tuple[Times, Times]:
     runs = []
-    for _ in range(5):
+    for _ in range(processes):
         arguments = [cell, *map(str, shape), str(threads)]
         run = subprocess.run(
             [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, check=True
         )
         times = [float(line) for line in run.stdout.split()]
         runs.append((times[0], times[-1]))
-    first, tenth = np.median(runs, axis=0)
-    return float(first), float(tenth)
+    return Times.of([first for first, _ in runs]), Times.of([tenth for _, tenth in runs])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .workloads import GATES, Array, Call, Workload
+from .workloads import Array, Call, Workload
 
 
 class Jax:
@@ -45,42 +46,67 @@ class Jax:
 
         return {"RNN": elman, "LSTM": lstm, "GRU": gru}[cell]
 
-    def forward(self, w: Workload) -> Any:
+    def scan(self, step: Any, p: Any, zeros: Any, a: Any, reverse: bool = False) -> tuple[Any, Any]:
+        """Input parts (T, B, G*H) to y (T, B, H) and the last h."""
+        state, y = self.jax.lax.scan(lambda s, a_t: step(p, s, a_t), zeros, a, reverse=reverse)
+        return y, state[0]
+
+    def forward(self, w: Workload) -> Callable[[Any, Any], Any]:
         step, count = self.step(w.cell), 2 if w.cell == "LSTM" else 1
 
-        def run(p: Any, x: Any) -> Any:
-            zeros = self.jax.numpy.zeros((w.B, w.H), np.float32)
-            a = x @ p["W_ih"].T + p["b"]
-            state, y = self.jax.lax.scan(lambda s, a_t: step(p, s, a_t), (zeros,) * count, a)
-            return y, state[0]
+        def run(parameters: Any, x: Any) -> Any:
+            zeros = (self.jax.numpy.zeros((w.B, w.H), np.float32),) * count
+            for layer in range(w.layers):
+                outputs = []
+                for part, p in zip(w.parts, parameters, strict=True):
+                    if part.layer == layer:
+                        a = x @ p["W_ih"].T + p["b"]
+                        y, h = self.scan(step, p, zeros, a, part.reverse)
+                        outputs.append(y)
+                x = outputs[0] if len(outputs) == 1 else self.jax.numpy.concatenate(outputs, axis=-1)
+            return x, h
 
         return run
 
     def arguments(self, w: Workload) -> tuple[Any, Any]:
-        assert w.parameters["W_ih"].shape[0] == GATES[w.cell] * w.H
-        return {n: self.jax.numpy.asarray(a) for n, a in w.parameters.items()}, self.jax.numpy.asarray(w.x)
+        array = self.jax.numpy.asarray
+        return [{n: array(a) for n, a in part.parameters.items()} for part in w.parts], array(w.x)
 
     def inference(self, w: Workload) -> Call | None:
-        if w.variable:
+        if w.variable or w.dtype != "float32":
             return None
         forward, (p, x) = self.jax.jit(self.forward(w)), self.arguments(w)
-        run = lambda: self.jax.block_until_ready(forward(p, x))  # noqa: E731
-        return Call(run, lambda r: {"y": np.asarray(r[0]), "h": np.asarray(r[1])})
+
+        def results(r: Any) -> dict[str, Array]:
+            return {"y": np.asarray(r[0])} | ({"h": np.asarray(r[1])} if w.single else {})
+
+        return Call(lambda: self.jax.block_until_ready(forward(p, x)), results)
 
     def training(self, w: Workload) -> Call | None:
-        if w.variable:
+        if w.variable or w.dtype != "float32":
             return None
         forward, (p, x) = self.forward(w), self.arguments(w)
-        dy = self.jax.numpy.asarray(w.dy)
 
-        def both(p: Any, x: Any) -> Any:
-            y, pull = self.jax.vjp(lambda p, x: forward(p, x)[0], p, x)
-            return y, pull(dy)
+        def named(gradients: Any) -> dict[str, Array]:
+            pairs = zip(w.parts, gradients, strict=True)
+            return {part.key(n): np.asarray(a) for part, of in pairs for n, a in of.items()}
+
+        return self.forward_and_backward(lambda p, x: forward(p, x)[0], p, x, w.dy, named)
+
+    def forward_and_backward(
+        self, forward: Callable[[Any, Any], Any], p: Any, x: Any, dy: Array, named: Callable[[Any], Any]
+    ) -> Call:
+        """A training call of `forward`, parameters and input to an output; `named` gives the gradients their names."""
+        given = self.jax.numpy.asarray(dy)
+
+        def both(p: Any, x: Any, given: Any) -> Any:
+            y, pull = self.jax.vjp(forward, p, x)
+            return y, pull(given)
 
         jitted = self.jax.jit(both)
 
         def results(r: Any) -> dict[str, Array]:
             y, (dp, dx) = r
-            return {"y": np.asarray(y), "x": np.asarray(dx), **{n: np.asarray(a) for n, a in dp.items()}}
+            return {"y": np.asarray(y), "x": np.asarray(dx), **named(dp)}
 
-        return Call(lambda: self.jax.block_until_ready(jitted(p, x)), results)
+        return Call(lambda: self.jax.block_until_ready(jitted(p, x, given)), results)

@@ -1,10 +1,11 @@
-"""The table and the JSON file."""
+"""The table on the screen and the JSON file."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,9 +15,18 @@ import numpy as np
 
 import unrolled as ur
 
-from .rows import OURS, Row
+from .rows import FASTEST, OURS, PEERS, Goal, Row
 from .sides import Side
-from .timing import geometric_mean
+from .timing import Times, geometric_mean
+
+# Of a whole group: the geometric mean of its rows over a peer.
+MEANS = {
+    "inference": Goal(FASTEST, 2.0),
+    "training": Goal(FASTEST, 2.5),
+    "stacks inference": Goal(FASTEST, 2.0),
+    "stacks training": Goal(FASTEST, 2.5),
+    "float64": Goal("torch", 3.0),
+}
 
 
 def machine() -> dict[str, Any]:
@@ -30,52 +40,86 @@ def machine() -> dict[str, Any]:
     return {"processor": model, "cpus": os.cpu_count(), "system": platform.platform()}
 
 
-def microseconds(seconds: float) -> str:
-    value = seconds * 1e6
+def figure(times: Times, unit: str) -> str:
+    if unit == "MB":
+        return f"{times.median / 1e6:,.1f}"
+    value = times.median * 1e6
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def header(peers: list[str]) -> str:
-    names = [OURS, *peers]
-    columns = [f"{'us per call':<38}", *(f"{n:>12}" for n in names), *(f"{'x ' + n:>14}" for n in peers)]
-    return "  ".join([*columns, f"{'target':>8}"])
+def header(peers: Sequence[str], unit: str) -> str:
+    columns = [f"{f'{unit} per call':<40}", *(f"{name:>12}" for name in [OURS, *peers])]
+    return "".join([*columns, *(f"{'x ' + name:>15}" for name in peers), "  beside, of the target"])
 
 
-def line(row: Row, peers: list[str]) -> str:
-    cells = [f"{row.name:<38}"]
-    cells += [f"{microseconds(row.times[n].median) if n in row.times else '':>12}" for n in [OURS, *peers]]
+def line(row: Row, peers: Sequence[str]) -> str:
+    if row.failure:
+        return f"{row.name:<40}  NO RESULT: {row.failure}"
+    cells = [f"{row.name:<40}"]
+    for name in [OURS, *peers]:
+        cells.append(f"{figure(row.times[name], row.unit) if name in row.times else '':>12}")
     for peer in peers:
         ratio = row.ratio(peer)
-        cells.append(f"{'' if ratio is None else f'{ratio:.2f}':>14}")
-    others = [n for n in row.times if n not in peers and n != OURS]
-    extra = [f"{n} {microseconds(row.times[n].median)} ({row.ratio(n):.2f})" for n in others]
-    mark = "  BELOW TARGET" if row.lost else ""
-    note = f"  ({'; '.join([*extra, *([row.note] if row.note else [])])})" if extra or row.note else ""
-    return "  ".join(cells) + f"  {row.target:>8.2f}{mark}{note}"
+        cells.append(f"{'' if ratio is None else f'{ratio:.2f}':>15}")
+    goals = "; ".join(goal.text(ratio) for goal, ratio in row.achieved())
+    others = [f"{n} {figure(t, row.unit)}" for n, t in row.times.items() if n not in (OURS, *peers)]
+    notes = "; ".join([*others, *([row.note] if row.note else [])])
+    return "".join(cells) + (f"  {goals}" if goals else "") + (f"  ({notes})" if notes else "")
 
 
-def summary(rows: list[Row], peers: list[str]) -> list[str]:
-    """Geometric means by group and peer, then the rows below their target, worst first."""
+def groups(rows: list[Row]) -> dict[str, list[Row]]:
+    """Rows with results, by group."""
+    return {
+        name: [row for row in rows if row.group == name and not row.failure]
+        for name in dict.fromkeys(row.group for row in rows)
+    }
+
+
+def mean(rows: list[Row], against: str) -> float | None:
+    ratios = [ratio for row in rows if (ratio := row.ratio(against)) is not None]
+    return geometric_mean(ratios) if ratios else None
+
+
+def missed_means(rows: list[Row]) -> list[tuple[str, Goal, float]]:
+    result = []
+    for group, of_group in groups(rows).items():
+        goal = MEANS.get(group)
+        achieved = mean(of_group, goal.against) if goal else None
+        if goal is not None and achieved is not None and goal.missed_by(achieved):
+            result.append((group, goal, achieved))
+    return result
+
+
+def summary(rows: list[Row]) -> list[str]:
+    """Geometric means by group and side, then what is below its target, worst first."""
     lines = []
-    for group in dict.fromkeys(row.group for row in rows):
-        of_group = [row for row in rows if row.group == group]
-        means = {}
-        for peer in [*peers, "fastest"]:
-            ratios = [r for row in of_group if (r := row.ratio(peer)) is not None]
-            if ratios and any(n in peers for row in of_group for n in row.times):
-                means[peer] = f"{geometric_mean(ratios):.2f} over {peer} (worst {min(ratios):.2f})"
-        lines.append(
-            f"{group}: geometric mean {', '.join(means.values()) or 'no peer'}; {len(of_group)} rows"
-        )
-    losers = sorted((row for row in rows if row.lost), key=lambda row: (row.achieved or 0) / row.target)
-    lines.append(f"rows below target: {len(losers)} of {len(rows)}")
-    lines += [f"  {row.group:<10} {row.name:<38} {row.achieved:.2f} of {row.target:.2f}" for row in losers]
+    for group, of_group in groups(rows).items():
+        others = dict.fromkeys(name.split(" ")[0] for row in of_group for name in row.times if name != OURS)
+        against = [*others, *([FASTEST] if sum(name in PEERS for name in others) > 1 else [])]
+        means = []
+        for name in against:
+            worst = min(ratio for row in of_group if (ratio := row.ratio(name)) is not None)
+            means.append(f"{mean(of_group, name):.2f} over {name} (worst {worst:.2f})")
+        count = "1 row" if len(of_group) == 1 else f"{len(of_group)} rows"
+        lines.append(f"{group}: {count}, geometric mean {', '.join(means) or 'of no other side'}")
+        goal = MEANS.get(group)
+        if goal and (achieved := mean(of_group, goal.against)) is not None:
+            lines.append(f"  mean over {goal.text(achieved)}")
+    failed = [row for row in rows if row.failure]
+    lines += [f"NO RESULT: {row.group} {row.name}: {row.failure}" for row in failed]
+    missed = [(row, goal, ratio) for row in rows for goal, ratio in row.missed()]
+    missed.sort(key=lambda each: each[2] / each[1].target)
+    missed_rows = sum(1 for row in rows if row.missed())
+    lines.append(f"means below target: {len(missed_means(rows))}")
+    lines.append(f"rows below target: {missed_rows} of {len(rows)}")
+    lines += [
+        f"  {row.group:<12} {row.name:<46} {goal.against} {ratio:.2f} of {goal.target:.2f}"
+        for row, goal, ratio in missed
+    ]
     return lines
 
 
-def as_json(
-    rows: list[Row], sides: list[Side], options: dict[str, Any], extra: dict[str, Any]
-) -> dict[str, Any]:
+def as_json(rows: list[Row], sides: list[Side], options: dict[str, Any]) -> dict[str, Any]:
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": machine(),
@@ -84,10 +128,11 @@ def as_json(
         | {side.name: side.version for side in sides},
         "options": options,
         "rows": [
-            asdict(row) | {"ratio_fastest": row.ratio(), "achieved": row.achieved, "below_target": row.lost}
+            asdict(row)
+            | {"ratio_fastest": row.ratio() if row.times else None}
+            | {"below_target": [goal.against for goal, _ in row.missed()] if row.times else []}
             for row in rows
         ],
-        **extra,
     }
 
 

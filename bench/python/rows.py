@@ -1,148 +1,150 @@
-"""Rows of the table: which workloads are timed, on which sides, against which target."""
+"""Rows of the table: how one is measured, and what it is held against."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .sides import Side, Unrolled
 from .timing import Clock, Times, interleave
-from .workloads import CELLS, STEP_SIZES, VARIABLE, Call, Workload, assert_agreement
+from .workloads import Call, DisagreementError, assert_agreement
 
 OURS = "unrolled"
+PEERS = ("torch", "onnxruntime", "jax")
+FASTEST = "fastest"  # of the peers that ran on the row
+
+
+@dataclass(frozen=True)
+class Goal:
+    """How many times faster than a side we have to be. `slack`: the part of it that noise may take, where both sides
+    may do the very same work."""
+
+    against: str
+    target: float
+    slack: float = 0.0
+
+    def text(self, achieved: float) -> str:
+        missed = "  BELOW TARGET" if self.missed_by(achieved) else ""
+        slack = f" (noise {self.slack:.0%})" if self.slack else ""
+        return f"{self.against} {achieved:.2f} of {self.target:.2f}{slack}{missed}"
+
+    def missed_by(self, achieved: float) -> bool:
+        return achieved < self.target * (1 - self.slack)
+
+    def is_near(self, achieved: float) -> bool:
+        """Too near to be called missed or reached after a short look."""
+        return 0.95 < achieved / self.target < 1.05
 
 
 @dataclass
 class Row:
-    """One line: times by side, and how many times faster than the peer that counts it has to be."""
+    """One line: what every side took, and the goals."""
 
     group: str
     name: str
-    target: float
-    against: str  # the peer of the target, or "fastest"
+    goals: list[Goal] = field(default_factory=list)
     times: dict[str, Times] = field(default_factory=dict)
     note: str = ""
+    unit: str = "us"  # or "MB"
+    failure: str = ""  # why there are no times
 
-    def ratio(self, peer: str | None = None) -> float | None:
-        """Time of a peer (the fastest if None) over ours: above 1 is faster."""
-        others = {n: t.median for n, t in self.times.items() if n != OURS}
-        if peer == "fastest":
-            peer = None
-        if not others or (peer is not None and peer not in others):
-            return None
-        return (min(others.values()) if peer is None else others[peer]) / self.times[OURS].median
+    def ratio(self, against: str = FASTEST) -> float | None:
+        """What `against` took over what we took: above 1 is faster. `against` is a side, "fastest", or the first word
+        of several sides, of which the fastest counts."""
 
-    @property
-    def achieved(self) -> float | None:
-        return self.ratio(self.against)
+        def counts(name: str) -> bool:
+            return name in PEERS if against == FASTEST else name.split(" ")[0] == against or name == against
 
-    @property
-    def lost(self) -> bool:
-        return self.achieved is not None and self.achieved < self.target
+        others = [t.median for name, t in self.times.items() if name != OURS and counts(name)]
+        return min(others) / self.times[OURS].median if others else None
+
+    def achieved(self) -> list[tuple[Goal, float]]:
+        """The goals whose other side ran."""
+        return [(goal, ratio) for goal in self.goals if (ratio := self.ratio(goal.against)) is not None]
+
+    def missed(self) -> list[tuple[Goal, float]]:
+        return [(goal, ratio) for goal, ratio in self.achieved() if goal.missed_by(ratio)]
+
+
+def row_of(saved: dict[str, Any], group: str) -> Row:
+    """A row from the JSON file of another run."""
+    return Row(
+        group,
+        saved["name"],
+        [Goal(**goal) for goal in saved["goals"]],
+        {name: Times(**times) for name, times in saved["times"].items()},
+        saved["note"],
+        saved["unit"],
+        saved["failure"],
+    )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A row that has not run yet."""
+    """A row that has not run yet. `calls` makes the sides' calls, ours among them."""
 
     group: str
     name: str
-    target: float
-    against: str
+    goals: Sequence[Goal]
     calls: Callable[[], dict[str, Call]]
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Targets:
-    """How many times faster than which peer every group has to be."""
+@dataclass
+class Bench:
+    """What all groups of rows share."""
 
-    grid: float = 1.0
-    grid_against: str = "torch"
-    step: float = 10.0
-    step_against: str = "torch"
-    variable: float = 5.0
+    sides: list[Side]
+    threads: int = 2
+    quick: bool = False
+    seconds: float = 1.0  # for each side of a row
+    against: str = FASTEST  # peer of the grid's targets
+    filter: str = ""
+    clock: Clock = time.perf_counter
 
+    @property
+    def ours(self) -> Unrolled:
+        return next(side for side in self.sides if isinstance(side, Unrolled))
 
-def run(plan: Plan, seconds: float, clock: Clock) -> Row:
-    """Agreement first, then times. A row within 5 % of its target is timed again, three times as long."""
-    calls = plan.calls()
-    results = {name: call.results(call.run()) for name, call in calls.items()}
-    for name in calls:
-        if name != OURS:
-            assert_agreement(f"{plan.group} {plan.name} of {name}", results[OURS], results[name])
-    row = Row(plan.group, plan.name, plan.target, plan.against, note=plan.note)
-    sides = {name: call.run for name, call in calls.items()}
-    row.times = interleave(sides, seconds, clock=clock)
-    if row.achieved is not None and 0.95 < row.achieved / row.target < 1.05:
-        row.times = interleave(sides, 3 * seconds, most=180, clock=clock)
-        row.note = (row.note + " timed again").strip()
-    return row
+    def peer(self, name: str) -> Any:
+        """The side of this name, or None."""
+        return next((side for side in self.sides if side.name == name), None)
 
+    @property
+    def peers(self) -> list[str]:
+        return [side.name for side in self.sides if side.name != OURS]
 
-def grid(
-    sides: Sequence[Side], kind: str, shapes: list[tuple[int, int, int, int]], targets: Targets
-) -> Iterator[Plan]:
-    """`kind` is "inference" or "training"."""
-    for cell in CELLS:
-        for shape in shapes:
-            w = Workload(cell, *shape)
-            yield Plan(kind, w.name, targets.grid, targets.grid_against, _calls(sides, kind, w))
+    def wants(self, group: str, name: str) -> bool:
+        return self.filter in f"{group} {name}"
 
+    def row(self, plan: Plan) -> Iterator[Row]:
+        """Measures a row, unless the filter leaves it out. A side that disagrees is a row without times."""
+        if not self.wants(plan.group, plan.name):
+            return
+        row = Row(plan.group, plan.name, list(plan.goals), note=plan.note)
+        try:
+            self._measure(row, plan.calls())
+        except DisagreementError as error:
+            row.times, row.failure = {}, str(error)
+        yield row
 
-def _calls(sides: Sequence[Side], kind: str, w: Workload) -> Callable[[], dict[str, Call]]:
-    def make() -> dict[str, Call]:
-        made = {side.name: getattr(side, kind)(w) for side in sides}
-        return {name: call for name, call in made.items() if call is not None}
+    def _measure(self, row: Row, calls: dict[str, Call]) -> None:
+        """Agreement first, then times. A row near a target is timed again, three times as long."""
+        ours = calls[OURS].results(calls[OURS].run())
+        for name, call in calls.items():
+            if name != OURS and (theirs := call.results(call.run())):
+                assert_agreement(f"{row.group} {row.name} of {name}", ours, theirs)
+        self._time(row, calls, self.seconds, 60)
+        if any(goal.is_near(ratio) for goal, ratio in row.achieved()):
+            self._time(row, calls, 3 * self.seconds, 180)
+            row.note = "; ".join(filter(None, [row.note, "timed again"]))
 
-    return make
-
-
-def steps(sides: Sequence[Side], targets: Targets) -> Iterator[Plan]:
-    """One streaming step at batch 1 through Python; peers call their layer with T = 1."""
-    for cell in CELLS:
-        for H in STEP_SIZES:
-            w = Workload(cell, 1, 1, H, H)
-
-            def make(w: Workload = w) -> dict[str, Call]:
-                calls: dict[str, Call] = {}
-                for side in sides:
-                    call = side.step(w) if isinstance(side, Unrolled) else side.inference(w)
-                    if call is not None:
-                        calls[side.name] = call
-                return calls
-
-            yield Plan("step", w.name, targets.step, targets.step_against, make)
-
-
-def variable(sides: Sequence[Side], targets: Targets) -> Iterator[Plan]:
-    """Sequences of unequal length, forward and backward: lengths= against PackedSequence, and against
-    ourselves on the full padded batch, where the ideal is the inverse of the valid part of the steps."""
-    for cell in ("LSTM", "GRU"):
-        for shape in VARIABLE:
-            w = Workload(cell, *shape, variable=True)
-            full = Workload(cell, *shape)
-            filled = float(w.lengths.mean() / w.T)
-            yield Plan(
-                "lengths", f"{w.name} packed", targets.variable, "torch", _calls(sides, "training", w),
-                note=f"{filled:.0%} filled",
-            )  # fmt: skip
-
-            def make(w: Workload = w, full: Workload = full) -> dict[str, Call]:
-                ours = next(side for side in sides if isinstance(side, Unrolled))
-                masked, padded = ours.training(w), ours.training(full)
-                nothing: Callable[[Any], dict[str, Any]] = lambda _: {"same": w.dy[:1]}  # noqa: E731
-                return {OURS: Call(masked.run, nothing), "padded": Call(padded.run, nothing)}
-
-            ideal = 1 / filled
-            yield Plan("lengths", f"{w.name} padded", 0.9 * ideal, "padded", make, note=f"ideal {ideal:.2f}")
-
-            def make_torch(w: Workload = w, full: Workload = full) -> dict[str, Call]:
-                calls = {OURS: make(w, full)[OURS]}
-                for side in sides:
-                    if side.name == "torch" and (call := side.training(full)) is not None:
-                        calls["torch"] = Call(call.run, lambda _: {"same": w.dy[:1]})
-                return calls
-
-            yield Plan("lengths", f"{w.name} vs padded peer", 1.0, "torch", make_torch)
+    def _time(self, row: Row, calls: dict[str, Call], seconds: float, most: int) -> None:
+        times = interleave({name: call.run for name, call in calls.items()}, seconds, most, self.clock)
+        row.times = {
+            name: Times(t.median / work, t.low / work, t.high / work, t.samples)
+            for name, t in times.items()
+            for work in [calls[name].work]
+        }

@@ -9,21 +9,39 @@ from typing import Any
 
 import numpy as np
 
-# Threads of an OpenMP runtime spin for some milliseconds after a call; the next side must not share its cores
-# with them. A sleep this long outlives every runtime's default.
-QUIET_SECONDS = 0.01
 Clock = Callable[[], float]
 SAMPLE_SECONDS = 0.002  # a sample repeats a short call until it takes about this long
+
+# Idle threads of a runtime spin for a while after a call: libgomp's 5 to 15 ms, libiomp's 200 (KMP_BLOCKTIME).
+# Telling them not to (OMP_WAIT_POLICY=passive, KMP_BLOCKTIME=0) would slow down every short call of theirs, so the
+# next side waits instead until the process uses no processor time.
+QUIET_PIECE = 0.003
+QUIET_AT_MOST = 0.4
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds per call."""
+    """Seconds per call, or bytes where a row is about memory: less is better."""
 
     median: float
     low: float  # quartiles
     high: float
     samples: int
+
+    @staticmethod
+    def of(values: list[float], factor: float = 1.0) -> Times:
+        low, median, high = np.quantile(values, [0.25, 0.5, 0.75]) * factor
+        return Times(float(median), float(low), float(high), len(values))
+
+
+def settle() -> None:
+    """Returns when all threads of this process have gone to sleep."""
+    end = time.perf_counter() + QUIET_AT_MOST
+    while time.perf_counter() < end:
+        before = time.process_time()
+        time.sleep(QUIET_PIECE)
+        if time.process_time() - before < QUIET_PIECE / 10:
+            return
 
 
 def interleave(
@@ -36,7 +54,7 @@ def interleave(
     turns = 0
     while turns < 3 or (turns < most and max(spent.values()) < seconds):
         for name, call in sides.items():
-            time.sleep(QUIET_SECONDS)
+            settle()
             call()  # wakes this side's threads and brings its weights into the cache
             begin = clock()
             for _ in range(repeats[name]):
@@ -45,7 +63,7 @@ def interleave(
             samples[name].append(duration / repeats[name])
             spent[name] += duration
         turns += 1
-    return {name: _summary(values) for name, values in samples.items()}
+    return {name: Times.of(values) for name, values in samples.items()}
 
 
 def _repeats(call: Callable[[], Any], clock: Clock) -> int:
@@ -53,11 +71,6 @@ def _repeats(call: Callable[[], Any], clock: Clock) -> int:
     begin = clock()
     call()
     return max(1, round(SAMPLE_SECONDS / max(1e-7, clock() - begin)))
-
-
-def _summary(values: list[float]) -> Times:
-    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return Times(float(median), float(low), float(high), len(values))
 
 
 def geometric_mean(values: list[float]) -> float:
