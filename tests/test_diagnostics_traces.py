@@ -8,7 +8,7 @@ import pytest
 import unrolled as ur
 from unrolled import diagnostics
 
-CELLS = (ur.RNN, ur.LSTM, ur.GRU, ur.GRUResetBefore)
+CELLS = (ur.RNN, ur.LSTM, ur.PeepholeLSTM, ur.CoupledLSTM, ur.GRU, ur.GRUResetBefore)
 STEPS, ROWS, INPUTS, UNITS = 6, 3, 2, 4
 both_ways = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 every_cell = pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
@@ -107,24 +107,37 @@ def test_gradient_of_h_is_what_a_small_change_of_h_does(kind, reverse):
 
 
 def lstm_loss(cell, x, state, dy, dlast, nudge):
-    """The LSTM from its equations, with `nudge` added to every c; the loss of `weights_of_loss`."""
+    """The LSTM, with peepholes or coupled gates where the cell has them, from its equations, with `nudge` added to
+    every c; the loss of `weights_of_loss`."""
+    names = cell.gates
     blocks = {
-        name: [np.split(np.asarray(p), 4)[place] for p in (cell.W_ih, cell.W_hh, cell.b)]
-        for place, name in enumerate("ifgo")
+        name: [np.split(np.asarray(p), len(names))[place] for p in (cell.W_ih, cell.W_hh, cell.b)]
+        for place, name in enumerate(names)
     }
+    p = {name: np.asarray(getattr(cell, f"p_{name}", 0)) for name in "ifog"}
+    late = getattr(cell, "peepholes", "output") == "output"
+    sigmoid, loss = (lambda a: 1 / (1 + np.exp(-a))), 0
     h, c = state
-    loss = 0
     for t in range(STEPS):
         a = {name: x[t] @ W.T + h @ U.T + b for name, (W, U, b) in blocks.items()}
-        i, f, o = (1 / (1 + np.exp(-a[name])) for name in "ifo")
-        c = f * c + i * np.tanh(a["g"]) + nudge[t]
-        h = o * np.tanh(c)
+        i, old = sigmoid(a["i"] + p["i"] * c), c
+        f = sigmoid(a["f"] + p["f"] * c) if "f" in a else 1 - i
+        c = f * c + i * np.tanh(a["g"] + p["g"] * c) + nudge[t]
+        h = sigmoid(a["o"] + p["o"] * (c if late else old)) * np.tanh(c)
         loss = loss + (h * dy[t]).sum()
     return loss + (h * dlast[0]).sum() + (c * dlast[1]).sum()
 
 
-def test_gradient_of_c_has_the_path_through_h_too():
-    cell, x, state, _, trace = watched(ur.LSTM, reverse=False)
+def previous_peepholes(*sizes, **options):
+    return ur.PeepholeLSTM(*sizes, peepholes="previous", **options)
+
+
+previous_peepholes.State = ur.LSTMState
+
+
+@pytest.mark.parametrize("kind", [ur.LSTM, ur.PeepholeLSTM, previous_peepholes, ur.CoupledLSTM])
+def test_gradient_of_c_has_the_path_through_h_too(kind):
+    cell, x, state, _, trace = watched(kind, reverse=False)
     dy, dlast = weights_of_loss(trace.names)
     arrays = [part.data for part in state]
     found = trace.gradients()["c"]
@@ -132,7 +145,7 @@ def test_gradient_of_c_has_the_path_through_h_too():
         nudge = np.zeros((STEPS, ROWS, UNITS), complex)
         nudge[index] = 1e-30j  # complex step: exact to rounding
         expected = lstm_loss(cell, x.data, arrays, dy, dlast, nudge).imag / 1e-30
-        assert found[index] == pytest.approx(expected, rel=1e-11, abs=1e-13)
+        assert found[index] == pytest.approx(expected, rel=1e-10, abs=1e-13)
 
 
 @pytest.mark.parametrize("case", UNEVEN)
