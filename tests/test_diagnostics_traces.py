@@ -164,6 +164,28 @@ def test_terms_add_up_to_the_gradient(kind, reverse, case):
         np.testing.assert_allclose(totals[name], parameter.grad, rtol=1e-12, atol=1e-12)
 
 
+EVERY = [c for c in map(ur.__dict__.get, ur.__all__) if isinstance(c, type) and issubclass(c, ur.Recurrent)]
+
+
+@pytest.mark.parametrize("kind", [c for c in EVERY if c is not ur.Recurrent], ids=lambda kind: kind.__name__)
+def test_every_cell_can_be_watched(kind):
+    rng = np.random.default_rng(0)
+    cell = kind(UNITS, UNITS, dtype=np.float64, rng=rng)
+    x = rng.standard_normal((STEPS, ROWS, UNITS))
+    with diagnostics.watch(cell) as seen:
+        y, last = cell(x, None, *UNEVEN["both"])
+        backward(y, last, rng.standard_normal(y.shape), [rng.standard_normal(part.shape) for part in last])
+    trace = seen.trace
+    np.testing.assert_array_equal(trace.y, y.data)
+    assert (trace.norms("h") > 0).all()
+    totals = {name: np.zeros(p.shape) for name, p in cell.parameters().items()}
+    for term in diagnostics.gradient_terms(trace):
+        for name, gradient in term.gradients.items():
+            totals[name] += gradient
+    for name, parameter in cell.parameters().items():
+        np.testing.assert_allclose(totals[name], parameter.grad, rtol=1e-11, atol=1e-11)
+
+
 def test_terms_of_a_scalar_network_by_hand():
     """h[t] = w h[t-1] + x[t] with everything positive; L = h[3], so that the term of k is w^(3-k) h[k-1]."""
     cell = ur.RNN(1, 1, "relu", dtype=np.float64)
@@ -217,6 +239,29 @@ def test_a_trace_keeps_the_parameters_of_the_call():
     for parameter in cell.parameters().values():
         parameter.data[...] = 0
     np.testing.assert_array_equal(seen.trace.y, expected)
+
+
+@both_ways
+@pytest.mark.parametrize("shape", [(), (STEPS,), (STEPS, ROWS)], ids=str)
+def test_steps_of_unequal_length_are_kept(shape, reverse):
+    cell, x, state = setting(ur.CTRNN)
+    cell.tau.data[...] = 2
+    dt = np.random.default_rng(3).uniform(0.1, 1, shape)
+    with diagnostics.watch(cell) as seen:
+        y, _ = cell(x, state, np.array([STEPS, 2, 4]), reverse=reverse, dt=dt)
+        (y * y).sum().backward()
+    trace = seen.trace
+    np.testing.assert_array_equal(trace.y, y.data)
+    totals = np.zeros(cell.W_hh.shape)
+    for term in diagnostics.gradient_terms(trace):
+        totals += term.gradients["W_hh"]
+    np.testing.assert_allclose(totals, cell.W_hh.grad, rtol=1e-12, atol=1e-12)
+    # tau dh/dt = -h + tanh(a), one Euler step of length dt.
+    t, row = 1, 2
+    a = x.data[t, row] @ cell.W_ih.data.T + trace.before["h"][t, row] @ cell.W_hh.data.T + cell.b.data
+    k = np.broadcast_to(dt[:, None] if len(shape) == 1 else dt, (STEPS, ROWS))[t, row] / 2
+    expected = (1 - k) * np.eye(UNITS) + k * (1 - np.tanh(a) ** 2)[:, None] * cell.W_hh.data
+    np.testing.assert_allclose(diagnostics.step_jacobian(trace, t, row), expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("steps", [0, 1])
