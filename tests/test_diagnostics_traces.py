@@ -8,7 +8,7 @@ import pytest
 import unrolled as ur
 from unrolled import diagnostics
 
-CELLS = (ur.RNN, ur.LSTM, ur.GRU, ur.GRUResetBefore)
+CELLS = (ur.RNN, ur.LSTM, ur.PeepholeLSTM, ur.CoupledLSTM, ur.GRU, ur.GRUResetBefore)
 STEPS, ROWS, INPUTS, UNITS = 6, 3, 2, 4
 both_ways = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 every_cell = pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
@@ -107,24 +107,37 @@ def test_gradient_of_h_is_what_a_small_change_of_h_does(kind, reverse):
 
 
 def lstm_loss(cell, x, state, dy, dlast, nudge):
-    """The LSTM from its equations, with `nudge` added to every c; the loss of `weights_of_loss`."""
+    """The LSTM, with peepholes or coupled gates where the cell has them, from its equations, with `nudge` added to
+    every c; the loss of `weights_of_loss`."""
+    names = cell.gates
     blocks = {
-        name: [np.split(np.asarray(p), 4)[place] for p in (cell.W_ih, cell.W_hh, cell.b)]
-        for place, name in enumerate("ifgo")
+        name: [np.split(np.asarray(p), len(names))[place] for p in (cell.W_ih, cell.W_hh, cell.b)]
+        for place, name in enumerate(names)
     }
+    p = {name: np.asarray(getattr(cell, f"p_{name}", 0)) for name in "ifog"}
+    late = getattr(cell, "peepholes", "output") == "output"
+    sigmoid, loss = (lambda a: 1 / (1 + np.exp(-a))), 0
     h, c = state
-    loss = 0
     for t in range(STEPS):
         a = {name: x[t] @ W.T + h @ U.T + b for name, (W, U, b) in blocks.items()}
-        i, f, o = (1 / (1 + np.exp(-a[name])) for name in "ifo")
-        c = f * c + i * np.tanh(a["g"]) + nudge[t]
-        h = o * np.tanh(c)
+        i, old = sigmoid(a["i"] + p["i"] * c), c
+        f = sigmoid(a["f"] + p["f"] * c) if "f" in a else 1 - i
+        c = f * c + i * np.tanh(a["g"] + p["g"] * c) + nudge[t]
+        h = sigmoid(a["o"] + p["o"] * (c if late else old)) * np.tanh(c)
         loss = loss + (h * dy[t]).sum()
     return loss + (h * dlast[0]).sum() + (c * dlast[1]).sum()
 
 
-def test_gradient_of_c_has_the_path_through_h_too():
-    cell, x, state, _, trace = watched(ur.LSTM, reverse=False)
+def previous_peepholes(*sizes, **options):
+    return ur.PeepholeLSTM(*sizes, peepholes="previous", **options)
+
+
+previous_peepholes.State = ur.LSTMState
+
+
+@pytest.mark.parametrize("kind", [ur.LSTM, ur.PeepholeLSTM, previous_peepholes, ur.CoupledLSTM])
+def test_gradient_of_c_has_the_path_through_h_too(kind):
+    cell, x, state, _, trace = watched(kind, reverse=False)
     dy, dlast = weights_of_loss(trace.names)
     arrays = [part.data for part in state]
     found = trace.gradients()["c"]
@@ -132,7 +145,7 @@ def test_gradient_of_c_has_the_path_through_h_too():
         nudge = np.zeros((STEPS, ROWS, UNITS), complex)
         nudge[index] = 1e-30j  # complex step: exact to rounding
         expected = lstm_loss(cell, x.data, arrays, dy, dlast, nudge).imag / 1e-30
-        assert found[index] == pytest.approx(expected, rel=1e-11, abs=1e-13)
+        assert found[index] == pytest.approx(expected, rel=1e-10, abs=1e-13)
 
 
 @pytest.mark.parametrize("case", UNEVEN)
@@ -149,6 +162,28 @@ def test_terms_add_up_to_the_gradient(kind, reverse, case):
     for name, parameter in cell.parameters().items():
         # The same products summed in another order.
         np.testing.assert_allclose(totals[name], parameter.grad, rtol=1e-12, atol=1e-12)
+
+
+EVERY = [c for c in map(ur.__dict__.get, ur.__all__) if isinstance(c, type) and issubclass(c, ur.Recurrent)]
+
+
+@pytest.mark.parametrize("kind", [c for c in EVERY if c is not ur.Recurrent], ids=lambda kind: kind.__name__)
+def test_every_cell_can_be_watched(kind):
+    rng = np.random.default_rng(0)
+    cell = kind(UNITS, UNITS, dtype=np.float64, rng=rng)
+    x = rng.standard_normal((STEPS, ROWS, UNITS))
+    with diagnostics.watch(cell) as seen:
+        y, last = cell(x, None, *UNEVEN["both"])
+        backward(y, last, rng.standard_normal(y.shape), [rng.standard_normal(part.shape) for part in last])
+    trace = seen.trace
+    np.testing.assert_array_equal(trace.y, y.data)
+    assert (trace.norms("h") > 0).all()
+    totals = {name: np.zeros(p.shape) for name, p in cell.parameters().items()}
+    for term in diagnostics.gradient_terms(trace):
+        for name, gradient in term.gradients.items():
+            totals[name] += gradient
+    for name, parameter in cell.parameters().items():
+        np.testing.assert_allclose(totals[name], parameter.grad, rtol=1e-11, atol=1e-11)
 
 
 def test_terms_of_a_scalar_network_by_hand():
@@ -204,6 +239,29 @@ def test_a_trace_keeps_the_parameters_of_the_call():
     for parameter in cell.parameters().values():
         parameter.data[...] = 0
     np.testing.assert_array_equal(seen.trace.y, expected)
+
+
+@both_ways
+@pytest.mark.parametrize("shape", [(), (STEPS,), (STEPS, ROWS)], ids=str)
+def test_steps_of_unequal_length_are_kept(shape, reverse):
+    cell, x, state = setting(ur.CTRNN)
+    cell.tau.data[...] = 2
+    dt = np.random.default_rng(3).uniform(0.1, 1, shape)
+    with diagnostics.watch(cell) as seen:
+        y, _ = cell(x, state, np.array([STEPS, 2, 4]), reverse=reverse, dt=dt)
+        (y * y).sum().backward()
+    trace = seen.trace
+    np.testing.assert_array_equal(trace.y, y.data)
+    totals = np.zeros(cell.W_hh.shape)
+    for term in diagnostics.gradient_terms(trace):
+        totals += term.gradients["W_hh"]
+    np.testing.assert_allclose(totals, cell.W_hh.grad, rtol=1e-12, atol=1e-12)
+    # tau dh/dt = -h + tanh(a), one Euler step of length dt.
+    t, row = 1, 2
+    a = x.data[t, row] @ cell.W_ih.data.T + trace.before["h"][t, row] @ cell.W_hh.data.T + cell.b.data
+    k = np.broadcast_to(dt[:, None] if len(shape) == 1 else dt, (STEPS, ROWS))[t, row] / 2
+    expected = (1 - k) * np.eye(UNITS) + k * (1 - np.tanh(a) ** 2)[:, None] * cell.W_hh.data
+    np.testing.assert_allclose(diagnostics.step_jacobian(trace, t, row), expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("steps", [0, 1])

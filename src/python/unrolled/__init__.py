@@ -69,7 +69,7 @@ from unrolled.ops import (
 from unrolled.tensor import Tensor, enable_grad, is_grad_enabled, no_grad
 
 if TYPE_CHECKING:
-    from unrolled import data, decode, diagnostics, models, optim, train
+    from unrolled import data, decode, diagnostics, models, optim, recipes, train
     from unrolled.data import CharVocabulary, WordVocabulary, one_hot
     from unrolled.io.torch import from_torch
     from unrolled.layers.grid_lstm import GridLSTM, GridLSTMState
@@ -192,6 +192,7 @@ __all__ = [
     "ops",
     "optim",
     "predict",
+    "recipes",
     "relu",
     "sLSTM",
     "save",
@@ -233,6 +234,7 @@ _FIRST_USE = {
         "clip_grad_value",
         "optim",
     ),
+    "recipes": ("recipes",),
     "train": ("Callback", "History", "Progress", "evaluate", "fit", "predict", "train"),
 }
 _LAZY = {name: f"unrolled.{module}" for module, names in _FIRST_USE.items() for name in names}

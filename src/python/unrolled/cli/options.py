@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 from unrolled import __version__
+from unrolled.cli.parsing import (
+    Parser,
+    command,
+    count,
+    nonnegative,
+    parser_of,
+    positive,
+    probability,
+    runs,
+    share,
+    whole,
+)
 from unrolled.cli.settings import CHARACTERS, WORDS
 from unrolled.models.language_model import CELLS
 
@@ -22,6 +31,7 @@ Recurrent networks on CPUs.
   unrolled lm train            train a language model on the text every CPython carries, in about a minute
   unrolled lm generate FILE    write text with it
   unrolled lm eval FILE        score it
+  unrolled recipes list        published results that can be done again here
   unrolled info                version, processor level, threads, compiler
 
 `unrolled COMMAND -h` explains a command and gives examples."""
@@ -76,59 +86,64 @@ examples:
   unrolled lm eval {CHECKPOINT}
   unrolled lm eval {CHECKPOINT} other.txt"""
 
+_RECIPES = """\
+Published results, done again on this machine.
+
+  unrolled recipes list       what there is, with the paper's figures
+  unrolled recipes run NAME   run one over its seeds; the trivial baseline and the paper's figure stand beside ours"""
+
+_RUN = """\
+Run a recipe: every arm over all seeds, then mean, spread and success rate, and whether the pass line that was written
+down before is met. The exit status is 0 if it is, 1 if not."""
+
+_RUN_EXAMPLES = """\
+examples:
+  unrolled recipes run embedded-reber --quick             seconds, to see that everything works
+  unrolled recipes run embedded-reber --json reber.json   all 30 seeds, every outcome in a file"""
+
 _INFO = (
     "Show the version, the instruction set level in use and those available, threads, compiler and libraries."
 )
 
 
-class _Parser(argparse.ArgumentParser):
-    """One sentence for a wrong option, instead of the whole usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (`{self.prog} -h` lists the options)\n")
-
-
 def build_parser() -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = _parser(_Parser, "unrolled", _TOP)
+    parser: argparse.ArgumentParser = parser_of(Parser, "unrolled", _TOP)
     parser.add_argument("--version", action="version", version=f"unrolled {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
-    lm = _command(commands, "lm", "language models: train, generate, eval", _LM)
-    lm_commands = lm.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=Parser)
+    lm = command(commands, "lm", "language models: train, generate, eval", _LM)
+    lm_commands = lm.add_subparsers(metavar="COMMAND", title="commands", parser_class=Parser)
     _add_train(lm_commands)
     _add_generate(lm_commands)
     _add_eval(lm_commands)
-    info = _command(commands, "info", "version, instruction set level, threads, compiler", _INFO)
-    _runs(info, "unrolled.cli.info")
+    _add_recipes(commands)
+    info = command(commands, "info", "version, instruction set level, threads, compiler", _INFO)
+    runs(info, "unrolled.cli.info")
     return parser
 
 
 def _add_train(commands: Any) -> None:
-    p = _command(commands, "train", "train a language model and save it", _TRAIN, _TRAIN_EXAMPLES)
+    p = command(commands, "train", "train a language model and save it", _TRAIN, _TRAIN_EXAMPLES)
     p.add_argument(
         "file", nargs="?", metavar="FILE", help="UTF-8 text to learn (default: Python's language reference)"
     )
     model = p.add_argument_group("model")
     add = model.add_argument
     add("--cell", choices=tuple(CELLS), help=_default("cell", "recurrent cell"))
-    add("--hidden", type=_count, metavar="N", help=_default("hidden", "units in every layer"))
-    add("--layers", type=_count, metavar="N", help=_default("layers", "recurrent layers"))
-    add("--embedding", type=_count, metavar="N", help=_default("embedding", "size of a token's vector"))
-    add(
-        "--dropout", type=_share, metavar="P", help=_default("dropout", "share of dropped outputs of a layer")
-    )
+    add("--hidden", type=count, metavar="N", help=_default("hidden", "units in every layer"))
+    add("--layers", type=count, metavar="N", help=_default("layers", "recurrent layers"))
+    add("--embedding", type=count, metavar="N", help=_default("embedding", "size of a token's vector"))
+    add("--dropout", type=share, metavar="P", help=_default("dropout", "share of dropped outputs of a layer"))
     add("--level", choices=("char", "word"), help=_default("level", "what a token is"))
     train = p.add_argument_group("training")
     add = train.add_argument
-    add("--epochs", type=_count, metavar="N", help=_default("epochs", "passes over the text"))
-    add("--batch", type=_count, metavar="N", help=_default("batch", "parts of the text read side by side"))
-    add(
-        "--steps", type=_count, metavar="N", help=_default("steps", "tokens that gradients flow back through")
-    )
-    add("--lr", type=_positive, metavar="X", help=_default("lr", "highest learning rate of Adam"))
-    add("--clip", type=_positive, metavar="X", help=_default("clip", "largest norm of the gradient"))
+    add("--epochs", type=count, metavar="N", help=_default("epochs", "passes over the text"))
+    add("--batch", type=count, metavar="N", help=_default("batch", "parts of the text read side by side"))
+    add("--steps", type=count, metavar="N", help=_default("steps", "tokens that gradients flow back through"))
+    add("--lr", type=positive, metavar="X", help=_default("lr", "highest learning rate of Adam"))
+    add("--clip", type=positive, metavar="X", help=_default("clip", "largest norm of the gradient"))
     add("--quick", action="store_true", help="a small model and one short pass: a few seconds")
-    add("--seed", type=_whole, metavar="N", help=_default("seed", "of initial weights and dropout"))
-    add("--threads", type=_count, metavar="N", help="processor threads (default: all available)")
+    add("--seed", type=whole, metavar="N", help=_default("seed", "of initial weights and dropout"))
+    add("--threads", type=count, metavar="N", help="processor threads (default: all available)")
     files = p.add_argument_group("files")
     files.add_argument(
         "--checkpoint", default=CHECKPOINT, metavar="PATH", help=f"where to save (default: {CHECKPOINT})"
@@ -137,71 +152,65 @@ def _add_train(commands: Any) -> None:
     files.add_argument(
         "--plot", metavar="PATH", help="draw the learning curve into a PNG, PDF or SVG file (matplotlib)"
     )
-    _runs(p, "unrolled.cli.train")
+    runs(p, "unrolled.cli.train")
 
 
 def _add_generate(commands: Any) -> None:
-    p = _command(commands, "generate", "write text with a saved model", _GENERATE, _GENERATE_EXAMPLES)
+    p = command(commands, "generate", "write text with a saved model", _GENERATE, _GENERATE_EXAMPLES)
     p.add_argument("checkpoint", metavar="CHECKPOINT", help="file that `unrolled lm train` saved")
     p.add_argument("--prompt", default="", metavar="TEXT", help="text to go on from (default: a new line)")
     p.add_argument(
         "--length",
-        type=_whole,
+        type=whole,
         default=1000,
         metavar="N",
         help="characters or words to write (default: 1000)",
     )
     p.add_argument(
         "--temperature",
-        type=_nonnegative,
+        type=nonnegative,
         default=0.8,
         metavar="X",
         help="0: the most probable (default: 0.8)",
     )
-    p.add_argument("--top-k", type=_count, metavar="K", help="draw from the K most probable only")
+    p.add_argument("--top-k", type=count, metavar="K", help="draw from the K most probable only")
     p.add_argument(
-        "--top-p", type=_probability, metavar="P", help="draw from the most probable that reach P together"
+        "--top-p", type=probability, metavar="P", help="draw from the most probable that reach P together"
     )
     p.add_argument(
-        "--seed", type=_whole, metavar="N", help="the same seed writes the same text (default: a new one)"
+        "--seed", type=whole, metavar="N", help="the same seed writes the same text (default: a new one)"
     )
-    p.add_argument("--threads", type=_count, metavar="N", help="processor threads (default: all available)")
-    _runs(p, "unrolled.cli.generate")
+    p.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all available)")
+    runs(p, "unrolled.cli.generate")
 
 
 def _add_eval(commands: Any) -> None:
-    p = _command(commands, "eval", "score a saved model on a text", _EVAL, _EVAL_EXAMPLES)
+    p = command(commands, "eval", "score a saved model on a text", _EVAL, _EVAL_EXAMPLES)
     p.add_argument("checkpoint", metavar="CHECKPOINT", help="file that `unrolled lm train` saved")
     p.add_argument(
         "file", nargs="?", metavar="FILE", help="UTF-8 text to score (default: the text it was trained on)"
     )
-    p.add_argument("--threads", type=_count, metavar="N", help="processor threads (default: all available)")
-    _runs(p, "unrolled.cli.evaluate")
+    p.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all available)")
+    runs(p, "unrolled.cli.evaluate")
 
 
-def _parser(
-    make: Callable[..., argparse.ArgumentParser], prog: str, text: str, examples: str | None = None
-) -> Any:
-    parser = make(
-        prog=prog, description=text, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
+def _add_recipes(commands: Any) -> None:
+    recipes = command(commands, "recipes", "published results, done again: list, run", _RECIPES)
+    actions = recipes.add_subparsers(metavar="COMMAND", title="commands", parser_class=Parser)
+    listing = command(
+        actions, "list", "what recipes there are", "Show the name, task and published figure of each."
     )
-
-    def show_help(args: argparse.Namespace) -> int:
-        parser.print_help()
-        return 0
-
-    parser.set_defaults(run=show_help, prog=prog)
-    return parser
-
-
-def _command(commands: Any, name: str, summary: str, text: str, examples: str | None = None) -> Any:
-    prefix = str(commands._prog_prefix)
-    return _parser(
-        lambda **options: commands.add_parser(name, help=summary, **options),
-        f"{prefix} {name}",
-        text,
-        examples,
+    runs(listing, "unrolled.cli.recipes", "show")
+    p = command(actions, "run", "run a recipe", _RUN, _RUN_EXAMPLES)
+    p.add_argument("name", metavar="NAME", help="of the recipe, as `unrolled recipes list` has it")
+    p.add_argument("--quick", action="store_true", help="the quick form: seconds, and an easier line")
+    p.add_argument(
+        "--seeds", type=count, metavar="N", help="how many seeds (default: as many as the recipe says)"
     )
+    p.add_argument("--data", metavar="PATH", help="folder with the data, for a recipe that reads some")
+    p.add_argument("--json", metavar="FILE", help="write settings, every outcome and the verdict into a file")
+    p.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all available)")
+    runs(p, "unrolled.cli.recipes")
 
 
 def _default(name: str, text: str) -> str:
@@ -209,41 +218,3 @@ def _default(name: str, text: str) -> str:
     characters, words = getattr(CHARACTERS, name), getattr(WORDS, name)
     differs = name != "level" and words != characters
     return f"{text} (default: {characters}{f', for words {words}' if differs else ''})"
-
-
-def _runs(parser: argparse.ArgumentParser, module: str) -> None:
-    parser.set_defaults(run=lambda args: import_module(module).run(args))
-
-
-def _number(text: str, convert: Callable[[str], Any], fits: Callable[[Any], bool], wanted: str) -> Any:
-    try:
-        value = convert(text)
-    except ValueError:
-        value = None
-    if value is None or not math.isfinite(value) or not fits(value):
-        raise argparse.ArgumentTypeError(f"{text!r}, expected {wanted}")
-    return value
-
-
-def _count(text: str) -> int:
-    return int(_number(text, int, lambda value: value >= 1, "a whole number, 1 or more"))
-
-
-def _whole(text: str) -> int:
-    return int(_number(text, int, lambda value: value >= 0, "a whole number, 0 or more"))
-
-
-def _positive(text: str) -> float:
-    return float(_number(text, float, lambda value: value > 0, "a number above 0"))
-
-
-def _nonnegative(text: str) -> float:
-    return float(_number(text, float, lambda value: value >= 0, "a number, 0 or more"))
-
-
-def _share(text: str) -> float:
-    return float(_number(text, float, lambda value: 0 <= value < 1, "a number from 0 to below 1"))
-
-
-def _probability(text: str) -> float:
-    return float(_number(text, float, lambda value: 0 < value <= 1, "a number above 0, at most 1"))

@@ -135,6 +135,31 @@ def _lstm(cell: Any, x: Array, before: States, after: States) -> GateValues:
     return GateValues({name: gates[name] for name in cell.gates}, {"c": slope})
 
 
+@register_gates("PeepholeLSTM")
+def _peephole_lstm(cell: Any, x: Array, before: States, after: States) -> GateValues:
+    inputs, recurrent = _projected(cell, x, "W_ih", True), _projected(cell, before["h"], "W_hh", False)
+    previous = cell.peepholes == "previous"
+    seen = {"i": before["c"], "f": before["c"], "o": before["c"] if previous else after["c"]}
+    p = {name: np.asarray(getattr(cell, f"p_{name}")) for name in seen}
+    i, f, o = (_sigmoid(inputs[n] + recurrent[n] + p[n] * c) for n, c in seen.items())
+    candidate = inputs["g"] + recurrent["g"]
+    g = np.tanh(candidate + np.asarray(cell.p_g) * before["c"] if previous else candidate)
+    squashed = np.tanh(after["c"])
+    slope = o * (1 - squashed**2)
+    if not previous:  # o moves with c as well
+        slope = slope + squashed * o * (1 - o) * p["o"]
+    return GateValues({"i": Gate(i), "f": Gate(f), "g": Gate(g, -1.0, 1.0), "o": Gate(o)}, {"c": slope})
+
+
+@register_gates("CoupledLSTM")
+def _coupled_lstm(cell: Any, x: Array, before: States, after: States) -> GateValues:
+    inputs, recurrent = _projected(cell, x, "W_ih", True), _projected(cell, before["h"], "W_hh", False)
+    i, o = (_sigmoid(inputs[name] + recurrent[name]) for name in ("i", "o"))
+    g = np.tanh(inputs["g"] + recurrent["g"])
+    slope = o * (1 - np.tanh(after["c"]) ** 2)
+    return GateValues({"i": Gate(i), "g": Gate(g, -1.0, 1.0), "o": Gate(o)}, {"c": slope})
+
+
 @register_gates("GRU")
 def _gru(cell: Any, x: Array, before: States, after: States) -> GateValues:
     inputs, recurrent = _projected(cell, x, "W_ih", True), _projected(cell, before["h"], "W_hh", False)

@@ -29,8 +29,9 @@ def step_jacobian(trace: Trace, t: int, row: int = 0) -> Array:
     options = trace.arguments(t)
     if options["lengths"] is not None:
         options["lengths"] = np.repeat(options["lengths"][row], total)
-    if options["reset"] is not None:
-        options["reset"] = np.repeat(options["reset"][:, row : row + 1], total, axis=1)
+    for name in ("reset", "dt"):
+        if options.get(name) is not None:
+            options[name] = np.repeat(options[name][:, row : row + 1], total, axis=1)
     x = np.repeat(trace.x[t : t + 1, row : row + 1], total, axis=1)
     _, after = trace.cell(x, trace.cell.State(*states), **options)
     seeds = np.split(np.eye(total, dtype=trace.cell.dtype), np.cumsum(sizes)[:-1], axis=1)

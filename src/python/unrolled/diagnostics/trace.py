@@ -27,16 +27,28 @@ class Trace:
         cell: a copy of the cell.
         x: (T, B, I).
         lengths, reset, reverse: as in the call.
+        dt: (T, B) where the call had step lengths (`CTRNN`), else None.
         dy: (T, B, H), the gradient of y from outside the layer, zero where nothing came.
         dlast: the same of the last state, one (B, H) array for each name.
         valid: (T, B) bool, the steps within `lengths`.
     """
 
     def __init__(
-        self, cell: Recurrent, x: Array, state: Any, lengths: Array | None, reset: Array | None, reverse: bool
+        self,
+        cell: Recurrent,
+        x: Array,
+        state: Any,
+        lengths: Array | None,
+        reset: Array | None,
+        reverse: bool,
+        dt: Any = None,
     ) -> None:
         self.cell, self.x, self.lengths, self.reset, self.reverse = cell, x, lengths, reset, reverse
         steps, batch = x.shape[:2]
+        self.dt: Array | None = None
+        if dt is not None:
+            every = np.asarray(dt, cell.dtype)
+            self.dt = np.broadcast_to(every[:, None] if every.ndim == 1 else every, (steps, batch)).copy()
         self.names: tuple[str, ...] = cell.State._fields
         initial = cell.initial_state(batch) if state is None else state
         self.initial: States = {n: np.array(s, cell.dtype) for n, s in zip(self.names, initial, strict=True)}
@@ -59,17 +71,18 @@ class Trace:
     # --- forward
 
     def arguments(self, t: int) -> dict[str, Any]:
-        """`lengths` and `reset` of a call over step t alone, which always runs forward."""
+        """`lengths`, `reset` and `dt` of a call over step t alone, which always runs forward."""
         cut = None
         if self.reset is not None:
             cut = self.reset[t]
             if self.reverse:  # what parts t from t + 1 acts on the state that comes from t + 1
                 last = t + 1 == self.steps
                 cut = np.zeros_like(cut) if last else self.reset[t + 1] & self.valid[t + 1]
-        return {
+        found = {
             "lengths": None if self.lengths is None else self.valid[t].astype(np.int64),
             "reset": None if cut is None else cut[None],
         }
+        return found if self.dt is None else {**found, "dt": self.dt[t : t + 1]}
 
     @cached_property
     def _run(self) -> tuple[States, States, Array]:
@@ -123,7 +136,8 @@ class Trace:
 
         dL/dh[t] has what comes through y[t] and what comes through the following step. dL/dc[t] has, beside the
         following step, what comes through h[t], for which the formulas of the gates are needed: without them
-        (`register_gates`) the state is left out. Zero behind `lengths`.
+        (`register_gates`) the state is left out. Zero behind `lengths`. Where h is
+        no state (SRU), it acts through y alone.
         """
         if self._totals is None:
             self._totals = self._sweep()
@@ -134,17 +148,17 @@ class Trace:
 
         self.need_gradients()
         assert self.dy is not None
-        totals = {"h": np.zeros_like(self.after["h"])}
+        totals = {"h": np.zeros_like(self.after.get("h", self.y))}
         slopes: States = {}
         if len(self.names) > 1 and has_gates(self.cell):
             slopes = gate_values(self).slopes
             totals |= {name: np.zeros_like(self.after[name]) for name in slopes}
-        outside = self.dy if self.y_is_h else np.zeros_like(totals["h"])
+        outside = self.dy if self.y_is_h or "h" not in self.names else np.zeros_like(totals["h"])
         carried = dict(self.dlast)
         for t in reversed(self.order):
             valid = self.valid[t][:, None]
             for name, total in totals.items():
-                arrived = carried[name]
+                arrived = carried.get(name)
                 total[t] = 0 if arrived is None else np.where(valid, arrived, 0)
             totals["h"][t] += np.where(valid, outside[t], 0)
             for name, slope in slopes.items():
@@ -164,8 +178,8 @@ class Trace:
     @property
     def y_is_h(self) -> bool:
         """Whether y is the state h itself, so that a gradient of one is a gradient of the other."""
-        h = self.after["h"]
-        return self.y.shape == h.shape and np.array_equal(self.y[self.valid], h[self.valid])
+        h = self.after.get("h")
+        return h is not None and h.shape == self.y.shape and np.array_equal(self.y[self.valid], h[self.valid])
 
     def need_gradients(self) -> None:
         """Raises unless a gradient has reached the layer."""

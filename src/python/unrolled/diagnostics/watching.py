@@ -75,8 +75,9 @@ def _forward(
     reset: Any = None,
     *,
     reverse: bool = False,
+    **options: Any,  # dt
 ) -> tuple[Tensor, Any]:
-    y, last = type(cell).forward(cell, x, state, lengths, reset, reverse=reverse)
+    y, last = type(cell).forward(cell, x, state, lengths, reset, reverse=reverse, **options)
     trace = Trace(
         _twin(cell),
         np.array(x),
@@ -84,6 +85,7 @@ def _forward(
         None if lengths is None else np.array(lengths, np.int64),
         None if reset is None else np.array(reset, bool),
         reverse,
+        **options,
     )
     traces.append(trace)
     if not y.requires_grad:

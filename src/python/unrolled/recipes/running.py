@@ -1,0 +1,163 @@
+"""Runs a recipe over its seeds, and says what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from unrolled._config import build_config
+from unrolled.recipes.monitor import Monitor
+from unrolled.recipes.recipe import Arm, Outcome, Recipe, success_rate
+
+_VERDICTS = {True: "PASS", False: "FAIL", None: "NOT JUDGED"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run came to: the outcomes of every arm by label, in the order of the seeds, and whether the line is met.
+
+    `passed` is None where the arms that are judged are missing from this version.
+    """
+
+    recipe: Recipe
+    quick: bool
+    settings: Any
+    outcomes: dict[str, list[Outcome]]
+    left_out: dict[str, str]
+    passed: bool | None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes everything as JSON, beside the target first."""
+        recipe = self.recipe
+        content = {
+            "recipe": recipe.name,
+            "source": recipe.source,
+            "published": recipe.published,
+            "pass_line": recipe.quick_line if self.quick else recipe.pass_line,
+            "quick": self.quick,
+            "settings": asdict(self.settings),
+            "measure": recipe.measure,
+            "arms": {label: [asdict(o) for o in outcomes] for label, outcomes in self.outcomes.items()},
+            "left_out": self.left_out,
+            "passed": self.passed,
+            "build": {key: str(value) for key, value in build_config().items()},
+        }
+        target = Path(path)
+        beside = target.with_name(target.name + ".part")
+        beside.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
+        os.replace(beside, target)
+
+
+def run(
+    recipe: Recipe,
+    *,
+    quick: bool = False,
+    seeds: int | None = None,
+    data: str | None = None,
+    say: Callable[[str], Any] = print,
+) -> Report:
+    """Runs every arm of a recipe over its seeds.
+
+    Args:
+        quick: the quick form, which takes seconds and shows that everything works.
+        seeds: how many; None: as many as the recipe says.
+        data: where the data are, for a recipe that reads some; None: in the package that ships them.
+        say: gets every line as it is known.
+    """
+    settings: Any = recipe.quick if quick else recipe.full
+    if data is not None:
+        if recipe.data is None:
+            raise ValueError(f"{recipe.name}: makes its own data, got data={data!r}")
+        settings = replace(settings, data=data)
+    count = seeds if seeds is not None else recipe.quick_seeds if quick else recipe.seeds
+    if count < 1:
+        raise ValueError(f"{recipe.name}: seeds is {count}, expected at least 1")
+    for line in _opening(recipe, settings, count, quick):
+        say(line)
+    left_out = {a.label: f"this version has no {a.needs}" for a in recipe.arms if not a.available}
+    for label, why in left_out.items():
+        say(f"  {label}: left out, {why}")
+    outcomes = {arm.label: _seeds(arm, settings, count, say) for arm in recipe.arms if arm.available}
+    judged = [arm for arm in recipe.arms if arm.available and not arm.control]
+    passed = recipe.judge(outcomes, quick) if judged else None
+    for line in _closing(recipe, settings, outcomes, quick, passed):
+        say(line)
+    return Report(recipe, quick, settings, outcomes, left_out, passed)
+
+
+def _seeds(arm: Arm, settings: Any, count: int, say: Callable[[str], Any]) -> list[Outcome]:
+    monitor = Monitor()
+    found = []
+    for seed in range(count):
+        title = f"{arm.label}, seed {seed}"
+        monitor.begin(title, settings.updates)
+        try:
+            outcome = arm.train(settings, seed, monitor)
+        finally:
+            monitor.close()
+        found.append(outcome)
+        state = "solved" if outcome.solved else "not solved"
+        note = f" ({outcome.note})" if outcome.note else ""
+        say(
+            f"  {title}: {state}, score {outcome.score:.4g} after {outcome.updates:,} updates, "
+            f"{outcome.sequences:,} sequences, {outcome.seconds:.1f} s{note}"
+        )
+    return found
+
+
+def _opening(recipe: Recipe, settings: Any, count: int, quick: bool) -> list[str]:
+    form = "the quick form; the full one takes longer and has the line of the paper" if quick else "full"
+    return [
+        f"{recipe.name}: {recipe.title}",
+        f"  source     {recipe.source}",
+        f"  form       {form}",
+        f"  budget     {settings.updates:,} updates of {settings.batch_size} sequences and {settings.seconds:,.0f} s "
+        f"a seed, {count} seed{'s' if count > 1 else ''}",
+        f"  pass line  {recipe.quick_line if quick else recipe.pass_line}",
+        f"  score      {recipe.measure}",
+    ]
+
+
+def _closing(
+    recipe: Recipe, settings: Any, outcomes: dict[str, list[Outcome]], quick: bool, passed: bool | None
+) -> list[str]:
+    controls = {arm.label for arm in recipe.arms if arm.control}
+    rows = [
+        [
+            f"{label} (control)" if label in controls else label,
+            f"{sum(o.solved for o in found)}/{len(found)} = {success_rate(found):.0%}",
+            spread([o.score for o in found]),
+            spread([o.sequences for o in found if o.solved], "{:,.0f}"),
+            spread([o.seconds for o in found], "{:.1f}"),
+        ]
+        for label, found in outcomes.items()
+    ]
+    header = ["", "solved", "score", "sequences until solved", "seconds"]
+    line = recipe.quick_line if quick else recipe.pass_line
+    return [
+        f"  trivial    {recipe.baseline(settings)}",
+        f"  published  {recipe.published}",
+        "  ours, mean and standard deviation over the seeds:",
+        *(f"    {row}" for row in _table([header, *rows])),
+        f"  {_VERDICTS[passed]}: {line}",
+    ]
+
+
+def spread(values: Sequence[float], form: str = "{:.4g}") -> str:
+    """Mean and standard deviation; one value alone as it is, none as a dash."""
+    if not values:
+        return "-"
+    mean = form.format(statistics.fmean(values))
+    return mean if len(values) == 1 else f"{mean} +- {form.format(statistics.stdev(values))}"
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
