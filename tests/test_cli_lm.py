@@ -47,7 +47,7 @@ def test_train_says_what_it_does_and_what_came_out(folder, capsys):
         r"text +text.txt, \d+ different characters:\n +5,\d+ to train on, \d+ for validation, \d+ for ",
         text,
     )
-    assert re.search(r"model +LSTM, 12 units, embedding 6, dropout 0.3: [\d,]+ parameters", text)
+    assert re.search(r"model +LSTM, 12 units, embedding 6, dropout 0.5: [\d,]+ parameters", text)
     assert re.search(r"n-gram +interpolated Kneser-Ney of order \d .*: \d\.\d{3} bits per character", text)
     epochs = re.findall(
         r"epoch (\d)/3 .*validation (\d\.\d+) bits per character \(n-gram \d\.\d+\); [\d,]+ char", text

@@ -42,6 +42,8 @@ const std::vector<Row> table = {
     {"layer_norm", {{2, 3}}, {}, {{"eps", 1e-5}}},
     {"dropout", {{3, 67}}, {}, {{"p", 0.3}, {"seed", std::int64_t{5}}, {"counter", std::int64_t{1}}}},
     {"cross_entropy", {{4, 37}, {4}}, {36, 0, 7, 7}},
+    {"highway", {{3, 19}, {2, 38, 19}, {2, 38}}, {}, {{"depth", std::int64_t{2}}, {"relu", std::int64_t{0}}}},
+    {"highway", {{40, 7}, {1, 14, 7}}, {}, {{"depth", std::int64_t{3}}, {"relu", std::int64_t{1}}}},
     // Grid LSTM: time 3, depth 2 with weights of its own, 2 rows, 5 units; places that are dead and that are reset.
     {"wavefront",
      {{2, 40, 10}, {3, 1, 2, 2, 40}, {2, 40}, {1, 1, 2, 2, 5}, {1, 1, 2, 2, 5}, {3, 1, 1, 2, 5}, {3, 1, 1, 2, 5}},

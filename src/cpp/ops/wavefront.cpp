@@ -24,19 +24,14 @@
 //   kept     P, memories, gates
 #include "core/buffer.h"
 #include "core/threads.h"
-#include "gemm/panels.h"
-#include "ops/rows.h"
 #include "ops/wavefront_plan.h"
 #include "ops/wavefront_point.h"
+#include "ops/weight_panels.h"
 
 namespace unrolled::ops {
 namespace {
 
 constexpr Index rows_at_once = 32;  // their products stay in the first-level cache
-constexpr int most_gates = most_operands + 3;
-
-/// Packets of a panel of `gates` packets: as equal as can be.
-constexpr int panel_width(int gates) { return gates <= max_vectors ? gates : (gates + 1) / 2; }
 
 std::vector<Spec> wavefront_shapes(const Arrays& inputs, const Attributes& attributes) {
   const Geometry g = make_geometry(inputs, attributes);
@@ -106,67 +101,6 @@ void run_team(const Team& team, F&& f) {
   });
 }
 
-/// The weights of forward: for each layer, stream and packet of units a panel of the packets of its gates.
-template <class S>
-struct GatePanels {
-  PanelShape<S> shape;
-  Index blocks;  // packets of units
-  Index units;   // streams x blocks
-  Buffer<S> data;
-
-  explicit GatePanels(const Geometry& g)
-      : shape{g.gates() * lanes<S>, g.operand_row(), panel_width(g.gates())},
-        blocks((g.hidden + lanes<S> - 1) / lanes<S>),
-        units(g.streams * blocks),
-        data(g.layers * units * shape.size()) {}
-
-  const S* at(Index layer, Index unit) const { return data.data() + (layer * units + unit) * shape.size(); }
-
-  void pack(const Geometry& g, const S* W) {
-    share(g.layers * units, shape.size(), [&](Index begin, Index end) {
-      for (Index panel = begin; panel < end; ++panel) {
-        const Index layer = panel / units, stream = panel % units / blocks, block = panel % blocks;
-        const S* rows[most_gates * lanes<S>];
-        for (int gate = 0; gate < g.gates(); ++gate)
-          for (int lane = 0; lane < lanes<S>; ++lane) {
-            const Index unit = block * lanes<S> + lane;
-            const Index row = layer * g.gate_row() + (stream * g.gates() + gate) * g.hidden + unit;
-            rows[gate * lanes<S> + lane] = unit < g.hidden ? W + row * g.operand_row() : nullptr;
-          }
-        S* to = data.data() + panel * shape.size();
-        for (Index group = 0; group < shape.groups(); ++group)
-          pack_transposed(rows + shape.first_column(group), shape.vectors(group), shape.depth,
-                          to + shape.offset(group));
-      }
-    });
-  }
-};
-
-/// The weights of backward, as they are stored: gates along the sum, operands along the columns.
-template <class S>
-struct OperandPanels {
-  PanelShape<S> shape;
-  Buffer<S> data;
-
-  explicit OperandPanels(const Geometry& g)
-      : shape{g.operand_row(), g.gate_row(), max_vectors}, data(g.layers * shape.size()) {}
-
-  const S* at(Index layer, Index group) const { return data.data() + layer * shape.size() + shape.offset(group); }
-
-  void pack(const Geometry& g, const S* W) {
-    std::vector<const S*> rows(static_cast<std::size_t>(g.layers * g.gate_row()));
-    for (std::size_t row = 0; row < rows.size(); ++row) rows[row] = W + Index(row) * g.operand_row();
-    share(g.layers * shape.groups(), shape.depth * shape.width * lanes<S>, [&](Index begin, Index end) {
-      for (Index panel = begin; panel < end; ++panel) {
-        const Index layer = panel / shape.groups(), group = panel % shape.groups();
-        pack_rows(rows.data() + layer * shape.depth, shape.depth, shape.first_column(group),
-                  shape.columns - shape.first_column(group), shape.vectors(group),
-                  data.data() + layer * shape.size() + shape.offset(group));
-      }
-    });
-  }
-};
-
 template <class S>
 WavefrontArrays<S> arrays_of(const Geometry& g, const Plan& plan, const Arrays& in, const Arrays& out) {
   return {g,
@@ -203,19 +137,16 @@ void set_starts(const WavefrontArrays<S>& w, const Arrays& inputs) {
 template <class S>
 void forward_places(const WavefrontArrays<S>& w, const GatePanels<S>& panels, const Share& share, Index layer,
                     const Index* places, Index rows) {
-  alignas(64) S product[rows_at_once * most_gates * lanes<S>];
+  alignas(64) S product[rows_at_once * GatePanels<S>::most_gates * lanes<S>];
   const S* from[rows_at_once];
   S* to[rows_at_once];
   for (Index r = 0; r < rows; ++r) {
     from[r] = w.operands + w.operand(places[r], 0, 0);
     to[r] = product + r * panels.shape.columns;
   }
-  const Depth depth = Depth::contiguous(panels.shape.depth);
   share.units(panels.units, [&](Index begin, Index end) {
     for (Index unit = begin; unit < end; ++unit) {
-      for (Index group = 0; group < panels.shape.groups(); ++group)
-        multiply_group(panels.shape, panels.at(layer, unit) + panels.shape.offset(group), group, depth, rows, from, to,
-                       Start::Zero, static_cast<const S*>(nullptr));
+      panels.multiply(layer, unit, rows, from, to);
       const int stream = static_cast<int>(unit / panels.blocks);
       for (Index r = 0; r < rows; ++r)
         wavefront_forward(w, layer, places[r], stream, unit % panels.blocks * lanes<S>, to[r]);
@@ -228,8 +159,8 @@ void forward_on(const Geometry& g, const Arrays& inputs, const Arrays& outputs) 
   const Plan plan = make_plan(g, inputs[1].as<std::int64_t>());
   const WavefrontArrays<S> w = arrays_of<S>(g, plan, inputs, outputs);
   set_starts(w, inputs);
-  GatePanels<S> panels(g);
-  panels.pack(g, w.W);
+  GatePanels<S> panels(g.layers, g.streams, g.gates(), g.hidden, g.operand_row());
+  panels.pack(w.W);
   run_team(choose_team(g, plan), [&](const Share& share, auto&& meet) {
     for (const Plan::Level& level : plan.levels) {
       share.live(plan, level, [&](Index layer, Index first, Index last) {
@@ -268,17 +199,15 @@ void backward_product(const WavefrontArrays<S>& w, const OperandPanels<S>& panel
     to[r] = w.doperands + w.operand(places[r], 0, 0);
   }
   share.units(panels.shape.groups(), [&](Index begin, Index end) {
-    for (Index group = begin; group < end; ++group)
-      multiply_group(panels.shape, panels.at(layer, group), group, Depth::contiguous(panels.shape.depth), rows, from,
-                     to, Start::Zero, static_cast<const S*>(nullptr));
+    for (Index group = begin; group < end; ++group) panels.multiply(layer, group, rows, from, to, Start::Zero);
   });
 }
 
 template <class S>
 void backward_time(const WavefrontArrays<S>& w) {
   const Plan& plan = w.plan;
-  OperandPanels<S> panels(w.g);
-  panels.pack(w.g, w.W);
+  OperandPanels<S> panels(w.g.layers, w.g.gate_row(), w.g.operand_row());
+  panels.pack(w.W);
   run_team(choose_team(w.g, plan), [&](const Share& share, auto&& meet) {
     for (auto level = plan.levels.rbegin(); level != plan.levels.rend(); ++level) {
       share.live(plan, *level, [&](Index, Index first, Index last) {
@@ -308,18 +237,9 @@ void sum_weight_gradients(const WavefrontArrays<S>& w, const Array& dW, const Ar
         gates.push_back(w.dgates + w.plan.live[std::size_t(i)] * g.gate_row());
         operands.push_back(w.operands + w.plan.live[std::size_t(i)] * g.operand_row());
       }
-    const Index rows = static_cast<Index>(gates.size());
-    if (dW) {
-      std::vector<S*> sums(static_cast<std::size_t>(g.gate_row()));
-      for (std::size_t m = 0; m < sums.size(); ++m)
-        sums[m] = dW.as<S>() + (layer * g.gate_row() + Index(m)) * g.operand_row();
-      const OuterProduct<S> product{operands.data(), g.operand_row(), sums.data()};
-      accumulate_outer(rows, gates.data(), g.gate_row(), &product, 1, false);
-    }
-    if (db)
-      sum_rows(rows, g.gate_row(), db.as<S>() + layer * g.gate_row(), [&](Index row, S* partial) {
-        for (Index i = 0; i < g.gate_row(); ++i) partial[i] += gates[std::size_t(row)][i];
-      });
+    sum_layer_gradients(gates, g.gate_row(), operands, g.operand_row(),
+                        dW ? dW.as<S>() + layer * g.gate_row() * g.operand_row() : nullptr,
+                        db ? db.as<S>() + layer * g.gate_row() : nullptr);
   }
 }
 

@@ -69,10 +69,11 @@ from unrolled.ops import (
 from unrolled.tensor import Tensor, enable_grad, is_grad_enabled, no_grad
 
 if TYPE_CHECKING:
-    from unrolled import data, decode, diagnostics, models, optim, recipes, train
+    from unrolled import data, decode, diagnostics, models, optim, patterns, recipes, train
     from unrolled.data import CharVocabulary, WordVocabulary, one_hot
     from unrolled.io.torch import from_torch
     from unrolled.layers.grid_lstm import GridLSTM, GridLSTMState
+    from unrolled.layers.highway_network import HighwayNetwork
     from unrolled.layers.multidimensional import DiagonalLSTM, MultiDimensionalLSTM, RowLSTM
     from unrolled.layers.multidirectional import MultiDirectional
     from unrolled.layers.pyramid import Pyramid, join_pairs
@@ -125,6 +126,7 @@ __all__ = [
     "GridLSTM",
     "GridLSTMState",
     "Highway",
+    "HighwayNetwork",
     "History",
     "IndRNN",
     "Jordan",
@@ -191,6 +193,7 @@ __all__ = [
     "one_hot",
     "ops",
     "optim",
+    "patterns",
     "predict",
     "recipes",
     "relu",
@@ -213,6 +216,7 @@ _FIRST_USE = {
     "diagnostics": ("diagnostics",),
     "io.torch": ("from_torch",),
     "layers.grid_lstm": ("GridLSTM", "GridLSTMState"),
+    "layers.highway_network": ("HighwayNetwork",),
     "layers.multidimensional": ("DiagonalLSTM", "MultiDimensionalLSTM", "RowLSTM"),
     "layers.multidirectional": ("MultiDirectional",),
     "layers.pyramid": ("Pyramid", "join_pairs"),
@@ -234,6 +238,7 @@ _FIRST_USE = {
         "clip_grad_value",
         "optim",
     ),
+    "patterns": ("patterns",),
     "recipes": ("recipes",),
     "train": ("Callback", "History", "Progress", "evaluate", "fit", "predict", "train"),
 }
