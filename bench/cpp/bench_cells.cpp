@@ -24,6 +24,7 @@
 #include <unrolled/recurrent.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -131,13 +132,24 @@ struct Call {
   typename Recurrent<S>::Gradients gradients;
 };
 
-void count(benchmark::State& state, double operations, Index steps, double step_bytes, double peak) {
+/// Runs a case and counts. `operations` and `least` seconds (where known) are those of one run.
+template <class F>
+void measure(benchmark::State& state, double operations, Index steps, double step_bytes, double peak, double least,
+             F&& run) {
   using benchmark::Counter;
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  for (auto _ : state) {
+    run();
+    benchmark::ClobberMemory();
+  }
   const double runs = static_cast<double>(state.iterations());
-  state.counters["GFLOP/s"] = Counter(operations * runs * 1e-9, Counter::kIsRate);
-  state.counters["of_peak"] = Counter(operations * runs / peak, Counter::kIsRate);
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count() / runs;
+  state.counters["GFLOP/s"] = operations / seconds * 1e-9;
+  state.counters["of_peak"] = operations / seconds / peak;
   state.counters["steps/s"] = Counter(static_cast<double>(steps) * runs, Counter::kIsRate);
   state.counters["B/step"] = step_bytes;
+  if (least > 0) state.counters["of_bound"] = least / seconds;
 }
 
 template <class S>
@@ -149,23 +161,20 @@ double peak() {
 template <class S>
 void infer(benchmark::State& state, const std::string& cell, const Size& size) {
   Call<S> call(cell, size);
-  for (auto _ : state) {
-    call.net.forward({size.T, size.B, call.x.data()}, {call.y.data(), {}});
-    benchmark::ClobberMemory();
-  }
-  count(state, call.operations(), size.T, call.recurrent_bytes() + call.slot_bytes(), peak<S>());
+  const double bytes = call.recurrent_bytes() + call.slot_bytes();
+  measure(state, call.operations(), size.T, bytes, peak<S>(), 0,
+          [&] { call.net.forward({size.T, size.B, call.x.data()}, {call.y.data(), {}}); });
 }
 
 template <class S>
 void train(benchmark::State& state, const std::string& cell, const Size& size) {
   Call<S> call(cell, size);
-  for (auto _ : state) {
+  const double bytes = 2 * call.recurrent_bytes() + 5 * call.slot_bytes();
+  measure(state, 3 * call.operations(), size.T, bytes, peak<S>(), 0, [&] {
     call.net.set_parameters(call.weights);  // an optimizer has changed them
     call.net.forward_for_training({size.T, size.B, call.x.data()}, {call.y.data(), {}});
     call.net.backward({call.dy.data(), {}}, call.gradients);
-    benchmark::ClobberMemory();
-  }
-  count(state, 3 * call.operations(), size.T, 2 * call.recurrent_bytes() + 5 * call.slot_bytes(), peak<S>());
+  });
 }
 
 /// Seconds that a step needs at least.
@@ -185,15 +194,9 @@ void step(benchmark::State& state, const std::string& cell, const Size& size) {
   std::array<const S*, unrolled::max_states> from{};
   std::array<S*, unrolled::max_states> to{};
   for (std::size_t k = 0; k < call.states.size(); ++k) from[k] = to[k] = call.states[k].data();
-  const double least = least_time(call);
-  for (auto _ : state) {
-    call.net.step(size.B, call.x.data(), from, to, call.y.data());
-    benchmark::ClobberMemory();
-  }
   const double bytes = call.recurrent_bytes() + call.slot_bytes() + call.input_bytes();
-  count(state, call.operations(), 1, bytes, peak<S>());
-  state.counters["of_bound"] =
-      benchmark::Counter(least * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  measure(state, call.operations(), 1, bytes, peak<S>(), least_time(call),
+          [&] { call.net.step(size.B, call.x.data(), from, to, call.y.data()); });
 }
 
 using Job = void (*)(benchmark::State&, const std::string&, const Size&);

@@ -32,7 +32,7 @@ def ratio_text(ratio: float | None, target: float = 1.0) -> str:
     """Bold: below target."""
     if ratio is None:
         return ""
-    text = f"{ratio:.2f}" if ratio < 1.1 else f"{ratio:.1f}"
+    text = f"{ratio:.2f}" if ratio < max(1.1, target) else f"{ratio:.1f}"
     return f"**{text}**" if ratio < target else text
 
 
@@ -118,7 +118,7 @@ def losers(rows: list[Row]) -> list[str]:
     missed = [(row, goal, ratio) for row in rows for goal, ratio in row.missed()]
     missed.sort(key=lambda each: each[2] / each[1].target)
     lines = [
-        f"- {row.group}, {row.name}: {ratio_text(ratio)} of {goal.target:.2f} beside {beside(goal)}"
+        f"- {row.group}, {row.name}: {ratio_text(ratio, goal.target)} of {goal.target:.2f} beside {beside(goal)}"
         for row, goal, ratio in missed
     ]
     lines += [

@@ -113,7 +113,7 @@ def summary(rows: list[Row]) -> list[str]:
     lines.append(f"means below target: {len(missed_means(rows))}")
     lines.append(f"rows below target: {missed_rows} of {len(rows)}")
     lines += [
-        f"  {row.group:<12} {row.name:<46} {goal.against} {ratio:.2f} of {goal.target:.2f}"
+        f"  {row.group:<17} {row.name:<44} {goal.against} {ratio:.2f} of {goal.target:.2f}"
         for row, goal, ratio in missed
     ]
     return lines
