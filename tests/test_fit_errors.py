@@ -144,7 +144,16 @@ def fit(model=None, data=None, **options):
             TypeError,
             "Unstorable: argument 'function' is of type",
         ),
-        ({"clip_norm": -1.0}, ValueError, "max_norm is -1.0"),
+        ({"clip_norm": -1.0}, ValueError, "fit: clip_norm is -1.0"),
+        ({"clip_norm": "1"}, TypeError, "fit: clip_norm is a str"),
+        ({"clip_value": float("nan")}, ValueError, "fit: clip_value is nan"),
+        ({"min_delta": float("nan"), "validation": batches()}, ValueError, "fit: min_delta is nan"),
+        ({"restore_best": 1}, TypeError, "fit: restore_best is a int"),
+        ({"resume": "no", "checkpoint": "x"}, TypeError, "fit: resume is a str"),
+        ({"loss": None}, TypeError, "fit: loss is None, expected a function"),
+        ({"callbacks": print}, TypeError, "fit: callbacks is builtin_function_or_method, expected a list"),
+        ({"callbacks": [3]}, TypeError, "fit: a callback is int"),
+        ({"callbacks": [ur.Callback]}, TypeError, "fit: a callback is the class Callback"),
     ],
 )
 def test_bad_training(options, error, message):

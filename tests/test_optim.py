@@ -125,6 +125,10 @@ def test_state_of_another_optimizer_or_model_is_refused():
     optimizer = Adam(make())
     with pytest.raises(ValueError, match="Adam: the saved state is of optimizer SGD, expected Adam"):
         optimizer.load_state_dict(SGD(make()).state_dict())
+    with pytest.raises(
+        ValueError, match="Adam: the saved state has no class, updates, expected what state_dict"
+    ):
+        optimizer.load_state_dict({"hyper": {}, "arrays": {}})
     tensors = make()
     del tensors["b"]
     with pytest.raises(ValueError, match="of other parameters; they differ in b"):

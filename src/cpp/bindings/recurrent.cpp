@@ -262,13 +262,11 @@ void bind_recurrent(py::module_& m) {
       "cells_forward", [](const py::sequence& calls) { return run_all(calls, forward_task); }, py::arg("calls"),
       "Runs cells over sequences, at the same time where it pays. Each call is a tuple (name, x, weights, states, "
       "lengths, reset, scalar, numbers, regular, reverse, keep, segment_steps, packed) and gives y, the last states, "
-      "and a "
-      "SavedCall if keep.");
+      "and a SavedCall if keep.");
   m.def(
       "cells_backward", [](const py::sequence& calls) { return run_all(calls, backward_task); }, py::arg("calls"),
       "Goes back through calls of cells, each (SavedCall, dy, dlast, wanted); gives dx, the gradients of the states "
-      "and "
-      "of the weights.");
+      "and those of the weights.");
 }
 
 }  // namespace unrolled::bindings

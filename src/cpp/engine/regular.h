@@ -1,8 +1,10 @@
 // Regularisation around any gated cell: the points of point.h with zoneout (Krueger et al. 2017) and bounded gradients
 // (Graves 2013). A cell's point functions do not change.
 //
-//   h[t] = k * h[t-1] + (1 - k) * (h of the cell)      k: 1 where the unit is kept, 0 where not; their mean in
-//   inference c[t] = k * c[t-1] + (1 - k) * (c of the cell), while the cell's own h is made of its own c
+//   h[t] = k * h[t-1] + (1 - k) * (h of the cell)
+//   c[t] = k * c[t-1] + (1 - k) * (c of the cell), while the cell's own h is made of its own c
+//
+// k: 1 where the unit is kept, 0 where not; their mean in inference.
 #pragma once
 
 #include "engine/point.h"

@@ -36,8 +36,8 @@ class Schedule {
   bool cut(Index s, Index i) const {
     if (reset_.empty()) return false;
     if (!reverse_) return reset_[static_cast<std::size_t>(at(s, i))] != 0;
-    return s > 0 && reset_[static_cast<std::size_t>(at(s - 1, i))] !=
-                        0;  // a reset at time t parts t - 1 from t in either direction
+    // A reset at time t parts t - 1 from t in either direction.
+    return s > 0 && reset_[static_cast<std::size_t>(at(s - 1, i))] != 0;
   }
 
  private:

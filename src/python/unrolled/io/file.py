@@ -88,7 +88,7 @@ def read(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         document = json.loads(metadata[_KEY])
         expected = document.pop("crc32")
         version = document["version"]
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise CheckpointError(f"{path} is damaged: its description cannot be read") from None
     if version != _VERSION:
         raise CheckpointError(

@@ -103,6 +103,11 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave; nothing is changed unless everything fits."""
         who = type(self).__name__
+        missing = [part for part in ("class", "hyper", "updates", "arrays") if part not in state]
+        if missing:
+            raise ValueError(
+                f"{who}: the saved state has no {', '.join(missing)}, expected what state_dict gave"
+            )
         if state["class"] != who:
             raise ValueError(f"{who}: the saved state is of optimizer {state['class']}, expected {who}")
         if set(state["updates"]) != set(self.parameters):

@@ -2,55 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from typing import Any
 
 from unrolled import checks
-from unrolled.io.file import StrPath
 from unrolled.module import Module
 from unrolled.optim import Optimizer, Schedule
 from unrolled.train.checkpoint import check_place
+from unrolled.train.run import Callback, Plan, Run
 
 
-def check_fit(
-    model: Any,
-    data: Any,
-    validation: Any,
-    optimizer: Any,
-    schedules: Sequence[Any],
-    epochs: int,
-    patience: int | None,
-    checkpoint: StrPath | None,
-    every: int | None,
-    resume: bool,
-) -> None:
+def check_fit(run: Run, plan: Plan, resume: bool) -> None:
     """Raises for what could go wrong later, before the first batch."""
+    model, optimizer = run.model, run.optimizer
     if not isinstance(model, Module):
-        raise TypeError(f"fit: model is {type(model).__name__}, expected a Module")
+        raise TypeError(f"fit: model is {checks.kind_of(model)}, expected a Module")
+    if not callable(run.loss):
+        raise TypeError(f"fit: loss is {checks.kind_of(run.loss)}, expected a function of output and targets")
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"fit: optimizer is {type(optimizer).__name__}, expected an Optimizer or None")
+        raise TypeError(f"fit: optimizer is {checks.kind_of(optimizer)}, expected an Optimizer or None")
     _check_trainable(model, optimizer)
-    for schedule in schedules:
+    for schedule in run.schedules:
         if not isinstance(schedule, Schedule):
-            raise TypeError(f"fit: schedule is {type(schedule).__name__}, expected a Schedule")
+            raise TypeError(f"fit: schedule is {checks.kind_of(schedule)}, expected a Schedule")
         if schedule.optimizer is not optimizer:
             raise ValueError("fit: the schedule is of another optimizer")
-    for name, number in (("epochs", epochs), ("patience", patience), ("checkpoint_every", every)):
-        if number is not None:
-            checks.size("fit", name, number)
-    for name, given in (("data", data), ("validation", validation)):
-        if isinstance(given, Iterator) and epochs > 1:
+    _check_callbacks(run.callbacks)
+    _check_numbers(run, plan, resume)
+    for name, given in (("data", run.data), ("validation", plan.validation)):
+        if isinstance(given, Iterator) and plan.epochs > 1:
             raise ValueError(
                 f"fit: {name} is an iterator, which gives one epoch only; expected a list or an object of "
                 "ur.data"
             )
-    if patience is not None and validation is None:
+    if plan.patience is not None and plan.validation is None:
         raise ValueError("fit: patience needs validation data")
-    if checkpoint is None and (every is not None or resume):
+    if plan.checkpoint is None and (plan.checkpoint_every is not None or resume):
         raise ValueError("fit: checkpoint_every and resume need checkpoint, the path of a file")
-    if checkpoint is not None:
-        check_place(checkpoint)
+    if plan.checkpoint is not None:
+        check_place(plan.checkpoint)
         model.config()  # raises now, not after the first epoch, if the model cannot be stored
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    if not isinstance(callbacks, (list, tuple)):
+        raise TypeError(f"fit: callbacks is {checks.kind_of(callbacks)}, expected a list")
+    for callback in callbacks:
+        if isinstance(callback, type) or not (callable(callback) or isinstance(callback, Callback)):
+            got = f"the class {callback.__name__}" if isinstance(callback, type) else checks.kind_of(callback)
+            raise TypeError(f"fit: a callback is {got}, expected a Callback or a function of the Run")
+
+
+def _check_numbers(run: Run, plan: Plan, resume: bool) -> None:
+    for name in ("epochs", "patience", "checkpoint_every"):
+        if getattr(plan, name) is not None:
+            checks.size("fit", name, getattr(plan, name))
+    for name, limit in (("clip_norm", run.clip_norm), ("clip_value", run.clip_value)):
+        if limit is not None and limit != math.inf:
+            checks.positive("fit", name, limit)
+    checks.amount("fit", "min_delta", plan.min_delta)
+    checks.flag("fit", "restore_best", plan.restore_best)
+    checks.flag("fit", "resume", resume)
 
 
 def _check_trainable(model: Module, optimizer: Optimizer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -19,23 +18,8 @@ from unrolled.train.evaluation import evaluate
 from unrolled.train.history import History
 from unrolled.train.interrupt import Interrupt, InterruptGuard
 from unrolled.train.progress import Progress, Silent
-from unrolled.train.run import Callback, Run
+from unrolled.train.run import Callback, Plan, Run
 from unrolled.train.step import Loss, as_batches
-
-
-@dataclass
-class _Plan:
-    """What `fit` was asked for, apart from the run itself."""
-
-    epochs: int
-    validation: Any
-    carry_state: bool | None
-    patience: int | None
-    min_delta: float
-    restore_best: bool
-    checkpoint: StrPath | None
-    checkpoint_every: int | None
-    progress: Progress
 
 
 def fit(
@@ -97,25 +81,13 @@ def fit(
     if validation is not None:
         in_arrays = isinstance(validation, tuple) and all(isinstance(part, np.ndarray) for part in validation)
         validation = as_batches("fit", validation, batch_size if in_arrays else None)
-    check_fit(
-        model,
-        batches,
-        validation,
-        optimizer,
-        schedules,
-        epochs,
-        patience,
-        checkpoint,
-        checkpoint_every,
-        resume,
-    )
     carry = bool(getattr(batches, "carries_state", False)) if carry_state is None else carry_state
     run = Run(
         model, optimizer, loss, batches, carry, schedules,
-        math.inf if clip_norm is None else clip_norm, clip_value, list(callbacks),
+        math.inf if clip_norm is None else clip_norm, clip_value, callbacks,
     )  # fmt: skip
     reporter = progress if isinstance(progress, Progress) else Progress() if progress else Silent()
-    plan = _Plan(
+    plan = Plan(
         epochs,
         validation,
         carry_state,
@@ -126,6 +98,7 @@ def fit(
         checkpoint_every,
         reporter,
     )
+    check_fit(run, plan, resume)
     if resume:
         assert checkpoint is not None
         restore_run(run, checkpoint)
@@ -140,7 +113,7 @@ def fit(
     return run.history
 
 
-def _train(run: Run, plan: _Plan) -> None:
+def _train(run: Run, plan: Plan) -> None:
     with InterruptGuard() as guard:
         try:
             _stop_early(run, plan)  # a run that had ended early is not taken up again
@@ -160,7 +133,7 @@ def _train(run: Run, plan: _Plan) -> None:
         run.model.load_parameters(run.best_parameters)
 
 
-def _epoch(run: Run, plan: _Plan, guard: InterruptGuard) -> None:
+def _epoch(run: Run, plan: Plan, guard: InterruptGuard) -> None:
     """The rest of an epoch, its validation, and a checkpoint."""
     count = len(run.data) if hasattr(run.data, "__len__") else None
     plan.progress.start_epoch(run.epoch + 1, plan.epochs, count, run.batch)
@@ -190,12 +163,12 @@ def _epoch(run: Run, plan: _Plan, guard: InterruptGuard) -> None:
         save_run(run, plan.checkpoint)
 
 
-def _stop_early(run: Run, plan: _Plan) -> None:
+def _stop_early(run: Run, plan: Plan) -> None:
     if plan.patience is not None and run.epochs_without_gain >= plan.patience and not run.stop:
         run.stop = f"no better validation loss for {plan.patience} epochs"
 
 
-def _validate(run: Run, plan: _Plan, guard: InterruptGuard) -> float:
+def _validate(run: Run, plan: Plan, guard: InterruptGuard) -> float:
     carry = plan.carry_state
     if carry is None:
         carry = bool(getattr(plan.validation, "carries_state", False))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.io.file import StrPath
 from unrolled.module import Module
 from unrolled.optim import (
     DivergenceError,
@@ -21,6 +22,7 @@ from unrolled.optim import (
 )
 from unrolled.tensor import Tensor
 from unrolled.train.history import History
+from unrolled.train.progress import Progress
 from unrolled.train.step import Loss, as_batch, call, input_positions, loss_of, weight_of
 from unrolled.train.trees import detach
 
@@ -44,6 +46,21 @@ class Totals:
     @property
     def rate(self) -> float:
         return self.positions / max(self.seconds, 1e-9)
+
+
+@dataclass
+class Plan:
+    """What `fit` was asked for, apart from the run itself."""
+
+    epochs: int
+    validation: Any
+    carry_state: bool | None
+    patience: int | None
+    min_delta: float
+    restore_best: bool
+    checkpoint: StrPath | None
+    checkpoint_every: int | None
+    progress: Progress
 
 
 @dataclass
