@@ -59,6 +59,14 @@ def test_bad_steps(steps: Any, error: type[Exception]) -> None:
         cell(ur.Tensor(np.zeros((4, 1, 2), np.float32)))
 
 
+def test_a_bool_of_numpy_is_a_bool() -> None:
+    cell = ur.LSTM(2, 3)
+    x = ur.Tensor(np.zeros((4, 1, 2), np.float32), requires_grad=True)
+    for flag in (np.True_, np.False_):
+        cell.recompute = flag
+        assert cell(x)[0].shape == (4, 1, 3)
+
+
 def test_no_steps_and_no_rows() -> None:
     cell = ur.LSTM(2, 3)
     cell.recompute = True

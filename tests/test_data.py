@@ -93,6 +93,7 @@ def test_vocabularies_are_stored_in_configurations(vocabulary):
         (lambda: split([1]), ValueError, "there is 1 item, expected at least 2"),
         (lambda: split([1, 2], [1, 2, 3]), ValueError, "have 2, 3 items"),
         (lambda: split([1, 2], fraction=1.0), ValueError, "fraction is 1.0"),
+        (lambda: split([1, 2], 0.2), TypeError, "received a float, expected arrays or lists"),
         (lambda: one_hot([0, 3], 3), ValueError, "index 3 is outside 0 .. 2"),
         (lambda: one_hot([-1], 3), ValueError, "index -1 is outside"),
         (lambda: one_hot([0.0], 3), TypeError, "dtype float64"),

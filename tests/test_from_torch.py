@@ -126,6 +126,7 @@ def test_a_part_of_a_model_and_what_is_not_supported():
         (torch.nn.LSTM(I, H, proj_size=2), ValueError, "proj_size"),
         (torch.nn.LSTM(I, H).half(), TypeError, "dtype float16, expected float32 or float64"),
         (torch.nn.LSTM(I, H).bfloat16(), TypeError, r"cannot become an array .* convert with \.float"),
+        (torch.nn.LSTM(I, H, device="meta"), TypeError, "cannot become an array"),
         (torch.nn.Conv1d(2, 3, 4), ValueError, "are not those of one RNN"),
         (torch.nn.ReLU(), ValueError, "ReLU has no parameters"),
         ({}, ValueError, "dict has no parameters"),

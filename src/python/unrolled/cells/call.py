@@ -76,7 +76,7 @@ _LEAST_PLACES = 512
 
 def _segment_steps(cell: Recurrent, steps: int, batch: int) -> int:
     """Steps that a training call keeps at a time; 0: all."""
-    if isinstance(cell.recompute, bool):
+    if isinstance(cell.recompute, (bool, np.bool_)):
         least = -(-_LEAST_PLACES // max(batch, 1))
         return max(math.isqrt(max(steps - 1, 0)) + 1, least) if cell.recompute else 0
     return checks.size(type(cell).__name__, "recompute", cell.recompute)

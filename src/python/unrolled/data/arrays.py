@@ -86,6 +86,11 @@ def split(
         raise ValueError(f"split: fraction is {fraction!r}, expected a number between 0 and 1")
     parts = (data, *more)
     for part in parts:
+        if not hasattr(part, "__len__"):
+            raise TypeError(
+                f"split: received a {checks.kind_of(part)}, expected arrays or lists; the share of the "
+                "validation part is named, fraction=0.1"
+            )
         if isinstance(part, np.ndarray) and not -part.ndim <= axis < part.ndim:
             raise ValueError(f"split: axis is {axis}, an array has shape {part.shape}")
     sizes = [part.shape[axis] if isinstance(part, np.ndarray) else len(part) for part in parts]

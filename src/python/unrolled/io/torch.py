@@ -61,7 +61,7 @@ def _array(name: str, value: Any) -> np.ndarray:
     if not isinstance(value, np.ndarray):
         try:
             value = value.detach().cpu().numpy()
-        except (AttributeError, TypeError) as error:
+        except (AttributeError, TypeError, NotImplementedError) as error:  # the last: of the device "meta"
             raise TypeError(
                 f"from_torch: {name!r} cannot become an array ({error}); convert with .float() first"
             ) from None
