@@ -55,7 +55,7 @@ class Model:
 
 CHARACTERS = Model("character", 64, 256, 1, 64, 32, 1 / 16, "Adam", 2e-3, 1.0)
 # The small model of Zaremba, Sutskever and Vinyals 2014.
-WORDS = Model("words", 200, 200, 2, 20, 20, 0.08, "SGD", 1.0, 5.0, V=10_000)
+WORDS = Model("words", 200, 200, 2, 20, 20, 0.08, "SGD", 0.1, 5.0, V=10_000)
 Train = Callable[[Array, Array], float]  # one step; gives the loss
 
 
