@@ -206,8 +206,8 @@ PyObject* call(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
     return result ? result : py::none().release().ptr();
   } catch (py::error_already_set& error) {
     error.restore();
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
+  } catch (const std::bad_alloc& error) {
+    PyErr_SetString(PyExc_MemoryError, error.what());
   } catch (const std::exception& error) {
     PyErr_SetString(PyExc_RuntimeError, error.what());
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 
 namespace unrolled {
@@ -14,12 +15,25 @@ using detail::Block;
 
 constexpr std::size_t huge_page = std::size_t(2) << 20;
 
+class MemoryIsShort final : public std::bad_alloc {
+ public:
+  explicit MemoryIsShort(std::size_t bytes) {
+    std::snprintf(text_, sizeof text_, "memory is short: the system does not give %.1f MB to a call",
+                  double(bytes) / 1e6);
+  }
+  const char* what() const noexcept override { return text_; }
+
+ private:
+  char text_[96];
+};
+
+/// Memory from the system; none where it has none.
 Block from_system(std::size_t bytes) {
   // Large blocks lie on huge pages: touching fresh small ones would cost more than the arithmetic done on them once.
   const std::size_t alignment = bytes >= 2 * huge_page ? huge_page : 64;
   bytes = (bytes + alignment - 1) / alignment * alignment;
   void* const data = std::aligned_alloc(alignment, bytes);
-  if (data == nullptr) throw std::bad_alloc();
+  if (data == nullptr) return {};
 #if defined(MADV_HUGEPAGE)
   if (alignment == huge_page) madvise(data, bytes, MADV_HUGEPAGE);
 #endif
@@ -67,6 +81,19 @@ class Reserve {
     return true;
   }
 
+  /// Gives all of it to the system; false if there was nothing.
+  bool empty() {
+    if (!lock()) return false;
+    const bool some = held_ > 0;
+    for (Entry& entry : entries_) {
+      std::free(entry.block.data);
+      entry.block = {};
+    }
+    held_ = 0;
+    unlock();
+    return some;
+  }
+
   static constexpr std::size_t least = std::size_t(1) << 20;
 
  private:
@@ -104,7 +131,11 @@ Reserve reserve;  // its blocks go with the process
 Block detail::acquire(std::size_t bytes) {
   if (bytes >= Reserve::least)
     if (const Block block = reserve.take(bytes); block.data) return block;
-  return from_system(bytes);
+  Block block = from_system(bytes);
+  // What lies in reserve may be just what is missing.
+  if (block.data == nullptr && reserve.empty()) block = from_system(bytes);
+  if (block.data == nullptr) throw MemoryIsShort(bytes);
+  return block;
 }
 
 void detail::release(Block block) noexcept {
