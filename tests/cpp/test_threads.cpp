@@ -232,6 +232,27 @@ TEST_CASE("a child that gets no further thread works alone") {
   CHECK(succeeded(child));
 }
 
+TEST_CASE("a caller that gets no further thread works alone") {
+  Threads threads(2);
+  std::atomic<bool> go{false};
+  int team = 0;
+  long sum = 0;
+  std::thread caller([&] {  // without threads of its own so far
+    while (!go) std::this_thread::yield();
+    sum = sum_with_team(2, 1000, &team);
+  });
+  pthread_attr_t usual, more_than_there_is;
+  pthread_getattr_default_np(&usual);
+  pthread_attr_init(&more_than_there_is);
+  pthread_attr_setstacksize(&more_than_there_is, std::size_t(1) << 47);
+  pthread_setattr_default_np(&more_than_there_is);
+  go = true;
+  caller.join();
+  pthread_setattr_default_np(&usual);
+  CHECK(sum == 500500);
+  CHECK(team == 1);
+}
+
 TEST_CASE("a child forked while another thread holds the team does not wait for it") {
   Threads threads(2);
   std::atomic<bool> held{false}, release{false};

@@ -116,6 +116,19 @@ void run_with_plain_threads(int wanted, detail::Body body, void* context) {
   for (std::thread& thread : others) thread.join();
 }
 
+/// Whether this thread may start a team of OpenMP: its runtime ends the whole process where the system refuses a
+/// thread. Every thread that starts teams has a pool of its own, made at its first one, so that is when the system is
+/// asked.
+bool system_grants(int count) {
+  thread_local int granted = 1;
+  if (count <= granted) return true;
+  std::atomic<int> running{0};
+  run_with_plain_threads(
+      count, [](void* running, int, int) { static_cast<std::atomic<int>*>(running)->fetch_add(1); }, &running);
+  if (running == count) granted = count;
+  return running == count;
+}
+
 void run_with_openmp(int count, detail::Body body, void* context) {
 #if defined(_OPENMP)
   const int dynamic = omp_get_dynamic();  // the caller's
@@ -185,7 +198,8 @@ void detail::run_team(int wanted, Body body, void* context) {
     return;
   }
   Watched watched{body, context};
-  const auto run = in_forked_child.load(std::memory_order_relaxed) ? run_with_plain_threads : run_with_openmp;
+  const bool plain = in_forked_child.load(std::memory_order_relaxed) || !system_grants(count);
+  const auto run = plain ? run_with_plain_threads : run_with_openmp;
   run(count, Watched::run, &watched);
   watched.judge();
   team_taken.store(false, std::memory_order_release);
