@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "engine/registry.h"
+#include "engine/segments.h"
 
 namespace unrolled::testing {
 
@@ -75,23 +76,20 @@ struct CellCall {
   }
   /// y, h_last and the other last states; `weights` packed already, or null.
   Results<S> forward(Run<S>& run, bool keep, ForwardWeights<S>* packed = nullptr) const {
-    const auto [T, B, I, H] = shape;
-    Results<S> results(1 + states.size(), std::vector<S>(static_cast<std::size_t>(B * H)));
-    results[0].resize(static_cast<std::size_t>(T * B * H));
-    Outputs<S> out;
-    out.y = results[0].data();
-    for (int k = 0; k < kernel->info.carried(); ++k)
-      state_of(kernel->info, out.h_last, out.state_last, k) = results[std::size_t(k + 1)].data();
+    Results<S> results = room_for_outputs();
     const Parameters<S> p = parameters();
     ForwardWeights<S> own;
-    run.forward(*kernel, sizes(), packed ? *packed : own, packed ? nullptr : &p, inputs(), out, keep);
+    run.forward(*kernel, sizes(), packed ? *packed : own, packed ? nullptr : &p, inputs(), outputs(results), keep);
     return results;
   }
-  /// Outputs as above, then gradients of x, W_ih, W_hh, b, the vectors and the initial states.
-  Results<S> forward_and_backward() const {
+  /// Outputs as above, then gradients of x, W_ih, W_hh, b, the vectors and the initial states; of the whole sequence,
+  /// or in segments of so many steps.
+  Results<S> forward_and_backward(Index segment_steps = 0) const {
     Run<S> run;
-    Results<S> results = forward(run, true);
+    Segments<S> segments;
+    Results<S> results = segment_steps > 0 ? room_for_outputs() : forward(run, true);
     const std::vector<S> y = results[0];
+    if (segment_steps > 0) segments.forward(*kernel, sizes(), parameters(), inputs(), outputs(results), segment_steps);
     OutputGradients<S> given;
     given.dy = dy.data();
     for (int k = 0; k < kernel->info.carried(); ++k)
@@ -109,9 +107,26 @@ struct CellCall {
     for (std::size_t k = 0; k < vectors.size(); ++k) wanted.dvector[k] = g[4 + k].data();
     for (int k = 0; k < kernel->info.carried(); ++k)
       state_of(kernel->info, wanted.dh0, wanted.dstate0, k) = g[4 + vectors.size() + std::size_t(k)].data();
-    run.backward(parameters(), inputs(), y.data(), given, wanted);
+    if (segment_steps > 0)
+      segments.backward(parameters(), given, wanted);
+    else
+      run.backward(parameters(), inputs(), y.data(), given, wanted);
     results.insert(results.end(), g.begin(), g.end());
     return results;
+  }
+
+  Results<S> room_for_outputs() const {
+    const auto [T, B, I, H] = shape;
+    Results<S> results(1 + states.size(), std::vector<S>(static_cast<std::size_t>(B * H)));
+    results[0].resize(static_cast<std::size_t>(T * B * H));
+    return results;
+  }
+  Outputs<S> outputs(Results<S>& results) const {
+    Outputs<S> out;
+    out.y = results[0].data();
+    for (int k = 0; k < kernel->info.carried(); ++k)
+      state_of(kernel->info, out.h_last, out.state_last, k) = results[std::size_t(k + 1)].data();
+    return out;
   }
 
   const CellKernel<S>* kernel;
