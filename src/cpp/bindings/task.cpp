@@ -29,10 +29,15 @@ void run(const std::vector<Task>& tasks) {
     for (const Task& task : tasks) task.run();
     return;
   }
+  // The longest first, to the first thread: it is watched, and a wait for others that have more to do by right would
+  // be taken for a crowded machine.
+  std::vector<const Task*> by_work;
+  for (const Task& task : tasks) by_work.push_back(&task);
+  std::stable_sort(by_work.begin(), by_work.end(), [](const Task* a, const Task* b) { return a->work > b->work; });
   std::vector<std::exception_ptr> errors(tasks.size());
   parallel(static_cast<int>(tasks.size()), [&](int id, int count) {
     for (std::size_t k = std::size_t(id); k < tasks.size(); k += std::size_t(count)) try {
-        tasks[k].run();
+        by_work[k]->run();
       } catch (...) {
         errors[k] = std::current_exception();
       }
