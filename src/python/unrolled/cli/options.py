@@ -128,7 +128,7 @@ def _add_train(commands: Any) -> None:
     )
     model = p.add_argument_group("model")
     add = model.add_argument
-    add("--cell", choices=tuple(CELLS), help=_default("cell", "recurrent cell"))
+    add("--cell", choices=tuple(CELLS), metavar="NAME", help=_default("cell", f"one of {', '.join(CELLS)}"))
     add("--hidden", type=count, metavar="N", help=_default("hidden", "units in every layer"))
     add("--layers", type=count, metavar="N", help=_default("layers", "recurrent layers"))
     add("--embedding", type=count, metavar="N", help=_default("embedding", "size of a token's vector"))

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from unrolled import checks
-from unrolled.cells import GRU, LSTM, RNN, GRUResetBefore
+from unrolled import cells, checks
 from unrolled.data.corpus import ScoredText
 from unrolled.data.vocabulary import CharVocabulary, WordVocabulary
 from unrolled.decode import Sampler
@@ -32,7 +31,12 @@ from unrolled.train import evaluate
 
 __all__ = ["CELLS", "LanguageModel"]
 
-CELLS = {cell.__name__: cell for cell in (RNN, LSTM, GRU, GRUResetBefore)}
+# All but the one whose output is narrower than hidden_size.
+CELLS: dict[str, type[cells.Recurrent]] = {
+    name: cell
+    for name, cell in sorted(vars(cells).items())
+    if isinstance(cell, type) and hasattr(cell, "gates") and cell is not cells.ProjectedLSTM
+}
 
 _ROWS = 16  # parts of a text scored side by side
 _LOGITS = 2**22  # most logits held at once while scoring
