@@ -11,6 +11,7 @@ import pytest
 import unrolled as ur
 from cases import CASES, Case
 from unrolled._native import core
+from unrolled.cells.call import Arguments
 
 T, B, I, H = 5, 3, 8, 6
 Refusal = tuple[str, Any, type[Exception], str]
@@ -235,7 +236,4 @@ def test_the_native_interface_keeps_no_pointer_into_a_temporary() -> None:
     x, W, states = np.zeros((1, 1, 1)), np.ones((1, 1)), [None]
     for W_ih, W_hh in [([[1.0]], W), (W, [[1.0]])]:
         with pytest.raises(ValueError, match="an array is expected"):
-            weights = [W_ih, W_hh, None]
-            core.cells_forward(
-                [("rnn_tanh", x, weights, states, None, None, None, [], [], False, False, 0, None)]
-            )
+            core.cells_forward([Arguments("rnn_tanh", x, [W_ih, W_hh, None], states, [], [])])

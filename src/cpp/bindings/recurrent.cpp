@@ -200,38 +200,37 @@ Task forward(const std::string& name, const py::array& x, const std::vector<py::
           }};
 }
 
-/// A call from its arguments: name, x, weights, states, lengths, reset, scalar, numbers, regular, reverse, keep,
-/// segment_steps, packed.
-Task forward_task(const py::tuple& arguments) {
-  if (arguments.size() != 13) throw std::invalid_argument("a call of a cell has 13 arguments");
-  const auto x = py::cast<py::array>(arguments[1]);
-  const CallOptions options{arguments[4],
-                            arguments[5],
-                            arguments[6],
-                            py::cast<std::vector<double>>(arguments[7]),
-                            py::cast<std::vector<double>>(arguments[8]),
-                            py::cast<bool>(arguments[9]),
-                            py::cast<bool>(arguments[10]),
-                            py::cast<Index>(arguments[11])};
+/// A call from its arguments, which cells/call.py names.
+Task forward_task(const py::handle& call) {
+  const auto x = py::cast<py::array>(call.attr("x"));
+  const CallOptions options{call.attr("lengths"),
+                            call.attr("reset"),
+                            call.attr("scalar"),
+                            py::cast<std::vector<double>>(call.attr("numbers")),
+                            py::cast<std::vector<double>>(call.attr("regular")),
+                            py::cast<bool>(call.attr("reverse")),
+                            py::cast<bool>(call.attr("keep")),
+                            py::cast<Index>(call.attr("segment_steps"))};
   return dispatch(x.dtype(), [&](auto type) {
     return forward<decltype(type)>(
-        py::cast<std::string>(arguments[0]), x, py::cast<std::vector<py::object>>(arguments[2]),
-        py::cast<std::vector<py::object>>(arguments[3]), options, py::cast<PackedWeights*>(arguments[12]));
+        py::cast<std::string>(call.attr("name")), x, py::cast<std::vector<py::object>>(call.attr("weights")),
+        py::cast<std::vector<py::object>>(call.attr("states")), options, py::cast<PackedWeights*>(call.attr("packed")));
   });
 }
 
-Task backward_task(const py::tuple& arguments) {
+Task backward_task(const py::handle& call) {
+  const auto arguments = py::cast<py::tuple>(call);
   if (arguments.size() != 4) throw std::invalid_argument("a backward of a cell has 4 arguments");
   return py::cast<Saved&>(arguments[0])
       .backward(arguments[1], py::cast<std::vector<py::object>>(arguments[2]),
                 py::cast<std::vector<bool>>(arguments[3]));
 }
 
-/// All calls, each described by a tuple.
+/// All calls, prepared one by one.
 template <class Prepare>
 py::list run_all(const py::sequence& calls, Prepare&& prepare) {
   std::vector<Task> tasks;
-  for (const py::handle call : calls) tasks.push_back(prepare(py::cast<py::tuple>(call)));
+  for (const py::handle call : calls) tasks.push_back(prepare(call));
   run(tasks);
   py::list results;
   for (const Task& task : tasks) results.append(task.result());
@@ -260,9 +259,8 @@ void bind_recurrent(py::module_& m) {
   bind_stepper(m);
   m.def(
       "cells_forward", [](const py::sequence& calls) { return run_all(calls, forward_task); }, py::arg("calls"),
-      "Runs cells over sequences, at the same time where it pays. Each call is a tuple (name, x, weights, states, "
-      "lengths, reset, scalar, numbers, regular, reverse, keep, segment_steps, packed) and gives y, the last states, "
-      "and a SavedCall if keep.");
+      "Runs cells over sequences, at the same time where it pays. Each call has the attributes of cells/call.py's "
+      "Arguments, and gives y, the last states, and a SavedCall if keep.");
   m.def(
       "cells_backward", [](const py::sequence& calls) { return run_all(calls, backward_task); }, py::arg("calls"),
       "Goes back through calls of cells, each (SavedCall, dy, dlast, wanted); gives dx, the gradients of the states "

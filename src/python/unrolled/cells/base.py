@@ -8,7 +8,7 @@ import numpy as np
 
 from unrolled import checks
 from unrolled._native import core
-from unrolled.cells.call import prepare, run
+from unrolled.cells.call import Arguments, prepare, run
 from unrolled.cells.inspection import Inspection, inspect
 from unrolled.cells.parameters import CellParameters
 from unrolled.tensor import Tensor, is_grad_enabled, wrap
@@ -218,9 +218,9 @@ class Recurrent(CellParameters):
             return result
         # Somebody holds an array of the parameters and may write to it, so that they were packed for this step alone,
         # or every row has a scalar.
-        call = (
-            self._kernel, x_t[None], self._arrays(), list(state), None, None, scalar, self._options(),
-            self._regular(False), False, False, 0, stepper.packed,
+        call = Arguments(
+            self._kernel, x_t[None], self._arrays(), list(state), self._options(), self._regular(False),
+            scalar=scalar, packed=stepper.packed,
         )  # fmt: skip
         y, last, _ = core.cells_forward([call])[0]
         return y[0], self.State(*last)

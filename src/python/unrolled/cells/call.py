@@ -18,11 +18,29 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
+class Arguments(NamedTuple):
+    """What the native function reads of a call, by these names."""
+
+    name: str
+    x: Array
+    weights: list[Array | None]
+    states: Sequence[Array | None]
+    numbers: list[float]
+    regular: list[float]
+    lengths: Array | None = None
+    reset: Array | None = None
+    scalar: Array | None = None
+    reverse: bool = False
+    keep: bool = False
+    segment_steps: int = 0
+    packed: Any = None
+
+
 class Call(NamedTuple):
     """A checked call, not run yet."""
 
     cell: Recurrent
-    arguments: tuple[Any, ...]  # of the native function
+    arguments: Arguments
     source: Tensor | None  # x, where it is a Tensor
     states: list[Tensor | None]  # those given that are Tensors
     weights: list[Tensor | None]
@@ -62,10 +80,21 @@ def prepare(
     packed = None if keep or not cell._quick() else cell._packed(T * B)
     reverse = checks.flag(who, "reverse", reverse)
     arrays = [None if w is None else w._data for w in weights]
-    arguments = (
-        cell._kernel, array, arrays, states, sizes, cuts, scalar, cell._options(), cell._regular(True), reverse,
-        keep, _segment_steps(cell, T, B), packed,
-    )  # fmt: skip
+    arguments = Arguments(
+        cell._kernel,
+        array,
+        arrays,
+        states,
+        cell._options(),
+        cell._regular(True),
+        lengths=sizes,
+        reset=cuts,
+        scalar=scalar,
+        reverse=reverse,
+        keep=keep,
+        segment_steps=_segment_steps(cell, T, B),
+        packed=packed,
+    )
     cell._called()
     return Call(cell, arguments, source, given, weights)
 

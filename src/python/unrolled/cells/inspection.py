@@ -29,9 +29,8 @@ def inspect(cell: Recurrent, x: Any, state: Any, lengths: Any, reset: Any, rever
     """Runs the cell as a call without a tape does, and keeps all of it."""
     with no_grad():
         call = prepare(cell, x, state, lengths, reset, reverse)
-    arguments = list(call.arguments)
-    arguments[10], arguments[11] = True, 0  # keep, all steps at once
-    y, last, saved = core.cells_forward([tuple(arguments)])[0]
+    whole = call.arguments._replace(keep=True, segment_steps=0)
+    y, last, saved = core.cells_forward([whole])[0]
     assert saved is not None  # it was to keep
     gates = {name: saved.slot(slot) for name, slot in cell._slots().items()}
     names = cell.State._fields
