@@ -67,6 +67,10 @@ struct CellCall {
     in.T = shape.T;
     in.B = shape.B;
     in.x = x.data();
+    if (!ids.empty()) {
+      in.ids = ids.data();
+      in.symbols = Index(x.size()) / shape.I;
+    }
     for (int k = 0; k < kernel->info.carried(); ++k)
       state_of(kernel->info, in.h0, in.state0, k) = states[std::size_t(k)].data();
     in.lengths = lengths.empty() ? nullptr : lengths.data();
@@ -134,7 +138,7 @@ struct CellCall {
   bool reverse;
   std::vector<S> W_ih, W_hh, b, x, dy;
   std::vector<std::vector<S>> vectors, states, dlast;
-  std::vector<std::int64_t> lengths;
+  std::vector<std::int64_t> lengths, ids;  // with ids, x is a table
   std::vector<std::uint8_t> reset;
 };
 

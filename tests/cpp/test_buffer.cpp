@@ -56,6 +56,16 @@ TEST_CASE("a large block is used again for one as large or little smaller, and o
   CHECK(allocations_of([&] { Bytes one(size), two(size); }) == 1);
 }
 
+TEST_CASE("whatever its size, a large block serves the next call of the same size") {
+  for (Index size : {MB + 1, 2 * MB + 12345, 4 * MB + 8192, 5 * MB - 1, 6 * MB + 64}) {
+    {
+      Bytes buffer(size);
+    }
+    CAPTURE(size);
+    CHECK(allocations_of([&] { Bytes buffer(size); }) == 0);
+  }
+}
+
 TEST_CASE("small blocks are not kept") {
   for (int round = 0; round < 3; ++round) CHECK(allocations_of([] { Bytes buffer(1000); }) == 1);
 }

@@ -38,7 +38,7 @@ class SavedCall final : public Saved {
   CellArrays<S> parameters;
   Inputs<S> in;
   py::array x, y;
-  std::vector<py::object> kept;  // initial states, lengths, resets
+  std::vector<py::object> kept;  // initial states, ids, lengths, resets
   const CellKernel<S>* cell = nullptr;
   bool used = false;
 
@@ -81,7 +81,7 @@ class SavedCall final : public Saved {
       throw std::invalid_argument("wanted: one flag for x and each weight expected");
     InputGradients<S> wanted;
     py::object dx = py::none();
-    if (wanted_of[0]) dx = new_array<S>({T, B, sizes.input}, &wanted.dx);
+    if (wanted_of[0]) dx = new_array<S>(in.ids ? Shape{in.symbols, sizes.input} : Shape{T, B, sizes.input}, &wanted.dx);
     py::list dstates;
     for (int k = 0; k < info.carried(); ++k)
       dstates.append(new_array<S>(parameters.state_shape(info, k, B), &state_of(info, wanted.dh0, wanted.dstate0, k)));
@@ -131,7 +131,7 @@ class SavedCall final : public Saved {
 
 /// What a call is given beside x, the weights and the states.
 struct CallOptions {
-  py::object lengths, reset, scalar;
+  py::object ids, lengths, reset, scalar;
   std::vector<double> numbers, regular;
   bool reverse, keep;
   Index segment_steps;  // 0: keep all of them
@@ -141,13 +141,26 @@ template <class S>
 Inputs<S> inputs_of(const SavedCall<S>& call, const py::array& x, const std::vector<py::object>& states,
                     const CallOptions& options) {
   const CellInfo& info = call.cell->info;
-  if (x.ndim() != 3) throw std::invalid_argument("x: three dimensions expected");
-  const Index T = x.shape(0), B = x.shape(1);
   Inputs<S> in;
-  in.T = T;
-  in.B = B;
+  const Index I = call.parameters.sizes.input;
+  if (options.ids.is_none()) {
+    if (x.ndim() != 3) throw std::invalid_argument("x: three dimensions expected");
+    in.T = x.shape(0);
+    in.B = x.shape(1);
+    in.x = data_of<S>(x, {in.T, in.B, I}, "x");
+  } else {
+    const auto ids = py::cast<py::array>(options.ids);
+    if (x.ndim() != 2 || ids.ndim() != 2) throw std::invalid_argument("x, ids: two dimensions expected");
+    in.T = ids.shape(0);
+    in.B = ids.shape(1);
+    in.symbols = x.shape(0);
+    in.x = data_of<S>(x, {in.symbols, I}, "x");
+    in.ids = data_of<std::int64_t>(ids, {in.T, in.B}, "ids");
+    for (Index place = 0; place < in.T * in.B; ++place)
+      if (in.ids[place] < 0 || in.ids[place] >= in.symbols) throw std::invalid_argument("ids: rows of x expected");
+  }
+  const Index T = in.T, B = in.B;
   in.reverse = options.reverse;
-  in.x = data_of<S>(x, {T, B, call.parameters.sizes.input}, "x");
   if (static_cast<int>(states.size()) != info.carried())
     throw std::invalid_argument("states: one array (or None) per state expected");
   for (int k = 0; k < info.carried(); ++k)
@@ -183,7 +196,7 @@ Task forward(const std::string& name, const py::array& x, const std::vector<py::
   call->x = x;
   call->y = y;
   call->kept = states;
-  call->kept.insert(call->kept.end(), {options.lengths, options.reset, options.scalar});
+  call->kept.insert(call->kept.end(), {options.ids, options.lengths, options.reset, options.scalar});
   ForwardWeights<S>* const ready = packed ? &packed->of<S>(*call->cell, sizes) : nullptr;
   const bool keep = options.keep;
   const auto work = [call = call.get(), sizes, out, ready, keep] {
@@ -203,7 +216,8 @@ Task forward(const std::string& name, const py::array& x, const std::vector<py::
 /// A call from its arguments, which cells/call.py names.
 Task forward_task(const py::handle& call) {
   const auto x = py::cast<py::array>(call.attr("x"));
-  const CallOptions options{call.attr("lengths"),
+  const CallOptions options{call.attr("ids"),
+                            call.attr("lengths"),
                             call.attr("reset"),
                             call.attr("scalar"),
                             py::cast<std::vector<double>>(call.attr("numbers")),

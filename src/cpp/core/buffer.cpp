@@ -27,11 +27,18 @@ class MemoryIsShort final : public std::bad_alloc {
   char text_[96];
 };
 
-/// Memory from the system; none where it has none.
+/// Large blocks lie on huge pages: touching fresh small ones would cost more than the arithmetic done on them once.
+std::size_t alignment_of(std::size_t bytes) { return bytes >= 2 * huge_page ? huge_page : 64; }
+
+/// Bytes of the block that is made for `bytes`.
+std::size_t whole(std::size_t bytes) {
+  const std::size_t alignment = alignment_of(bytes);
+  return (bytes + alignment - 1) / alignment * alignment;
+}
+
+/// Memory from the system, of a whole size; none where it has none.
 Block from_system(std::size_t bytes) {
-  // Large blocks lie on huge pages: touching fresh small ones would cost more than the arithmetic done on them once.
-  const std::size_t alignment = bytes >= 2 * huge_page ? huge_page : 64;
-  bytes = (bytes + alignment - 1) / alignment * alignment;
+  const std::size_t alignment = alignment_of(bytes);
   void* const data = std::aligned_alloc(alignment, bytes);
   if (data == nullptr) return {};
 #if defined(MADV_HUGEPAGE)
@@ -129,6 +136,7 @@ Reserve reserve;  // its blocks go with the process
 }  // namespace
 
 Block detail::acquire(std::size_t bytes) {
+  bytes = whole(bytes);
   if (bytes >= Reserve::least)
     if (const Block block = reserve.take(bytes); block.data) return block;
   Block block = from_system(bytes);

@@ -14,9 +14,9 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
   if (!wanted.continues) back_.prepare(cell, sizes_, parameters, wanted.dx != nullptr);
   for (int k = 0; k < cell.vectors; ++k) vector_data_[k] = vectors_[k].data();
   start_backward(given);
-  if (wanted.dx && in.lengths) std::fill_n(wanted.dx, in.T * in.B * sizes_.input, S(0));
+  if (wanted.dx && in.lengths && !in.ids) std::fill_n(wanted.dx, in.T * in.B * sizes_.input, S(0));
 
-  Barrier packed, done;
+  Barrier packed, done, summed;
   parallel(partition_.threads(), [&](int id, int count) {
     if (!wanted.continues) back_.pack_share(cell, sizes_, id, count);
     packed.wait(count);
@@ -25,8 +25,12 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
     if (mine.meet != nullptr)
       for (Index s = schedule_.steps(); s-- > 0;) backward_step(in, given, y, s, mine, at);
     done.wait(count);
-    if (wanted.dx) input_gradient(wanted.dx, id, count);
-    if (wanted.db) bias_gradient(wanted.db, wanted.continues, id, count);
+    if (in.ids) {
+      sum_by_symbol(in, id, count);
+      summed.wait(count);
+    }
+    if (wanted.dx) input_gradient(in, wanted.dx, id, count);
+    if (wanted.db) bias_gradient(in, wanted.db, wanted.continues, id, count);
   });
   vector_gradients(wanted);
   weight_gradients(in, y, wanted);

@@ -28,6 +28,8 @@ template <class S>
 struct Inputs {
   Index T = 0, B = 0;
   const S* x = nullptr;
+  const std::int64_t* ids = nullptr;  // not null: x is a table (symbols, I), and step t of row b reads row ids[t][b]
+  Index symbols = 0;
   const S* h0 = nullptr;              // null: zeros; not read if the output is no state
   const S* state0[most_states] = {};  // null: zeros
   const S* scalar = nullptr;          // (T, B), null: ones
@@ -73,7 +75,7 @@ struct InputGradients {
   /// The call goes on where the backward before ended: the weights are the same, and the gradients of parameters are
   /// added to.
   bool continues = false;
-  S* dx = nullptr;
+  S* dx = nullptr;  // of the table, where x is one
   S* dh0 = nullptr;
   S* dstate0[most_states] = {};
   S* dW_ih = nullptr;
@@ -186,6 +188,7 @@ class Run {
   // forward.cpp
   void project(const ForwardWeights<S>& weights, const Inputs<S>& in, Index s0, Index s1, const Shares& mine,
                ThreadRows<S>& at);
+  void multiply_input(const ForwardWeights<S>& weights, Index rows, const Blocks& own, ThreadRows<S>& at);
   void normalise_input(const ForwardWeights<S>& weights, Index s0, Index s1, const Shares& mine);
   void forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index s, Index chunk,
                     const Shares& mine, ThreadRows<S>& at);
@@ -218,9 +221,16 @@ class Run {
                      const S* bias);
   void normalise_backward(const Norm& norm, S* const* raw, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
 
+  // table.cpp: x is a table
+  void project_table(const ForwardWeights<S>& weights, const Inputs<S>& in, int id, int count, ThreadRows<S>& at);
+  void look_up(const Inputs<S>& in, Index s0, Index s1, const Shares& mine);
+  void sum_by_symbol(const Inputs<S>& in, int id, int count);
+  Index input_stride() const { return kernel_->info.input_norms > 0 ? kernel_->info.input_gates : kernel_->info.slots; }
+  Index table_row() const { return input_stride() * units_[0]; }
+
   // gradients.cpp: what needs no loop over time
-  void input_gradient(S* dx, int id, int count);
-  void bias_gradient(S* db, bool accumulate, int id, int count);
+  void input_gradient(const Inputs<S>& in, S* dx, int id, int count);
+  void bias_gradient(const Inputs<S>& in, S* db, bool accumulate, int id, int count);
   void vector_gradients(const InputGradients<S>& wanted);
   void weight_gradients(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
 
@@ -240,6 +250,7 @@ class Run {
   const S* vector_data_[most_vectors] = {};
   Buffer<S> slots_[2], initial_, zeros_, streams_[most_streams], initial_state_[most_states];
   Buffer<S> raw_a_, raw_u_[most_phases];  // before normalisation; backward makes them gradients
+  Buffer<S> table_;                       // input parts of every symbol, or their gradients
   Buffer<S> mean_[most_phases + most_input_norms], inverse_deviation_[most_phases + most_input_norms];  // [place]
   Buffer<S> dh_, dstream_[most_streams], dvectors_;  // dvectors_[row][vector][vector_step_]
   Index vector_step_ = 0;

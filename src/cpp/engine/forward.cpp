@@ -34,6 +34,7 @@ void Run<S>::plan(const Inputs<S>& in, bool keep) {
   chunk_steps_ = std::clamp<Index>(std::max(by_cache, by_rows), 1, std::max<Index>(1, schedule_.steps()));
   plan_threads(in.B);
   plan_memory(in.B);
+  if (in.ids) table_.resize(in.symbols * table_row());
   plan_regular(in);
 }
 
@@ -72,7 +73,7 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
   if (pack_from) weights.prepare(cell.info, sizes);
   for (int k = 0; k < cell.info.vectors; ++k) vector_data_[k] = weights.vectors[k].data();
   if (in.lengths) std::fill_n(out.y, in.T * in.B * sizes.output, S(0));
-  Barrier packed;
+  Barrier packed, tabled;
   const Index steps = schedule_.steps();
   parallel(partition_.threads(), [&](int id, int count) {
     if (pack_from) {
@@ -81,9 +82,16 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
     }
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
+    if (in.ids) {
+      project_table(weights, in, id, count, at);
+      tabled.wait(count);
+    }
     for (Index s0 = 0; s0 < steps && mine.meet != nullptr; s0 += chunk_steps_) {
       const Index s1 = std::min(steps, s0 + chunk_steps_);
-      project(weights, in, s0, s1, mine, at);
+      if (in.ids)
+        look_up(in, s0, s1, mine);
+      else
+        project(weights, in, s0, s1, mine, at);
       if (cell.info.input_norms > 0) normalise_input(weights, s0, s1, mine);
       for (Index s = s0; s < s1; ++s) forward_step(weights, in, out.y, s, s0, mine, at);
     }
@@ -102,7 +110,6 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
 template <class S>
 void Run<S>::project(const ForwardWeights<S>& weights, const Inputs<S>& in, Index s0, Index s1, const Shares& mine,
                      ThreadRows<S>& at) {
-  constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
   const bool raw = cell.input_norms > 0;
   Index rows = 0;
@@ -110,10 +117,18 @@ void Run<S>::project(const ForwardWeights<S>& weights, const Inputs<S>& in, Inde
     for (Index n = 0, end = mine.rows(schedule_.rows(s)); n < end; ++n, ++rows) {
       const Index i = mine.row(n);
       at.a[static_cast<std::size_t>(rows)] = in.x + schedule_.at(s, i) * sizes_.input;
-      at.sums[static_cast<std::size_t>(rows)] = raw ? raw_a_at(s, i, s0) : slots_at(s, i, s0) + cell.input_first * P;
+      at.sums[static_cast<std::size_t>(rows)] =
+          raw ? raw_a_at(s, i, s0) : slots_at(s, i, s0) + cell.input_first * lanes<S>;
     }
-  const int slots = raw ? cell.input_gates : cell.slots;
-  const Blocks own = mine.blocks(Space::Hidden);
+  multiply_input(weights, rows, mine.blocks(Space::Hidden), at);
+}
+
+/// The same for any `rows` rows of x, at.a, whose sums go to at.sums.
+template <class S>
+void Run<S>::multiply_input(const ForwardWeights<S>& weights, Index rows, const Blocks& own, ThreadRows<S>& at) {
+  constexpr int P = lanes<S>;
+  const bool raw = kernel_->info.input_norms > 0;
+  const int slots = static_cast<int>(input_stride());
   for (int part = 0; part < input_parts && weights.input[part].gates > 0; ++part) {
     const GatePanels<S>& panels = weights.input[part];
     // A tile's packets go straight to their slots where those are evenly spaced, else by way of scratch.

@@ -6,9 +6,9 @@
 
 namespace unrolled {
 
-/// dx = da W_ih for a share of the places.
+/// dx = da W_ih for a share of the places, or of the symbols of a table.
 template <class S>
-void Run<S>::input_gradient(S* dx, int id, int count) {
+void Run<S>::input_gradient(const Inputs<S>& in, S* dx, int id, int count) {
   constexpr int P = lanes<S>;
   constexpr Index most = 96;  // rows per product: their slots stay in the second-level cache
   const CellInfo& cell = kernel_->info;
@@ -22,36 +22,43 @@ void Run<S>::input_gradient(S* dx, int id, int count) {
   const auto multiply = [&](Index rows) {
     multiply_groups(shape, back_.input.data(), 0, shape.groups(), depth, rows, a, out, Start::Zero);
   };
-  const Index first = share_begin(schedule_.places(), id, count), last = share_begin(schedule_.places(), id + 1, count);
+  const Index all = in.ids ? in.symbols : schedule_.places();
+  const Index first = share_begin(all, id, count), last = share_begin(all, id + 1, count);
   Index rows = 0;
-  for (Index s = 0; s < schedule_.steps(); ++s) {
+  const auto add = [&](const S* from, S* to) {
+    a[rows] = from + (raw ? 0 : cell.input_first * P);
+    out[rows] = to;
+    if (++rows < most) return;
+    multiply(rows);
+    rows = 0;
+  };
+  for (Index v = first; in.ids && v < last; ++v) add(table_.data() + v * table_row(), dx + v * sizes_.input);
+  for (Index s = 0; !in.ids && s < schedule_.steps(); ++s) {
     const Index i0 = std::max<Index>(0, first - schedule_.first(s)),
                 i1 = std::min(schedule_.rows(s), last - schedule_.first(s));
-    for (Index i = i0; i < i1; ++i) {
-      a[rows] = raw ? raw_a_at(s, i, 0) : slots_at(s, i, 0) + cell.input_first * P;
-      out[rows] = dx + schedule_.at(s, i) * sizes_.input;
-      if (++rows < most) continue;
-      multiply(rows);
-      rows = 0;
-    }
+    for (Index i = i0; i < i1; ++i)
+      add(raw ? raw_a_at(s, i, 0) : slots_at(s, i, 0), dx + schedule_.at(s, i) * sizes_.input);
   }
   if (rows > 0) multiply(rows);
 }
 
-/// db: sums over all places, a share of the unit blocks per thread.
+/// db: sums over all places, or symbols, a share of the unit blocks per thread.
 template <class S>
-void Run<S>::bias_gradient(S* to, bool accumulate, int id, int count) {
+void Run<S>::bias_gradient(const Inputs<S>& in, S* to, bool accumulate, int id, int count) {
   constexpr int P = lanes<S>;
   using V = Vec<S>;
   const CellInfo& cell = kernel_->info;
   const Index H = sizes_.hidden, blocks = units_[0] / P;
+  const bool by_symbol = in.ids && cell.input_norms == 0;  // else the table holds gradients of what is normalised
+  const S* const rows = by_symbol ? table_.data() : slots_[0].data();
+  const Index all = by_symbol ? in.symbols : schedule_.places();
   for (Index block = share_begin(blocks, id, count); block < share_begin(blocks, id + 1, count); ++block) {
     V db[most_input_gates];
     const auto target = [&](int gate) { return to + cell.input_gate[gate] * H + block * P; };
     for (int gate = 0; gate < cell.input_gates; ++gate)
       db[gate] = accumulate ? V::load_partial(target(gate), H - block * P) : V::zero();
-    const S* slots = slots_[0].data() + (block * cell.slots + cell.input_first) * P;
-    for (Index place = 0; place < schedule_.places(); ++place, slots += slot_row_[0])
+    const S* slots = rows + (block * cell.slots + cell.input_first) * P;
+    for (Index place = 0; place < all; ++place, slots += slot_row_[0])
       for (int gate = 0; gate < cell.input_gates; ++gate) db[gate] += V::load(slots + gate * P);
     for (int gate = 0; gate < cell.input_gates; ++gate) db[gate].store_partial(target(gate), H - block * P);
   }
@@ -114,12 +121,20 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
     ++count;
   };
   const auto sum = [&](const std::vector<const S*>& deltas, Index width) {
-    if (count > 0) accumulate_outer(schedule_.places(), deltas.data(), width, products, count, wanted.continues);
+    const Index rows = static_cast<Index>(deltas.size());
+    if (count > 0) accumulate_outer(rows, deltas.data(), width, products, count, wanted.continues);
     count = 0;
+  };
+  const auto each_symbol = [&](const S* table, Index row) {
+    std::vector<const S*> rows(static_cast<std::size_t>(in.symbols));
+    for (Index v = 0; v < in.symbols; ++v) rows[static_cast<std::size_t>(v)] = table + v * row;
+    return rows;
   };
   const auto add_input = [&](int stride, int first) {
     if (wanted.dW_ih)
-      add(collect([&](Index s, Index i) { return in.x + schedule_.at(s, i) * sizes_.input; }), sizes_.input,
+      add(in.ids ? each_symbol(in.x, sizes_.input)
+                 : collect([&](Index s, Index i) { return in.x + schedule_.at(s, i) * sizes_.input; }),
+          sizes_.input,
           rows_of(wanted.dW_ih, sizes_.input, Space::Hidden, stride, first, cell.input_gates, cell.input_gate));
   };
   const auto add_phase = [&](const Phase& phase, int stride, int first) {
@@ -130,9 +145,11 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
           rows_of(dW, columns, phase.space, stride, first, phase.gates, phase.weight_gate));
   };
 
-  if (cell.input_norms > 0) {
-    add_input(cell.input_gates, 0);
-    sum(collect([&](Index s, Index i) { return raw_a_at(s, i, 0); }), cell.input_gates * units_[0]);
+  const bool raw = cell.input_norms > 0;
+  if (raw || in.ids) {
+    add_input(static_cast<int>(input_stride()), raw ? 0 : cell.input_first);
+    sum(in.ids ? each_symbol(table_.data(), table_row()) : collect([&](Index s, Index i) { return raw_a_at(s, i, 0); }),
+        table_row());
   }
   for (int p = 0; p < cell.phases; ++p) {
     const Phase& phase = cell.phase[p];
@@ -141,7 +158,7 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
     sum(collect([&](Index s, Index i) { return raw_u_at(p, s, i); }), phase.gates * units(phase.space));
   }
   for (const Space space : {Space::Hidden, Space::Output}) {
-    if (space == Space::Hidden && cell.input_norms == 0) add_input(cell.slots, cell.input_first);
+    if (space == Space::Hidden && !raw && !in.ids) add_input(cell.slots, cell.input_first);
     for (int p = 0; p < cell.phases; ++p) {
       const Phase& phase = cell.phase[p];
       if (has_product(phase) && !phase.normalised && phase.space == space)
@@ -152,10 +169,10 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
   }
 }
 
-#define UNROLLED_GRADIENTS(S)                                       \
-  template void Run<S>::input_gradient(S*, int, int);               \
-  template void Run<S>::bias_gradient(S*, bool, int, int);          \
-  template void Run<S>::vector_gradients(const InputGradients<S>&); \
+#define UNROLLED_GRADIENTS(S)                                                \
+  template void Run<S>::input_gradient(const Inputs<S>&, S*, int, int);      \
+  template void Run<S>::bias_gradient(const Inputs<S>&, S*, bool, int, int); \
+  template void Run<S>::vector_gradients(const InputGradients<S>&);          \
   template void Run<S>::weight_gradients(const Inputs<S>&, const S*, const InputGradients<S>&);
 UNROLLED_GRADIENTS(float)
 UNROLLED_GRADIENTS(double)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,14 @@ __all__ = ["Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad"
 Operand = Any  # a Tensor, an array, a number, or nested lists of numbers: whatever `as_tensor` takes
 
 
+class Lookup(NamedTuple):
+    """How rows of a table were looked up, for ops that rather read the table itself."""
+
+    table: Tensor
+    ids: Array
+    version: int  # of the table at that time
+
+
 class Tensor(Differentiable):
     """An n-dimensional array that takes part in differentiation.
 
@@ -44,8 +52,9 @@ class Tensor(Differentiable):
         is_parameter: made with `requires_grad=True`; stays set while the parameter is frozen.
     """
 
-    __slots__ = ("__weakref__", "_version", "_viewed", "_weight", "_written", "is_parameter")
+    __slots__ = ("__weakref__", "_lookup", "_version", "_viewed", "_weight", "_written", "is_parameter")
 
+    _lookup: Lookup  # of rows of a table, else not set
     _version: int  # counts whatever may have changed the contents
     _viewed: Tensor  # of a view, else not set: the tensor that it is a part of
     _weight: float  # of a mean loss, else not set: the sum of the weights that it was divided by

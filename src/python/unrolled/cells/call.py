@@ -10,7 +10,7 @@ import numpy as np
 
 from unrolled import checks
 from unrolled._native import core
-from unrolled.tensor import Tensor, needs_grad, record
+from unrolled.tensor import Lookup, Tensor, needs_grad, record
 
 if TYPE_CHECKING:
     from unrolled.cells.base import Recurrent
@@ -27,6 +27,7 @@ class Arguments(NamedTuple):
     states: Sequence[Array | None]
     numbers: list[float]
     regular: list[float]
+    ids: Array | None = None  # (T, B): x is a table, and these are its rows to read
     lengths: Array | None = None
     reset: Array | None = None
     scalar: Array | None = None
@@ -41,7 +42,7 @@ class Call(NamedTuple):
 
     cell: Recurrent
     arguments: Arguments
-    source: Tensor | None  # x, where it is a Tensor
+    source: Tensor | None  # x, or its table, where it is a Tensor
     states: list[Tensor | None]  # those given that are Tensors
     weights: list[Tensor | None]
 
@@ -77,6 +78,11 @@ def prepare(
     given = [s if isinstance(s, Tensor) else None for s in state or [None] * len(states)]
     source = x if isinstance(x, Tensor) else None
     keep = needs_grad(source, *given, *weights)
+    segment_steps = _segment_steps(cell, T, B)
+    lookup = _worthwhile_lookup(source) if segment_steps == 0 else None
+    if source is not None and lookup is not None:
+        array = lookup.table._data
+        source = lookup.table if source.requires_grad else None
     packed = None if keep or not cell._quick() else cell._packed(T * B)
     reverse = checks.flag(who, "reverse", reverse)
     arrays = [None if w is None else w._data for w in weights]
@@ -87,16 +93,27 @@ def prepare(
         states,
         cell._options(),
         cell._regular(True),
+        ids=None if lookup is None else lookup.ids,
         lengths=sizes,
         reset=cuts,
         scalar=scalar,
         reverse=reverse,
         keep=keep,
-        segment_steps=_segment_steps(cell, T, B),
+        segment_steps=segment_steps,
         packed=packed,
     )
     cell._called()
     return Call(cell, arguments, source, given, weights)
+
+
+def _worthwhile_lookup(x: Tensor | None) -> Lookup | None:
+    """Where x holds rows of a table with fewer rows than x: their part of the gates is then made once per row of the
+    table, and looked up. None where x or the table may have changed since.
+    """
+    lookup: Lookup | None = getattr(x, "_lookup", None)
+    if x is None or lookup is None or lookup.ids.ndim != 2 or 2 * lookup.table.shape[0] > lookup.ids.size:
+        return None
+    return lookup if x._version == 0 and lookup.table._version == lookup.version else None
 
 
 # Steps x rows below which a segment's own cost, of a few products that wake all threads, would show.

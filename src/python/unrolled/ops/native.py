@@ -11,7 +11,7 @@ from unrolled._native import core
 from unrolled.ops.checks import check_range, float_tensor, integer_array, one_axis, same_dtype
 from unrolled.ops.shape import broadcast_to, reshape, swapaxes
 from unrolled.row_gradient import RowGradient
-from unrolled.tensor import Tensor, needs_grad, record
+from unrolled.tensor import Lookup, Tensor, needs_grad, record
 
 _READ_OUTPUTS = frozenset(("sigmoid", "tanh", "relu", "exp", "softmax", "log_softmax", "dropout"))
 _PRODUCTS = frozenset(("linear", "matmul"))
@@ -173,7 +173,9 @@ def embedding(weight: Any, ids: Any) -> Tensor:
     def vjp(gradients: Any) -> Any:
         return (RowGradient(indices.reshape(-1), gradients[0].reshape(-1, shape[1]), shape),)
 
-    return record("embedding", (weight,), out, vjp, ())[0]
+    rows = record("embedding", (weight,), out, vjp, ())[0]
+    rows._lookup = Lookup(weight, indices, weight._version)
+    return rows
 
 
 def layer_norm(x: Any, gain: Any = None, bias: Any = None, *, eps: float = 1e-5) -> Tensor:
