@@ -11,14 +11,14 @@ template <class S>
 void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, const S* y, const OutputGradients<S>& given,
                       const InputGradients<S>& wanted) {
   const CellInfo& cell = kernel_->info;
-  if (!wanted.continues) back_.prepare(cell, sizes_, parameters, wanted.dx != nullptr);
+  if (!wanted.continues) back_.prepare(cell, sizes_, parameters, wanted.dx != nullptr, schedule_.places());
   for (int k = 0; k < cell.vectors; ++k) vector_data_[k] = vectors_[k].data();
   start_backward(given);
   if (wanted.dx && in.lengths && !in.ids) std::fill_n(wanted.dx, in.T * in.B * sizes_.input, S(0));
 
   Barrier packed, done, summed;
   parallel(partition_.threads(), [&](int id, int count) {
-    if (!wanted.continues) back_.pack_share(cell, sizes_, id, count);
+    if (!wanted.continues) back_.pack_share(cell, id, count);
     packed.wait(count);
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
@@ -171,14 +171,15 @@ void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRow
     for (Index n = 0; n < rows; ++n)
       at.du[static_cast<std::size_t>(n)] = from[static_cast<std::size_t>(n)] + phase.first_slot * P;
   }
-  const PanelShape<S>& shape = back_.recurrent_shape[p];
+  const SlotMatrix<S>& matrix = back_.recurrent[p];
+  const PanelShape<S>& shape = matrix.shape;
   const Depth depth = phase.normalised || phase.gates == slots
                           ? Depth::contiguous(shape.depth)
                           : Depth{units(phase.space) / P, phase.gates * P, slots * P, 1};
   const bool mask = masked_operand_ && phase.operand == Operand::PreviousOutput;
   const Index g0 = own.first / shape.width, g1 = (own.last + shape.width - 1) / shape.width;
-  multiply_groups(shape, back_.recurrent[p].data(), g0, g1, depth, rows, at.du.data(),
-                  mask ? at.masked_rows.data() : target, mask ? Start::Zero : Start::Continue);
+  matrix.multiply(g0, g1, depth, rows, at.du.data(), mask ? at.masked_rows.data() : target,
+                  mask ? Start::Zero : Start::Continue);
   for (Index n = 0; mask && n < rows; ++n) {
     const S* const of_row = mask_.data() + mine.row(n) * units(cell.output);
     const S* const product = at.masked_rows[static_cast<std::size_t>(n)];

@@ -12,16 +12,14 @@ void Run<S>::input_gradient(const Inputs<S>& in, S* dx, int id, int count) {
   constexpr int P = lanes<S>;
   constexpr Index most = 96;  // rows per product: their slots stay in the second-level cache
   const CellInfo& cell = kernel_->info;
-  const PanelShape<S>& shape = back_.input_shape;
+  const PanelShape<S>& shape = back_.input.shape;
   const bool raw = cell.input_norms > 0;  // the gradients of W_ih x are where it was
   const Depth depth = raw || cell.input_gates == cell.slots
                           ? Depth::contiguous(shape.depth)
                           : Depth{units_[0] / P, cell.input_gates * P, cell.slots * P, 1};
   const S* a[most];
   S* out[most];
-  const auto multiply = [&](Index rows) {
-    multiply_groups(shape, back_.input.data(), 0, shape.groups(), depth, rows, a, out, Start::Zero);
-  };
+  const auto multiply = [&](Index rows) { back_.input.multiply(0, shape.groups(), depth, rows, a, out, Start::Zero); };
   const Index all = in.ids ? in.symbols : schedule_.places();
   const Index first = share_begin(all, id, count), last = share_begin(all, id + 1, count);
   Index rows = 0;

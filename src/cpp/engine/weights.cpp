@@ -52,13 +52,28 @@ std::vector<const S*> slot_rows(const S* W, Index ld, Index units, int gates, co
 }
 
 template <class S>
-void pack_slots(const PanelShape<S>& shape, S* out, const std::vector<const S*>& rows, Index columns, int id,
-                int count) {
+void pack_slots(SlotMatrix<S>& matrix, int id, int count) {
+  const PanelShape<S>& shape = matrix.shape;
+  if (!matrix.packed) return;
   const Index g0 = share_begin(shape.groups(), id, count), g1 = share_begin(shape.groups(), id + 1, count);
   for (Index group = g0; group < g1; ++group) {
     const Index first = shape.first_column(group);
-    pack_rows(rows.data(), shape.depth, first, columns - first, shape.vectors(group), out + shape.offset(group));
+    pack_rows(matrix.rows.data(), shape.depth, first, matrix.columns - first, shape.vectors(group),
+              matrix.panels.data() + shape.offset(group));
   }
+}
+
+/// Places up to which weights are not worth being packed for backward.
+constexpr Index few_places = 2;
+
+template <class S>
+void prepare_slots(SlotMatrix<S>& matrix, Index columns, Index most_columns, Index places) {
+  constexpr int P = lanes<S>;
+  matrix.columns = columns;
+  matrix.shape = {most_columns, static_cast<Index>(matrix.rows.size()), max_vectors};
+  matrix.packed = places > few_places || columns % P != 0 ||
+                  std::find(matrix.rows.begin(), matrix.rows.end(), nullptr) != matrix.rows.end();
+  if (matrix.packed) matrix.panels.resize(matrix.shape.size());
 }
 
 }  // namespace
@@ -113,34 +128,41 @@ void ForwardWeights<S>::pack_share(const CellInfo& cell, Sizes sizes, const Para
 }
 
 template <class S>
-void BackwardWeights<S>::prepare(const CellInfo& cell, Sizes sizes, const Parameters<S>& from, bool with_input) {
-  input_shape = {};
+void SlotMatrix<S>::multiply(Index first_group, Index last_group, Depth depth, Index count, const S* const* a,
+                             S* const* c, Start start) const {
+  if (packed) return multiply_groups(shape, panels.data(), first_group, last_group, depth, count, a, c, start);
+  const Index first = shape.first_column(first_group), last = std::min(columns, shape.first_column(last_group));
+  for (Index r = 0; r < count; ++r) multiply_unpacked(rows.data(), first, last, depth, a[r], c[r], start);
+}
+
+template <class S>
+void BackwardWeights<S>::prepare(const CellInfo& cell, Sizes sizes, const Parameters<S>& from, bool with_input,
+                                 Index places) {
+  input.shape = {};
   if (with_input) {
-    input_shape = {sizes.input, padded<S>(sizes.hidden) * cell.input_gates, max_vectors};
-    input.resize(input_shape.size());
-    input_rows_ = slot_rows(from.W_ih, sizes.input, sizes.hidden, cell.input_gates, cell.input_gate);
+    input.rows = slot_rows(from.W_ih, sizes.input, sizes.hidden, cell.input_gates, cell.input_gate);
+    prepare_slots(input, sizes.input, sizes.input, places);
   }
   for (int p = 0; p < cell.phases; ++p) {
     const Phase& phase = cell.phase[p];
     if (!has_product(phase)) continue;
     const Index width = sizes.width(cell.operand_space(phase)), units = sizes.width(phase.space);
-    recurrent_shape[p] = {padded<S>(width), padded<S>(units) * phase.gates, max_vectors};
-    recurrent[p].resize(recurrent_shape[p].size());
-    recurrent_rows_[p] = slot_rows(from.matrix[phase.matrix], width, units, phase.gates, phase.weight_gate);
+    recurrent[p].rows = slot_rows(from.matrix[phase.matrix], width, units, phase.gates, phase.weight_gate);
+    prepare_slots(recurrent[p], width, padded<S>(width), places);
   }
 }
 
 template <class S>
-void BackwardWeights<S>::pack_share(const CellInfo& cell, Sizes sizes, int id, int count) {
+void BackwardWeights<S>::pack_share(const CellInfo& cell, int id, int count) {
   for (int p = 0; p < cell.phases; ++p)
-    if (has_product(cell.phase[p]))
-      pack_slots(recurrent_shape[p], recurrent[p].data(), recurrent_rows_[p],
-                 sizes.width(cell.operand_space(cell.phase[p])), id, count);
-  if (input_shape.depth > 0) pack_slots(input_shape, input.data(), input_rows_, sizes.input, id, count);
+    if (has_product(cell.phase[p])) pack_slots(recurrent[p], id, count);
+  if (input.shape.depth > 0) pack_slots(input, id, count);
 }
 
 template class ForwardWeights<float>;
 template class ForwardWeights<double>;
+template struct SlotMatrix<float>;
+template struct SlotMatrix<double>;
 template class BackwardWeights<float>;
 template class BackwardWeights<double>;
 

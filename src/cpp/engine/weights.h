@@ -80,20 +80,26 @@ class ForwardWeights {
   Buffer<S> vectors[most_vectors];       // zeros behind the last unit
 };
 
-/// Panels from the gradients of gate sums, in the order of the slots, to the operand's units or the input.
+/// A matrix from the gradients of gate sums, in the order of the slots, to the operand's units or the input.
+template <class S>
+struct SlotMatrix {
+  std::vector<const S*> rows;  // of the weights, in the order of the slots; null behind the last unit
+  Index columns = 0;
+  PanelShape<S> shape{};
+  Buffer<S> panels;
+  bool packed = true;  // else the rows are read where they are: each of them but a few times
+  void multiply(Index first_group, Index last_group, Depth depth, Index count, const S* const* a, S* const* c,
+                Start start) const;
+};
+
 template <class S>
 class BackwardWeights {
  public:
-  void prepare(const CellInfo& cell, Sizes sizes, const Parameters<S>& from, bool with_input);
-  void pack_share(const CellInfo& cell, Sizes sizes, int id, int count);
+  /// For `places` rows of gradients in all; `count` threads then each pack their share.
+  void prepare(const CellInfo& cell, Sizes sizes, const Parameters<S>& from, bool with_input, Index places);
+  void pack_share(const CellInfo& cell, int id, int count);
 
-  PanelShape<S> input_shape{};
-  Buffer<S> input;
-  PanelShape<S> recurrent_shape[most_phases];
-  Buffer<S> recurrent[most_phases];
-
- private:
-  std::vector<const S*> input_rows_, recurrent_rows_[most_phases];  // of the weights, in the order of the slots
+  SlotMatrix<S> input, recurrent[most_phases];
 };
 
 }  // namespace unrolled

@@ -78,11 +78,44 @@ void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, I
 
 namespace {
 
+template <class S, int packets>
+void unpacked_kernel(const S* const* rows, Index first, Depth depth, const S* a, S* c, Start start) {
+  constexpr int P = lanes<S>;
+  Vec<S> acc[packets];
+#pragma GCC unroll 16
+  for (int v = 0; v < packets; ++v)
+    acc[v] = start == Start::Continue ? Vec<S>::load(c + first + v * P) : Vec<S>::zero();
+  for (Index segment = 0; segment < depth.segments; ++segment, a += depth.a_jump)
+    for (Index k = 0; k < depth.length; ++k, ++rows) {
+      const Vec<S> x(a[k * depth.a_step]);
+#pragma GCC unroll 16
+      for (int v = 0; v < packets; ++v) acc[v] = fma(x, Vec<S>::load(*rows + first + v * P), acc[v]);
+    }
+#pragma GCC unroll 16
+  for (int v = 0; v < packets; ++v) acc[v].store(c + first + v * P);
+}
+
+}  // namespace
+
+template <class S>
+void multiply_unpacked(const S* const* rows, Index first, Index last, Depth depth, const S* a, S* c, Start start) {
+  constexpr int P = lanes<S>, most = max_vectors * most_panels;
+  for (; first + most * P <= last; first += most * P) unpacked_kernel<S, most>(rows, first, depth, a, c, start);
+  for (; first + 4 * P <= last; first += 4 * P) unpacked_kernel<S, 4>(rows, first, depth, a, c, start);
+  for (; first < last; first += P) unpacked_kernel<S, 1>(rows, first, depth, a, c, start);
+}
+
+namespace {
+
 /// Rows p are summed in runs of this many, so that a panel of B stays in the second-level cache while tiles of A stream
 /// by.
 constexpr Index outer_run = 512;
 /// Rows of A read side by side while they are cut into tiles.
 constexpr Index rows_together = 8;
+/// Rows up to which an outer product is a matter of writing C.
+constexpr Index few_rows = 4;
+/// Scalars of C from which threads share the writing.
+constexpr double least_team_writes = 1 << 20;
 
 template <class S>
 constexpr int outer_width = 4;
@@ -102,6 +135,22 @@ void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, 
         for (Index p = p0; p < p1; ++p) std::memcpy(to + p * tile, a[p] + t * tile, tile * sizeof(S));
       else
         for (Index p = p0; p < p1; ++p) std::copy_n(a[p] + t * tile, valid, to + p * tile);
+    }
+  }
+}
+
+/// Few rows: C is written once, and nothing is worth being packed for it. The same bits as from tiles.
+template <class S>
+void outer_of_few(Index rows, const S* const* a, Index first, Index last, const OuterProduct<S>& product,
+                  bool accumulate) {
+  constexpr int P = lanes<S>;
+  for (Index m = first; m < last; ++m) {
+    S* const c = product.c[m];
+    for (Index n = 0; c && n < product.b_columns; n += P) {
+      const Index valid = product.b_columns - n;
+      Vec<S> sum = accumulate ? Vec<S>::load_partial(c + n, valid) : Vec<S>::zero();
+      for (Index p = 0; p < rows; ++p) sum = fma(Vec<S>(a[p][m]), Vec<S>::load_partial(product.b[p] + n, valid), sum);
+      sum.store_partial(c + n, valid);
     }
   }
 }
@@ -147,6 +196,14 @@ void accumulate_outer(Index rows, const S* const* a, Index a_columns, const Oute
     panel_scalars += padded<S>(product.b_columns) * most_rows;
   }
   if (rows == 0) return;
+  if (rows <= few_rows) {
+    const int writers = double(a_columns) * double(b_columns) < least_team_writes ? 1 : get_num_threads();
+    return parallel(writers, [&](int id, int team) {
+      for (int k = 0; k < count; ++k)
+        outer_of_few(rows, a, share_begin(a_columns, id, team), share_begin(a_columns, id + 1, team), products[k],
+                     accumulate);
+    });
+  }
   const int wanted = double(rows) * double(a_columns) * double(b_columns) < least_team_work ? 1 : get_num_threads();
   Buffer<S> panels(panel_scalars), tiles_of_a(tiles * tile_step);
   Buffer<S> trash(wanted * widest);  // where rows of C that are not wanted go
@@ -193,6 +250,7 @@ void accumulate_outer(Index rows, const S* const* a, Index a_columns, const Oute
                                   Start, const S*);                                                                \
   template void multiply_groups<S>(const PanelShape<S>&, const S*, Index, Index, Depth, Index, const S* const*,    \
                                    S* const*, Start);                                                              \
+  template void multiply_unpacked<S>(const S* const*, Index, Index, Depth, const S*, S*, Start);                   \
   template void accumulate_outer<S>(Index, const S* const*, Index, const OuterProduct<S>*, int, bool);
 UNROLLED_PANELS(float)
 UNROLLED_PANELS(double)

@@ -56,6 +56,11 @@ template <class S>
 void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, Index last, Depth depth, Index rows,
                      const S* const* a, S* const* c, Start start);
 
+/// c[first .. last) = start + a . B for a single row a and a matrix that is not packed: `rows` points to the rows of B,
+/// as many as the sum is deep; columns first and last are whole packets. The same bits as from panels.
+template <class S>
+void multiply_unpacked(const S* const* rows, Index first, Index last, Depth depth, const S* a, S* c, Start start);
+
 /// One product of `accumulate_outer`.
 template <class S>
 struct OuterProduct {
