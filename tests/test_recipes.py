@@ -13,11 +13,22 @@ import pytest
 import unrolled as ur
 from unrolled import recipes
 from unrolled.cli import main
-from unrolled.recipes import continual_reber, counting, japanese_vowels, vanishing_gradients
+from unrolled.recipes import continual_reber, counting, japanese_vowels, memorisation, vanishing_gradients
+from unrolled.recipes.monitor import Monitor
 from unrolled.recipes.running import spread
+from unrolled.recipes.training import train
 
 FOLDER = Path(recipes.__file__).parent
-CHEAP = ["embedded-reber", "adding-100", "temporal-order", "noise-free-lag", "adding-600", "copy-memory"]
+CHEAP = [
+    "embedded-reber",
+    "adding-100",
+    "temporal-order",
+    "noise-free-lag",
+    "adding-600",
+    "copy-memory",
+    "parity",
+]
+CHEAP += ["memorisation", "irregular-spirals"]
 
 
 def outcome(solved=True, score=0.0, **other):
@@ -121,6 +132,21 @@ def test_spread():
     assert spread([]) == "-"
     assert spread([0.25]) == "0.25"
     assert spread([1, 3], "{:.1f}") == "2.0 +- 1.4"
+    assert spread([1, float("nan")]) == "nan +- nan"
+
+
+def test_a_run_that_diverges_meets_no_line():
+    model = ur.Linear(1, 1, bias=False)
+    model.W.data[...] = 3e38
+    x = np.full((2, 1), 3e38, np.float32)
+    settings = recipes.Settings(updates=5, seconds=10, batch_size=2, hidden_size=1, lr=0.1, check_every=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = train(
+            model, settings, Monitor(), lambda: (ur.mean_squared_error(model(x), -x), 2), lambda: (1.0, True)
+        )
+    assert (found.solved, found.note) == (False, "diverged")
+    assert not found.score >= 0
+    assert not found.score <= 0
 
 
 def quick_run(name):
@@ -153,6 +179,13 @@ def test_judges_want_what_their_lines_say():
     assert judge(dict(zip(labels, (none, bad, good), strict=True)), False)
     assert not judge(dict(zip(labels, (good, bad, good), strict=True)), False)
     assert not judge(dict(zip(labels, (none, none, bad), strict=True)), False)
+    judge = memorisation.RECIPE.judge
+    grid, slow = [outcome(sequences=40)], [outcome(sequences=41)]
+    assert judge({"tied 2-LSTM grid": grid}, True)
+    assert judge({"tied 2-LSTM grid": grid, "stacked LSTM": slow}, False)
+    assert judge({"tied 2-LSTM grid": grid, "stacked LSTM": [outcome(solved=False)]}, False)
+    assert not judge({"tied 2-LSTM grid": slow, "stacked LSTM": grid}, False)
+    assert not judge({"tied 2-LSTM grid": bad, "stacked LSTM": bad}, False)
     scores = [outcome(score=s) for s in (10, 24, 30)]
     assert counting.RECIPE.judge({"peephole LSTM": scores}, False)
     assert not counting.RECIPE.judge({"peephole LSTM": scores[:2]}, False)

@@ -20,6 +20,8 @@ FORMS = {
     "copy": lambda rng: tasks.copy_memory(rng, 5, 7),
     "reber": lambda rng: tasks.reber_batch(rng, 5),
     "streams": lambda rng: tasks.reber_streams(rng, 5, 40),
+    "parity": lambda rng: tasks.parity(rng, 5, 12),
+    "memorisation": lambda rng: tasks.memorisation(rng, 5, 6, 9),
     "spirals": lambda rng: tasks.irregular_spirals(rng, 5, 10),
 }
 
@@ -163,6 +165,23 @@ def test_counting():
     answers = ["".join("abcS"[s] for s in np.flatnonzero(row)) for row in legal[:4, 0]]
     assert answers == ["a", "ab", "c", "S"]
     assert not x[4:, 0].any()
+
+
+def test_parity():
+    x, targets = tasks.parity(np.random.default_rng(0), 300, 7)
+    assert set(x.ravel()) == {-1, 1}
+    # The product of the signs changes with every -1, of which there are 7 less the ones.
+    np.testing.assert_array_equal(x.prod(axis=1), np.where(targets == 1, 1, -1))
+    assert set(targets) == {0, 1}
+
+
+def test_memorisation():
+    x, targets = tasks.memorisation(np.random.default_rng(0), 30, 4, 6)
+    assert x.shape == (8, 30, 7)
+    np.testing.assert_array_equal(x.sum(axis=2), 1)
+    np.testing.assert_array_equal(x[:4].argmax(axis=2), targets)
+    assert (x[4:].argmax(axis=2) == 6).all()
+    assert set(targets.ravel()) == set(range(6))
 
 
 def test_spirals():

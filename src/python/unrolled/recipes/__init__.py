@@ -23,6 +23,9 @@ _MODULES = {
     "vanishing-gradients": "vanishing_gradients",
     "counting": "counting",
     "copy-memory": "copy_memory",
+    "parity": "parity",
+    "memorisation": "memorisation",
+    "highway-depth": "highway_depth",
     "japanese-vowels": "japanese_vowels",
     "irregular-spirals": "irregular_spirals",
 }

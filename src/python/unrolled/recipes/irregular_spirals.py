@@ -16,6 +16,7 @@ from unrolled.recipes.training import train, wrong_classes
 from unrolled.tensor import Tensor
 
 _TEST = 2000
+_LEAST_TAU = 0.1
 _AWARE, _BLIND = "CTRNN, with dt", "CTRNN, without"
 _GRU_AWARE, _GRU_BLIND = "GRU, dt as an input", "GRU, without"
 
@@ -29,9 +30,11 @@ def _train(cell: str, aware: bool, settings: _Settings, seed: int, monitor: Moni
     """CTRNN gets the time as its `dt`; another cell reads it as a third input, which for "without" is its mean."""
     rng = np.random.default_rng(seed)
     continuous = cell == "CTRNN"
-    model = Reader(
-        getattr(ur, cell)(2 if continuous else 3, settings.hidden_size, rng=rng), 2, last=True, rng=rng
-    )
+    if continuous:  # explicit Euler would not be stable at gaps above 2 tau
+        layer = ur.CTRNN(2, settings.hidden_size, method="exponential", rng=rng)
+    else:
+        layer = getattr(ur, cell)(3, settings.hidden_size, rng=rng)
+    model = Reader(layer, 2, last=True, rng=rng)
 
     def logits(data: Any) -> Tensor:
         dt = data.dt if aware else np.ones_like(data.dt)
@@ -42,6 +45,8 @@ def _train(cell: str, aware: bool, settings: _Settings, seed: int, monitor: Moni
     test = irregular_spirals(np.random.default_rng([seed, 1]), _TEST, settings.steps)
 
     def loss() -> tuple[Tensor, int]:
+        if continuous:  # a time constant is positive, which its gradient does not know
+            np.maximum(layer.tau.data, _LEAST_TAU, out=layer.tau.data)
         batch = irregular_spirals(rng, settings.batch_size, settings.steps)
         return ur.cross_entropy(logits(batch), batch.targets), batch.dt.size
 

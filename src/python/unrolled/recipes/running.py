@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from unrolled._config import build_config
 from unrolled.recipes.monitor import Monitor
@@ -152,8 +153,8 @@ def spread(values: Sequence[float], form: str = "{:.4g}") -> str:
     """Mean and standard deviation; one value alone as it is, none as a dash."""
     if not values:
         return "-"
-    mean = form.format(statistics.fmean(values))
-    return mean if len(values) == 1 else f"{mean} +- {form.format(statistics.stdev(values))}"
+    mean = form.format(np.mean(values))
+    return mean if len(values) == 1 else f"{mean} +- {form.format(np.std(values, ddof=1))}"
 
 
 def _table(rows: list[list[str]]) -> list[str]:

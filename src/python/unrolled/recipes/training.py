@@ -37,10 +37,11 @@ def train(
         adjust: called after every backward, to add to the gradients.
         clip: whether the norm of the gradient is limited to that of the settings.
 
-    A loss or gradient that is not finite ends the run unsolved.
+    A loss or gradient that is not finite ends the run unsolved, with a score of NaN, which is above no line and below
+    none.
     """
     optimizer = ur.Adam(model, settings.lr) if optimizer is None else optimizer
-    score, solved, note, update = math.inf, False, "", 0
+    score, solved, note, update = math.nan, False, "", 0
     start = time.monotonic()
     try:
         while update < settings.updates and not solved and not note:
@@ -59,7 +60,7 @@ def train(
                 with ur.no_grad(), np.errstate(over="ignore", invalid="ignore"):
                     score, solved = check()
     except ur.DivergenceError:
-        note = "diverged"
+        score, note = math.nan, "diverged"
     seconds = time.monotonic() - start
     sequences = update * settings.batch_size
     return Outcome(bool(solved), float(score), update, sequences, seconds, "" if solved else note)
