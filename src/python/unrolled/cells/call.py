@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -92,23 +91,11 @@ def prepare(
         scalar=scalar,
         reverse=reverse,
         keep=keep,
-        segment_steps=_segment_steps(cell, T, B),
+        segment_steps=cell._segment_steps(T, B),
         packed=packed,
     )
     cell._called()
     return Call(cell, arguments, source, given, weights)
-
-
-# Steps x rows below which a segment's own cost, of a few products that wake all threads, would show.
-_LEAST_PLACES = 512
-
-
-def _segment_steps(cell: Recurrent, steps: int, batch: int) -> int:
-    """Steps that a training call keeps at a time; 0: all."""
-    if isinstance(cell.recompute, (bool, np.bool_)):
-        least = -(-_LEAST_PLACES // max(batch, 1))
-        return max(math.isqrt(max(steps - 1, 0)) + 1, least) if cell.recompute else 0
-    return checks.size(type(cell).__name__, "recompute", cell.recompute)
 
 
 def run(calls: Sequence[Call]) -> list[tuple[Tensor, Any]]:
