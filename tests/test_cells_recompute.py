@@ -54,9 +54,10 @@ def test_outputs_have_the_same_bits_at_any_thread_count(dtype: type, two_threads
 @pytest.mark.parametrize(("steps", "error"), [(0, ValueError), ("x", TypeError), (None, TypeError)])
 def test_bad_steps(steps: Any, error: type[Exception]) -> None:
     cell = ur.LSTM(2, 3)
-    cell.recompute = steps
-    with pytest.raises(error):
-        cell(ur.Tensor(np.zeros((4, 1, 2), np.float32)))
+    for act in (lambda: ur.RNN(2, 3, recompute=steps), lambda: setattr(cell, "recompute", steps)):
+        with pytest.raises(error, match="recompute is "):
+            act()
+    assert cell.recompute is False
 
 
 def test_a_bool_of_numpy_is_a_bool() -> None:

@@ -28,6 +28,7 @@ from training import (
     speller,
 )
 from unrolled.io.file import read
+from unrolled.train.generators import generators
 
 
 @pytest.mark.parametrize("task", [language, classification, plain_list])
@@ -181,6 +182,52 @@ def test_generators_inside_a_model_go_on(tmp_path):
     whole = train(0, epochs=2)
     train(0, epochs=1, checkpoint=tmp_path / "run")
     assert comparable(train(1, epochs=2, checkpoint=tmp_path / "run", resume=True)) == comparable(whole)
+
+
+class Jitter:
+    """No module: what a user may write beside one."""
+
+    def __init__(self, rng):
+        self.rng = rng
+        self.again = self  # a ring
+
+    def __call__(self, x):
+        return (x + self.rng.normal(size=x.shape)).astype(np.float32)
+
+
+class Deep(ur.Module):
+    def __init__(self, *, rng=None):
+        seeds = np.random.default_rng(rng).integers(2**32, size=4)
+        one, two = (np.random.default_rng(seed) for seed in seeds[:2])
+        self.linear = ur.Linear(2, 1, rng=np.random.default_rng(0))
+        self.parts = [{"jitter": Jitter(one)}, (two, one)]
+        self.old = {"legacy": np.random.RandomState(seeds[3])}
+        self.bits = np.random.Generator(np.random.MT19937(seeds[2]))
+
+    def forward(self, x):
+        x = self.parts[0]["jitter"](x)
+        for source in (self.parts[1][0], self.old["legacy"], self.bits):
+            x = x * source.uniform(0.5, 2, x.shape).astype(np.float32)
+        return self.linear(x)
+
+
+def test_generators_anywhere_inside_a_model_go_on(tmp_path):
+    x, targets = np.ones((3, 4, 2), np.float32), np.ones((3, 4, 1), np.float32)
+
+    def train(model, **options):
+        loss = ur.mean_squared_error
+        return ur.fit(model, [(x, targets)] * 5, loss=loss, progress=False, **options)
+
+    assert list(generators(Deep())) == ["parts.0.jitter.rng", "parts.1.0", "old.legacy", "bits"]
+    twin, first, again, fewer = (Deep(rng=np.random.default_rng(seed)) for seed in (0, 0, 1, 0))
+    path = tmp_path / "run"
+    whole = train(twin, epochs=2)
+    train(first, epochs=1, checkpoint=path)
+    assert comparable(train(again, epochs=2, checkpoint=path, resume=True)) == comparable(whole)
+    assert_same_parameters(again, twin)
+    fewer.old = {}
+    with pytest.raises(ur.CheckpointError, match=r"generators are .*'old\.legacy'.* there, .*'bits'\] here"):
+        train(fewer, epochs=3, checkpoint=path, resume=True)
 
 
 TRAINER = """

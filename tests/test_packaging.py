@@ -66,7 +66,8 @@ def test_names_imported_at_first_use():
     block = next(node for node in tree.body if isinstance(node, ast.If))  # if TYPE_CHECKING: ...
     typed = [alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names]
     assert sorted(typed) == sorted(ur._LAZY)
-    assert set(ur._LAZY) <= set(ur.__all__) <= set(dir(ur))
+    assert set(ur._LAZY) <= set(ur.__all__)
+    assert dir(ur) == sorted(ur.__all__)
     for name in ur.__all__:
         getattr(ur, name)
     with pytest.raises(AttributeError, match="module 'unrolled' has no attribute 'LSTN'"):

@@ -133,6 +133,24 @@ def test_an_error_in_a_vjp_leaves_gradients_as_they_were() -> None:
     assert z.grad is None
 
 
+def test_a_backward_that_fails_for_want_of_memory_frees_the_graph_and_gives_nothing() -> None:
+    x, z = leaf(3), leaf(3)
+    inner = x * 2
+    kept = weakref.ref(inner._node)
+
+    def vjp(gradients):
+        raise MemoryError
+
+    loss = (record("large", [inner], [inner._data * 2], vjp)[0] * z).sum()
+    del inner
+    with pytest.raises(MemoryError):
+        loss.backward()
+    assert x.grad is None and z.grad is None
+    assert kept() is None
+    with pytest.raises(RuntimeError, match="or by one that failed on its way; compute the result again"):
+        loss.backward()
+
+
 def test_a_vjp_may_return_views_of_what_it_returns() -> None:
     a, b = leaf(2, 3), leaf(6)
 

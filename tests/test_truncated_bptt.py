@@ -122,6 +122,31 @@ def test_training_goes_on_from_the_state_of_the_part_before() -> None:
     np.testing.assert_array_equal(*results)
 
 
+def test_the_first_state_is_cut_from_what_made_it() -> None:
+    cell, x, targets, *_ = problem()
+    encoder = LSTM.make(I, H, seed=3)
+    _, made = encoder(x)
+    parts = list(ur.patterns.truncated_bptt(cell, x, targets, squares, k1=2, k2=6, state=made))
+    assert [part.start for part in parts[:4]] == [0, 0, 0, 2]
+    for (
+        part
+    ) in parts:  # three of them start from the state given: a graph behind it would be freed by the first
+        part.loss.backward()
+    assert encoder.W_hh.grad is None
+
+
+def test_a_learned_first_state_gets_gradients_of_the_parts_that_start_there() -> None:
+    cell, x, targets, state, _ = problem()
+    learned = cell.State(*(ur.Tensor(s, requires_grad=True) for s in state))
+    for part in ur.patterns.truncated_bptt(cell, x, targets, squares, k1=3, k2=6, state=learned):
+        part.loss.backward()
+    again = cell.State(*(ur.Tensor(s, requires_grad=True) for s in state))
+    y, _ = cell(x[:6], again)  # the first two parts
+    squares(y, targets[:6]).backward()
+    for one, other in zip(learned, again, strict=True):
+        np.testing.assert_allclose(one.grad, other.grad, rtol=1e-12)
+
+
 def test_an_overlap_runs_again_with_the_parameters_as_they_are() -> None:
     cell, x, targets, state, _ = problem()
     old = {name: np.asarray(p).copy() for name, p in cell.parameters().items()}

@@ -11,8 +11,8 @@
 
 #include "cell_call.h"
 #include "core/buffer.h"
-#include "core/threads.h"
 #include "gemm/gemm.h"
+#include "threads_guard.h"
 
 namespace {
 
@@ -26,12 +26,6 @@ void count_allocation() {
   ++allocations;
   if (std::this_thread::get_id() != main_thread) ++allocations_in_team;
 }
-
-struct Threads {
-  Threads() : before(get_num_threads()) {}
-  ~Threads() { set_num_threads(before); }
-  int before;
-};
 
 // Small enough for one thread, rows split, units split (one row, many units), both, and odd sizes.
 const Shape all_shapes[] = {{0, 2, 3, 5},    {3, 0, 3, 5},    {1, 1, 3, 5},    {5, 3, 2, 17},

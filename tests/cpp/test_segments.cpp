@@ -7,18 +7,12 @@
 #include <cmath>
 
 #include "cell_call.h"
-#include "core/threads.h"
+#include "threads_guard.h"
 
 namespace {
 
 using namespace unrolled;
 using namespace unrolled::testing;
-
-struct Threads {
-  Threads() : before(get_num_threads()) {}
-  ~Threads() { set_num_threads(before); }
-  int before;
-};
 
 /// The largest difference, as a share of the largest number.
 template <class S>

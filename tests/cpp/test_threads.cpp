@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "core/threads.h"
+#include "threads_guard.h"
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -21,13 +21,7 @@
 namespace {
 
 using namespace unrolled;
-
-/// Sets the number of threads for one test: more than the machine has is fine.
-struct Threads {
-  explicit Threads(int count) : before(get_num_threads()) { set_num_threads(count); }
-  ~Threads() { set_num_threads(before); }
-  int before;
-};
+using testing::Threads;
 
 /// Adds up 1 + 2 + ... + size with a team, and tells how many threads took part.
 long sum_with_team(int wanted, long size, int* team = nullptr) {

@@ -13,6 +13,21 @@ namespace {
 constexpr Index chunk_rows_at_least = 48;
 constexpr Index chunk_bytes = Index(1) << 18;
 
+/// Rows [r0, r0 + count) of the step as a point function of phase p sees them.
+template <class S>
+void aim(ForwardTile<S>& tile, const CellInfo& cell, const Phase& phase, const ThreadRows<S>& at, Index r0,
+         Index count) {
+  tile.rows = count;
+  tile.slots = at.slots[static_cast<int>(phase.space)].data() + r0;
+  tile.h_prev = at.h_prev.data() + r0;
+  if (tile.regular.zone_h) tile.regular.zone_h = at.zone_rows[0].data() + r0;
+  if (tile.regular.zone_c) tile.regular.zone_c = at.zone_rows[1].data() + r0;
+  tile.y = at.y.data() + r0;
+  if (tile.scalar) tile.scalar = at.scalar.data() + r0;
+  for (int k = 0; k < cell.states; ++k) tile.state_prev[k] = at.state_prev[k].data() + r0;
+  for (int k = 0; k < cell.streams; ++k) tile.stream[k] = at.stream[k].data() + r0;
+}
+
 }  // namespace
 
 template <class S>
@@ -226,21 +241,6 @@ void Run<S>::forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in,
       fused_phase(weights.recurrent[p], p, rows, mine, at, tile);
     mine.meet->wait(mine.meeting);
   }
-}
-
-/// Rows [r0, r0 + count) of the step as a point function of phase p sees them.
-template <class S>
-static void aim(ForwardTile<S>& tile, const CellInfo& cell, const Phase& phase, const ThreadRows<S>& at, Index r0,
-                Index count) {
-  tile.rows = count;
-  tile.slots = at.slots[static_cast<int>(phase.space)].data() + r0;
-  tile.h_prev = at.h_prev.data() + r0;
-  if (tile.regular.zone_h) tile.regular.zone_h = at.zone_rows[0].data() + r0;
-  if (tile.regular.zone_c) tile.regular.zone_c = at.zone_rows[1].data() + r0;
-  tile.y = at.y.data() + r0;
-  if (tile.scalar) tile.scalar = at.scalar.data() + r0;
-  for (int k = 0; k < cell.states; ++k) tile.state_prev[k] = at.state_prev[k].data() + r0;
-  for (int k = 0; k < cell.streams; ++k) tile.stream[k] = at.stream[k].data() + r0;
 }
 
 /// Product and point function, tile by tile.

@@ -197,8 +197,8 @@ def _reachable(root: Node) -> list[Node]:
         node = stack.pop()
         if node.vjp is None:
             raise RuntimeError(
-                "backward: this graph has been freed by an earlier backward; compute the result again, or "
-                "sum the losses and call backward once"
+                "backward: this graph has been freed by an earlier backward, or by one that failed on its way; "
+                "compute the result again, or sum the losses and call backward once"
             )
         if node.number < _last_write:
             _refuse_what_is_written(node)
@@ -215,7 +215,9 @@ def _owners(gradients: Sequence[Any]) -> list[int]:
 
 
 def backward(root: Node, index: int, gradient: Array) -> None:
-    """Sends `gradient` of output `index` of `root` back to every leaf, and frees the graph."""
+    """Sends `gradient` of output `index` of `root` back to every leaf, and frees the graph as it goes, also where it
+    fails (for want of memory, say): then no leaf has got anything.
+    """
     sums: dict[Node, dict[int, GradientSum]] = {root: {index: GradientSum()}}
     sums[root][index].add(gradient, False)
     leaves: dict[int, tuple[Tensor, GradientSum]] = {}

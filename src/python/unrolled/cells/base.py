@@ -11,6 +11,7 @@ from unrolled._native import core
 from unrolled.cells.call import Arguments, prepare, run
 from unrolled.cells.inspection import Inspection, inspect
 from unrolled.cells.parameters import CellParameters
+from unrolled.cells.recompute import Recomputed
 from unrolled.tensor import Tensor, is_grad_enabled, wrap
 
 Array = np.ndarray[Any, Any]
@@ -21,7 +22,7 @@ _PLACES_WORTH_PACKING_FOR = 1024
 _NOT_PACKED: dict[str, Any] = {"_stepper": None, "_step": None, "_sequence": None}
 
 
-class Recurrent(CellParameters):
+class Recurrent(Recomputed, CellParameters):
     """A cell folded over time: `y, state = cell(x, state, lengths, reset)` and `y_t, state = cell.step(x_t, state)`.
 
     Subclasses name the gates, the states and the native kernel; the equations are in their docstrings.
@@ -32,9 +33,9 @@ class Recurrent(CellParameters):
     Parameters: `W_ih` (G*H, I) Glorot uniform, `W_hh` (G*H, H) orthogonal, `b` (G*H,) zeros, the gates stacked along
     the rows in the order of `gates`. With `bias=False` there is no `b`.
 
-    `cell.recompute = True` trades time for memory in training: of T steps, only about sqrt(T) are kept at a time, and
-    each is run again in backward (Chen et al. 2016). A number says how many. Outputs are the same bits; gradients of
-    parameters are summed in another order.
+    `recompute=True`, or `cell.recompute = True` later, trades time for memory in training: of T steps, only about
+    sqrt(T) are kept at a time, and each is run again in backward (Chen et al. 2016). A number says how many. Outputs
+    are the same bits; gradients of parameters are summed in another order. It is saved with the model.
     """
 
     gates: ClassVar[tuple[str, ...]]
@@ -44,7 +45,6 @@ class Recurrent(CellParameters):
 
     W_hh: Tensor
     b: Tensor | None
-    recompute: bool | int = False
     _output_is_state: ClassVar[bool] = True  # else the first state is another than the output
     _stepper: Any  # weights packed for inference, and its functions for a step and a sequence
     _step: Any
@@ -58,12 +58,14 @@ class Recurrent(CellParameters):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        recompute: bool | int = False,
     ) -> None:
         who = type(self).__name__
         self.input_size = checks.size(who, "input_size", input_size)
         self.hidden_size = checks.size(who, "hidden_size", hidden_size)
         self.bias = checks.flag(who, "bias", bias)
         self.dtype = checks.float_dtype(who, dtype)
+        self.recompute = recompute
         self._make_parameters(checks.generator(who, rng))
         self._forget_packed()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -78,7 +77,7 @@ def prepare(
     given = [s if isinstance(s, Tensor) else None for s in state or [None] * len(states)]
     source = x if isinstance(x, Tensor) else None
     keep = needs_grad(source, *given, *weights)
-    segment_steps = _segment_steps(cell, T, B)
+    segment_steps = cell._segment_steps(T, B)
     lookup = _worthwhile_lookup(source) if segment_steps == 0 else None
     if source is not None and lookup is not None:
         array = lookup.table._data
@@ -114,18 +113,6 @@ def _worthwhile_lookup(x: Tensor | None) -> Lookup | None:
     if x is None or lookup is None or lookup.ids.ndim != 2 or 2 * lookup.table.shape[0] > lookup.ids.size:
         return None
     return lookup if x._version == 0 and lookup.table._version == lookup.version else None
-
-
-# Steps x rows below which a segment's own cost, of a few products that wake all threads, would show.
-_LEAST_PLACES = 512
-
-
-def _segment_steps(cell: Recurrent, steps: int, batch: int) -> int:
-    """Steps that a training call keeps at a time; 0: all."""
-    if isinstance(cell.recompute, (bool, np.bool_)):
-        least = -(-_LEAST_PLACES // max(batch, 1))
-        return max(math.isqrt(max(steps - 1, 0)) + 1, least) if cell.recompute else 0
-    return checks.size(type(cell).__name__, "recompute", cell.recompute)
 
 
 def run(calls: Sequence[Call]) -> list[tuple[Tensor, Any]]:

@@ -33,6 +33,7 @@ class CTRNN(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        recompute: whether training keeps only a part of the steps at a time, see `Recurrent`.
 
     Source: K. Funahashi, Y. Nakamura, Approximation of dynamical systems by continuous time recurrent neural networks,
     Neural Networks 6, 1993.
@@ -55,11 +56,12 @@ class CTRNN(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        recompute: bool | int = False,
     ) -> None:
         self._initial_tau = positive("CTRNN", "tau", tau)
         self.method = one_of("CTRNN", "method", method, ("euler", "exponential"))
         self.nonlinearity = activation("CTRNN", "nonlinearity", nonlinearity)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, recompute=recompute)
 
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)

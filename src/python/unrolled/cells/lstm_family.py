@@ -223,6 +223,7 @@ class sLSTM(Recurrent):  # noqa: N801 - the name of the paper
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        recompute: whether training keeps only a part of the steps at a time, see `Recurrent`.
 
     Source: M. Beck et al., xLSTM: extended long short-term memory, NeurIPS 2024.
     """
@@ -239,9 +240,10 @@ class sLSTM(Recurrent):  # noqa: N801 - the name of the paper
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        recompute: bool | int = False,
     ) -> None:
         self.forget_bias = number("sLSTM", "forget_bias", forget_bias)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, recompute=recompute)
 
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)

@@ -25,6 +25,7 @@ class GatedOptions(TypedDict, total=False):
     weight_dropout: float
     gradient_clip: float | None
     learn_initial_state: bool
+    recompute: bool | int
 
 
 class Gated(Recurrent):
@@ -41,6 +42,7 @@ class Gated(Recurrent):
         gradient_clip: bound of the gradient of every gate's sum inside backward (Graves 2013); None: none.
         learn_initial_state: whether the state that a call starts from where none is given is a parameter, `h0` (and
             `c0`, ...), zeros at first. A reset sets the state to zero.
+        recompute: whether training keeps only a part of the steps at a time, see `Recurrent`.
 
     Masks are drawn in training mode, in calls over sequences; `step` and evaluation mode use what they are on average.
     They are functions of `seed`, `counter` (of the calls), the time, the row and the unit alone.
@@ -60,6 +62,7 @@ class Gated(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        recompute: bool | int = False,
     ) -> None:
         who, names = type(self).__name__, self.State._fields
         self.zoneout_h = checks.fraction(who, "zoneout_h", zoneout_h)
@@ -76,7 +79,7 @@ class Gated(Recurrent):
         )
         self.learn_initial_state = checks.flag(who, "learn_initial_state", learn_initial_state)
         rng = checks.generator(who, rng)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, recompute=recompute)
         if self.learn_initial_state:
             for name, size in zip(names, self._state_sizes(), strict=True):
                 setattr(self, f"{name}0", self._vector(size))

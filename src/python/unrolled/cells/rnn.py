@@ -35,6 +35,7 @@ class RNN(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        recompute: whether training keeps only a part of the steps at a time, see `Recurrent`.
 
     Sources: J. L. Elman, Finding structure in time, Cognitive Science 14, 1990; R. Pascanu, T. Mikolov, Y. Bengio,
     On the difficulty of training recurrent neural networks, ICML 2013 (state="pre").
@@ -53,10 +54,11 @@ class RNN(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        recompute: bool | int = False,
     ) -> None:
         self.nonlinearity = one_of("RNN", "nonlinearity", nonlinearity, NONLINEARITIES)
         self.state = one_of("RNN", "state", state, ("post", "pre"))
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, recompute=recompute)
 
     @property
     def _output_is_state(self) -> bool:  # type: ignore[override]

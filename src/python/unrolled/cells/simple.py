@@ -37,6 +37,7 @@ class Jordan(Recurrent):
         bias: whether there are b and b_o.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        recompute: whether training keeps only a part of the steps at a time, see `Recurrent`.
 
     Source: M. I. Jordan, Attractor dynamics and parallelism in a connectionist sequential machine, Cognitive Science
     Society 1986.
@@ -60,12 +61,13 @@ class Jordan(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        recompute: bool | int = False,
     ) -> None:
         given = hidden_size if output_size is None else size("Jordan", "output_size", output_size)
         self._output_size = given
         self.nonlinearity = activation("Jordan", "nonlinearity", nonlinearity)
         self.output_nonlinearity = activation("Jordan", "output_nonlinearity", output_nonlinearity)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, recompute=recompute)
 
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)
@@ -106,6 +108,7 @@ class IndRNN(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        recompute: whether training keeps only a part of the steps at a time, see `Recurrent`.
 
     Source: S. Li et al., Independently recurrent neural network (IndRNN), CVPR 2018.
     """
@@ -124,9 +127,10 @@ class IndRNN(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        recompute: bool | int = False,
     ) -> None:
         self.nonlinearity = activation("IndRNN", "nonlinearity", nonlinearity)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, recompute=recompute)
 
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)
@@ -169,6 +173,7 @@ class LeakyRNN(Recurrent):
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
+        recompute: whether training keeps only a part of the steps at a time, see `Recurrent`.
 
     Source: H. Jaeger, M. Lukosevicius, D. Popovici, U. Siewert, Optimization and applications of echo state networks
     with leaky-integrator neurons, Neural Networks 20, 2007.
@@ -191,12 +196,13 @@ class LeakyRNN(Recurrent):
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
+        recompute: bool | int = False,
     ) -> None:
         self.decay, self.gain = number("LeakyRNN", "decay", decay), number("LeakyRNN", "gain", gain)
         self.kinds = one_of("LeakyRNN", "a", a, KINDS), one_of("LeakyRNN", "s", s, KINDS)
         self.learned = flag("LeakyRNN", "learned", learned)
         self.nonlinearity = activation("LeakyRNN", "nonlinearity", nonlinearity)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, recompute=recompute)
         if not self.learned:
             self.freeze("[as]")
 

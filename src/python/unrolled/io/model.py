@@ -1,8 +1,8 @@
 """`save` and `load`: a model as weights and configuration in one safetensors file. Nothing is pickled.
 
 The document of the file: `config` (how to build the model, see `registry`), `frozen` (names of frozen
-parameters) and `ties` (further name -> first name of a shared parameter). Arrays whose names start with "@"
-belong to training and are passed over.
+parameters), `ties` (further name -> first name of a shared parameter) and `recompute` (name -> setting of the
+cells that recompute). Arrays whose names start with "@" belong to training and are passed over.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.cells.recompute import set_all, settings_of
 from unrolled.io.file import CheckpointError, StrPath, read, write
 from unrolled.module import Module, parts_of
 from unrolled.registry import decode
@@ -55,7 +56,12 @@ def weights(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def describe(model: Module) -> dict[str, Any]:
     """What a file says about a model, apart from the values of its parameters."""
     frozen = [name for name, tensor in model.parameters().items() if not tensor.requires_grad]
-    return {"config": model.config(), "frozen": frozen, "ties": model.ties()}
+    return {
+        "config": model.config(),
+        "frozen": frozen,
+        "ties": model.ties(),
+        "recompute": settings_of(model),
+    }
 
 
 def build(path: StrPath, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Module:
@@ -70,6 +76,8 @@ def build(path: StrPath, description: Mapping[str, Any], arrays: Mapping[str, np
         for name in description["frozen"]:
             parameter = model.parameters()[name]
             parameter.is_parameter, parameter.requires_grad = True, False
+        if "recompute" in description:  # not in files of earlier versions
+            set_all(model, description["recompute"])
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise CheckpointError(f"{path} does not fit the classes defined here: {error}") from error
     return model.eval()

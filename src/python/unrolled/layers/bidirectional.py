@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 from unrolled import checks, ops
 from unrolled.cells.base import is_plain
 from unrolled.cells.call import prepare, run
-from unrolled.module import Module
+from unrolled.cells.recompute import RecomputedParts
 from unrolled.tensor import Tensor
 
 
@@ -18,7 +18,7 @@ class BidirectionalState(NamedTuple):
     backward: Any
 
 
-class Bidirectional(Module):
+class Bidirectional(RecomputedParts):
     """One layer reads from the first step to the last, the other from the last to the first (Schuster and
     Paliwal 1997).
 

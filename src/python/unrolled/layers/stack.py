@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from unrolled import checks, ops
+from unrolled.cells.recompute import RecomputedParts
 from unrolled.layers.dropout import Dropout
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
 
-class Stack(Module):
+class Stack(RecomputedParts):
     """Recurrent layers of which each reads the outputs of the one below; the cells may be of different kinds.
 
     The call and `step` are those of a cell. The state is a tuple with the state of every layer, bottom first;

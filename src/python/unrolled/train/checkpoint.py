@@ -13,11 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from unrolled.io.file import CheckpointError, StrPath, read, write
 from unrolled.io.model import describe, weights
 from unrolled.optim import DivergenceError
+from unrolled.train.generators import generators, get_state, set_state
 from unrolled.train.history import History
 from unrolled.train.run import Callback, Run, Totals
 from unrolled.train.trees import put_together, take_apart
@@ -80,14 +79,11 @@ def _difference(saved: Any, here: Any, where: str = "model") -> str:
     if isinstance(saved, dict) and isinstance(here, dict):
         for key in [*saved, *here]:
             if saved.get(key) != here.get(key):
-                inner = (
-                    where
-                    if key == "arguments"
-                    else here.get("@class", where)
-                    if key == "@class"
-                    else f"{where}.{key}"
-                )
-                return _difference(saved.get(key), here.get(key), inner)
+                if key == "@class":
+                    where = here.get("@class", where)
+                elif key != "arguments":  # whose names follow that of the class
+                    where = f"{where}.{key}"
+                return _difference(saved.get(key), here.get(key), where)
     texts = [text if len(text) <= 60 else f"{text[:57]}..." for text in (repr(saved), repr(here))]
     return f"{where} is {texts[0]} there, {texts[1]} here"
 
@@ -97,13 +93,6 @@ def _stateful(run: Run) -> Iterator[tuple[str, Any]]:
     for name, module in run.model.modules().items():
         if hasattr(module, "state_dict"):
             yield name, module
-
-
-def _generators(run: Run) -> Iterator[tuple[str, np.random.Generator]]:
-    for name, module in run.model.modules().items():
-        for key, value in vars(module).items():
-            if isinstance(value, np.random.Generator):
-                yield f"{name}.{key}", value
 
 
 def _state(run: Run) -> dict[str, Any]:
@@ -120,7 +109,7 @@ def _state(run: Run) -> dict[str, Any]:
         "schedules": [{"class": type(s).__name__, "state": s.state_dict()} for s in run.schedules],
         "data": run.data_state,
         "modules": {name: module.state_dict() for name, module in _stateful(run)},
-        "generators": {name: generator.bit_generator.state for name, generator in _generators(run)},
+        "generators": {name: get_state(g) for name, g in generators(run.model).items()},
         "callbacks": [c.state_dict() if isinstance(c, Callback) else {} for c in run.callbacks],
     }
 
@@ -132,6 +121,9 @@ def _load_state(run: Run, state: dict[str, Any]) -> None:
         raise ValueError(f"the schedules are {kinds} there, {here} here")
     if len(state["callbacks"]) != len(run.callbacks):
         raise ValueError(f"there were {len(state['callbacks'])} callbacks, here are {len(run.callbacks)}")
+    sources = generators(run.model)
+    if sources.keys() != state["generators"].keys():
+        raise ValueError(f"the random generators are {list(state['generators'])} there, {list(sources)} here")
     if (state["data"] is None) == hasattr(run.data, "state_dict"):
         raise ValueError("the data were of another kind")
     run.optimizer.load_state_dict(state["optimizer"])
@@ -142,8 +134,8 @@ def _load_state(run: Run, state: dict[str, Any]) -> None:
         run.data_state = state["data"]
     for name, module in _stateful(run):
         module.load_state_dict(state["modules"][name])
-    for name, generator in _generators(run):
-        generator.bit_generator.state = state["generators"][name]
+    for name, generator in sources.items():
+        set_state(generator, state["generators"][name])
     for callback, saved in zip(run.callbacks, state["callbacks"], strict=True):
         if isinstance(callback, Callback):
             callback.load_state_dict(saved)

@@ -11,17 +11,23 @@ import numpy as np
 from unrolled.tensor import Tensor
 
 
-def detach(state: Any) -> Any:
-    """The same nested tuples, lists and dictionaries with every tensor cut from the tape."""
-    if isinstance(state, Tensor):
-        return state.detach()
-    if isinstance(state, tuple) and hasattr(state, "_fields"):
-        return type(state)(*map(detach, state))
-    if isinstance(state, (tuple, list)):
-        return type(state)(map(detach, state))
-    if isinstance(state, dict):
-        return {key: detach(value) for key, value in state.items()}
-    return state
+def detach(state: Any, *, leaves: bool = True) -> Any:
+    """The same nested tuples, lists and dictionaries with every tensor cut from the tape; with `leaves=False` only
+    those that an op made, so that a learned initial state stays one.
+    """
+
+    def cut(part: Any) -> Any:
+        if isinstance(part, Tensor):
+            return part.detach() if leaves or part._node is not None else part
+        if isinstance(part, tuple) and hasattr(part, "_fields"):
+            return type(part)(*map(cut, part))
+        if isinstance(part, (tuple, list)):
+            return type(part)(map(cut, part))
+        if isinstance(part, dict):
+            return {key: cut(value) for key, value in part.items()}
+        return part
+
+    return cut(state)
 
 
 def take_apart(tree: Any, prefix: str, arrays: dict[str, np.ndarray]) -> Any:

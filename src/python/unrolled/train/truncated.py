@@ -59,7 +59,9 @@ def truncated_bptt(
         loss: takes outputs and targets of k1 steps, and `mask=` where there are lengths.
         k1: steps from one part to the next.
         k2: steps that gradients pass through, at least k1.
-        state, lengths, reset, output: as in the other patterns.
+        state: to start from, cut from what made it, as the states between the parts are; a leaf of the tape, such as a
+            learned initial state, gets its gradient from the parts that start at step 0.
+        lengths, reset, output: as in the other patterns.
 
     Source: R. J. Williams, J. Peng, An efficient gradient-based algorithm for on-line training of recurrent network
     trajectories, Neural Computation 2, 1990.
@@ -84,7 +86,7 @@ def truncated_bptt(
         return y, after
 
     parts = [(first, min(first + k1, T)) for first in range(0, T, k1)]
-    return _parts(run, parts, k2 - k1, state, output, targets, loss, sizes)
+    return _parts(run, parts, k2 - k1, detach(state, leaves=False), output, targets, loss, sizes)
 
 
 def _parts(

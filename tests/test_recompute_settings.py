@@ -1,0 +1,109 @@
+"""`recompute` as a setting: of every cell's constructor, of the cells inside a layer, and in files."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unrolled as ur
+from cases import CASES, Case
+from unrolled.cells import call
+
+
+@pytest.fixture
+def segments(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Steps kept at a time by each call of a cell."""
+    seen: list[int] = []
+    native = call.core.cells_forward
+
+    class Watched:
+        cells_backward = call.core.cells_backward
+
+        @staticmethod
+        def cells_forward(calls: Any) -> Any:
+            seen.extend(c.segment_steps for c in calls)
+            return native(calls)
+
+    monkeypatch.setattr(call, "core", Watched)
+    return seen
+
+
+def run(layer: Any) -> None:
+    layer(ur.Tensor(np.zeros((9, 1, layer.input_size), np.dtype(layer.dtype)), requires_grad=True))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_cell_takes_it(case: Case, segments: list[int]) -> None:
+    cell = case.make(3, 4)
+    again = case.new(3, 4, recompute=5)
+    assert (cell.recompute, again.recompute) == (False, 5)
+    run(again)
+    assert segments == [5]
+
+
+LAYERS = {
+    "Stack": lambda: ur.Stack([ur.GRU(3, 4), ur.LSTM(4, 3)]),
+    "Bidirectional": lambda: ur.Bidirectional(ur.GRU(3, 4), ur.GRU(3, 4)),
+    "stacked directions": lambda: ur.Stack([ur.Bidirectional(ur.RNN(3, 2), ur.GRU(3, 2)), ur.LSTM(4, 3)]),
+    "Residual": lambda: ur.Residual(ur.Stack([ur.GRU(3, 4), ur.LSTM(4, 3)])),
+    "Highway": lambda: ur.Highway(ur.GRU(3, 3)),
+    "Pyramid": lambda: ur.Pyramid([ur.GRU(3, 4), ur.LSTM(8, 3)]),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_set_the_cells_inside(name: str, segments: list[int]) -> None:
+    layer = LAYERS[name]()
+    cells = [m for m in layer.modules().values() if isinstance(m, ur.Recurrent)]
+    assert layer.recompute is False
+    layer.recompute = 2
+    assert layer.recompute == 2 and [c.recompute for c in cells] == [2] * len(cells)
+    run(layer)
+    assert segments == [2] * len(cells)
+    layer.recompute = True
+    assert layer.recompute is True
+    cells[0].recompute = 1  # equal to True, but not the same
+    assert layer.recompute == (1 if len(cells) == 1 else None)
+
+
+def test_a_layer_without_cells_says_so() -> None:
+    stack = ur.Stack([ur.GridLSTM(2, 2, 1)])
+    assert stack.recompute is None
+    with pytest.raises(ValueError, match="Stack: recompute is set, but no cell inside can recompute"):
+        stack.recompute = True
+
+
+class Model(ur.Module):
+    def __init__(self, *, rng: Any = None) -> None:
+        self.layers = [LAYERS["stacked directions"](), ur.GRU(3, 4, recompute=7)]
+        self.plain = ur.RNN(2, 2, recompute=True)
+
+
+def settings(model: ur.Module) -> list[bool | int]:
+    return [m.recompute for m in model.modules().values() if isinstance(m, ur.Recurrent)]
+
+
+def test_files_and_copies_keep_it(tmp_path: Any) -> None:
+    model = Model()
+    model.layers[0].recompute = True
+    model.plain.recompute = False  # in spite of its constructor
+    wanted = [True, True, True, 7, False]
+    assert settings(model) == wanted
+    ur.save(model, tmp_path / "model")
+    for again in (ur.load(tmp_path / "model"), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert settings(again) == wanted
+        assert [type(s) for s in settings(again)] == [type(s) for s in wanted]
+
+
+def test_a_file_that_does_not_know_of_it_keeps_what_constructors_say(tmp_path: Any) -> None:
+    from unrolled.io.file import read, write
+
+    ur.save(ur.LSTM(2, 3, recompute=3), tmp_path / "model")
+    arrays, document = read(tmp_path / "model")
+    assert document["model"].pop("recompute") == {"": 3}
+    write(tmp_path / "old", arrays, document)
+    assert ur.load(tmp_path / "old").recompute == 3
