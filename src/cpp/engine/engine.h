@@ -193,7 +193,7 @@ class Run {
   void forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index s, Index chunk,
                     const Shares& mine, ThreadRows<S>& at);
   void fused_phase(const GatePanels<S>& panels, int p, Index rows, const Shares& mine, ThreadRows<S>& at,
-                   ForwardTile<S> tile);
+                   ForwardTile<S> tile, bool back);
   void normalised_phase(int p, const ForwardWeights<S>& weights, Index s, Index rows, const Shares& mine,
                         ThreadRows<S>& at, ForwardTile<S> tile);
   void raw_product(int p, const GatePanels<S>& panels, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);

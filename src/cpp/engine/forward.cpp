@@ -238,15 +238,16 @@ void Run<S>::forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in,
     if (phase.normalised)
       normalised_phase(p, weights, s, rows, mine, at, tile);
     else
-      fused_phase(weights.recurrent[p], p, rows, mine, at, tile);
+      fused_phase(weights.recurrent[p], p, rows, mine, at, tile, s % 2 != 0);
     mine.meet->wait(mine.meeting);
   }
 }
 
-/// Product and point function, tile by tile.
+/// Product and point function, tile by tile; `back`: from the last panel to the first. Every other step goes back, so
+/// that weights too many for a core's own cache are found there in part: those it read last.
 template <class S>
 void Run<S>::fused_phase(const GatePanels<S>& panels, int p, Index rows, const Shares& mine, ThreadRows<S>& at,
-                         ForwardTile<S> tile) {
+                         ForwardTile<S> tile, bool back) {
   constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
   const Phase& phase = cell.phase[p];
@@ -261,36 +262,32 @@ void Run<S>::fused_phase(const GatePanels<S>& panels, int p, Index rows, const S
     point(tile);
     return;
   }
-  const Index end = panels.group_of(own.last);
-  for (Index group = panels.group_of(own.first), next; group < end; group = next) {
-    const int width = static_cast<int>(panels.blocks_of(group)) * panels.gates;
-    tile.first_block = panels.first_block(group);
-    tile.blocks = panels.blocks_of(group);
-    tile.u_row = width * P;
-    tile.u_block = panels.gates * P;
-    next = group + 1;
-    if (rows == 1) {
-      const int count = panels.at_once(group, end);
-      next = group + count;
-      tile.blocks *= count;
-      S* out = at.u.data();
-      run_row(count, width,
-              Tile<S>{Depth::contiguous(panels.depth), at.operand.data(), panels.panel(group), &out, P, Start::Zero,
-                      nullptr, width * P});
-      aim(tile, cell, phase, at, 0, 1);
-      point(tile);
-      continue;
-    }
-    for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
-      S* out[max_tile_rows];
-      for (int r = 0; r < count; ++r) out[r] = at.u.data() + r * width * P;
-      run_tile(count, width,
-               Tile<S>{Depth::contiguous(panels.depth), at.operand.data() + r0, panels.panel(group), out, P,
-                       Start::Zero, nullptr});
-      aim(tile, cell, phase, at, r0, count);
-      point(tile);
-    });
-  }
+  panels.each(panels.group_of(own.first), panels.group_of(own.last), rows == 1, back,
+              [&](Index group, int panels_here) {
+                const int width = static_cast<int>(panels.blocks_of(group)) * panels.gates;
+                tile.first_block = panels.first_block(group);
+                tile.blocks = panels.blocks_of(group) * panels_here;
+                tile.u_row = width * P;
+                tile.u_block = panels.gates * P;
+                if (rows == 1) {
+                  S* out = at.u.data();
+                  run_row(panels_here, width,
+                          Tile<S>{Depth::contiguous(panels.depth), at.operand.data(), panels.panel(group), &out, P,
+                                  Start::Zero, nullptr, width * P});
+                  aim(tile, cell, phase, at, 0, 1);
+                  point(tile);
+                  return;
+                }
+                for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
+                  S* out[max_tile_rows];
+                  for (int r = 0; r < count; ++r) out[r] = at.u.data() + r * width * P;
+                  run_tile(count, width,
+                           Tile<S>{Depth::contiguous(panels.depth), at.operand.data() + r0, panels.panel(group), out, P,
+                                   Start::Zero, nullptr});
+                  aim(tile, cell, phase, at, r0, count);
+                  point(tile);
+                });
+              });
 }
 
 /// The same where u is normalised over the row: the products first, for all units.

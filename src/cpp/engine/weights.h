@@ -55,6 +55,23 @@ struct GatePanels {
     const Index whole = blocks / together;
     return panels_at_once((last < whole ? last : whole) - group);
   }
+  /// use(group, panels) for all groups of [first, last), front to back or back to front: one by one, or for a single
+  /// row as many neighbours as it takes at once.
+  template <class F>
+  void each(Index first, Index last, bool single_row, bool back, F&& use) const {
+    while (first < last) {
+      if (!single_row) {
+        use(back ? --last : first++, 1);
+        continue;
+      }
+      const bool narrow = back && blocks_of(last - 1) < together;
+      const int count = narrow ? 1 : at_once(first, last);
+      if (back)
+        use(last -= count, count);
+      else
+        use(first, count), first += count;
+    }
+  }
   const S* panel(Index group) const { return data.data() + first_block(group) * gates * lanes<S> * depth; }
 };
 
