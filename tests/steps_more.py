@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -71,8 +71,8 @@ def projected_lstm(p: Parameters, x: Array, state: State) -> tuple[Array, State]
     return h, (h, c)
 
 
-def full_peephole_lstm(p: Parameters, x: Array, state: State) -> tuple[Array, State]:
-    """Gates from [x, h, c] joined: the matrices of x, h and c side by side."""
+def full_peephole_lstm(p: Parameters, x: Array, state: State, keep: float = 0.0) -> tuple[Array, State]:
+    """Gates from [x, h, c] joined: the matrices of x, h and c side by side. `keep`: of c, before the output sees it."""
     h, c = state
     W_i, W_f, W_g, W_o = np.split(np.hstack([p["W_ih"], p["W_hh"]]), 4)
     V_i, V_f, V_o = np.split(p["W_ch"], 3)
@@ -80,7 +80,7 @@ def full_peephole_lstm(p: Parameters, x: Array, state: State) -> tuple[Array, St
     xh = np.hstack([x, h])
     i = sigmoid(np.hstack([xh, c]) @ np.hstack([W_i, V_i]).T + b_i)
     f = sigmoid(np.hstack([xh, c]) @ np.hstack([W_f, V_f]).T + b_f)
-    c = f * c + i * np.tanh(xh @ W_g.T + b_g)
+    c = keep * c + (1 - keep) * (f * c + i * np.tanh(xh @ W_g.T + b_g))
     o = sigmoid(np.hstack([xh, c]) @ np.hstack([W_o, V_o]).T + b_o)
     h = o * np.tanh(c)
     return h, (h, c)
@@ -119,11 +119,11 @@ def layer_norm_rnn(p: Parameters, x: Array, state: State) -> tuple[Array, State]
     return h, (h,)
 
 
-def layer_norm_lstm(p: Parameters, x: Array, state: State) -> tuple[Array, State]:
-    """Ba et al. (2016), equations 20 to 22."""
+def layer_norm_lstm(p: Parameters, x: Array, state: State, keep: float = 0.0) -> tuple[Array, State]:
+    """Ba et al. (2016), equations 20 to 22. `keep`: of c, before it is normalised."""
     a = p["g_ih"] * normalise(x @ p["W_ih"].T) + p["g_hh"] * normalise(state[0] @ p["W_hh"].T)
     i, f, g, o = np.split(a + bias(p, "b"), 4, axis=1)
-    c = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
+    c = keep * state[1] + (1 - keep) * (sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g))
     h = sigmoid(o) * np.tanh(p["g_c"] * normalise(c) + bias(p, "b_c"))
     return h, (h, c)
 
@@ -254,3 +254,23 @@ def gru_takes_new(p: Parameters, x: Array, state: State) -> tuple[Array, State]:
     z = sigmoid(x_z + h_z)
     h = z * np.tanh(x_n + sigmoid(x_r + h_r) * (h_n + bias(p, "b_hn"))) + (1 - z) * h
     return h, (h,)
+
+
+# The output of these sees the c that zoneout has mixed already.
+SEES_KEPT_CELL = (full_peephole_lstm, layer_norm_lstm)
+
+
+def with_zoneout(step: Step, states: tuple[str, ...], rates: Mapping[str, float]) -> Step:
+    """Krueger et al. (2017) in evaluation: of each state, its rate stays and the rest is new."""
+
+    def zoned(p: Parameters, x: Array, state: State) -> tuple[Array, State]:
+        inside = {"keep": rates.get("c", 0.0)} if step in SEES_KEPT_CELL else {}
+        y, after = step(p, x, state, **inside)
+        keep = {name: rates.get(name, 0.0) for name in states if not (inside and name == "c")}
+        mixed = tuple(
+            keep.get(n, 0.0) * old + (1 - keep.get(n, 0.0)) * new
+            for n, old, new in zip(states, state, after, strict=True)
+        )
+        return (mixed[0] if states[0] == "h" else y), mixed
+
+    return zoned

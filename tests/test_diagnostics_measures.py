@@ -122,6 +122,30 @@ def test_spectrum_of_known_blocks():
     np.testing.assert_allclose(np.sort(found["n"].eigenvalues.real), [-2, 1])
 
 
+def test_spectrum_of_blocks_that_are_not_one_for_each_gate():
+    highway = ur.RecurrentHighway(1, 2, depth=2, dtype=np.float64)
+    highway.W_hh.data[...] = np.concatenate([scale * np.eye(2) for scale in (1, 2, 3, 4)])
+    assert {name: part.radius for name, part in diagnostics.spectrum(highway).items()} == {
+        "n_1": 1, "t_1": 2, "n_2": 3, "t_2": 4,
+    }  # fmt: skip
+    assert list(diagnostics.spectrum(ur.RecurrentHighway(1, 2, depth=1))) == ["n", "t"]
+    assert list(diagnostics.spectrum(ur.BistableGRU(1, 3, recurrent="matrix"))) == ["a", "c"]
+    assert list(diagnostics.spectrum(ur.LeakyRNN(1, 3, a="matrix"))) == ["g"]
+    for cell in (
+        ur.IndRNN(1, 3),
+        ur.SRU(1, 3),
+        ur.MinimalGRU(1, 3),
+        ur.BistableGRU(1, 3),
+        ur.MultiplicativeLSTM(1, 3),
+    ):
+        with pytest.raises(ValueError, match=f"spectrum: {type(cell).__name__} has no W_hh, expected"):
+            diagnostics.spectrum(cell)
+    with pytest.raises(
+        ValueError, match=r"spectrum: W_hh of Jordan has shape \(4, 2\), expected square blocks"
+    ):
+        diagnostics.spectrum(ur.Jordan(1, 4, output_size=2))
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(
     "kind", [ur.RNN, ur.LSTM, ur.PeepholeLSTM, ur.CoupledLSTM, ur.GRU, ur.GRUResetBefore]
@@ -165,61 +189,6 @@ def test_saturation_of_gates_held_open_and_shut():
     relu = cell_of(ur.RNN, "relu")
     trace = run(relu)
     np.testing.assert_allclose(diagnostics.saturation(trace).low["h"], (trace.y == 0).mean(axis=(0, 1)))
-
-
-def omega(cell, trace, W, sum_up):
-    """The equation in loops: ||(dL/dh[k+1]) diag(phi'(a[k+1])) W|| / ||dL/dh[k+1]||, all but W held."""
-    dh, h = trace.gradients()["h"], trace.y
-    parts = {}
-    for row in range(h.shape[1]):
-        for earlier, t in zip(trace.order, list(trace.order)[1:], strict=False):
-            if trace.valid[t, row] and trace.valid[earlier, row]:
-                d = dh[t, row]
-                back = (d * SLOPES[cell.nonlinearity](h[t, row])) @ W
-                ratio = np.linalg.norm(back) / np.linalg.norm(d)
-                parts[t, row] = (ratio - 1) ** 2
-    total = sum(parts.values()) / h.shape[1]
-    return total if sum_up else total / (len(parts) / h.shape[1])
-
-
-@pytest.mark.parametrize("reduction", ["sum", "mean"])
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("nonlinearity", ["tanh", "sigmoid"])
-def test_regularizer_and_its_gradient(nonlinearity, reverse, reduction):
-    cell = cell_of(ur.RNN, nonlinearity)
-    trace = run(cell, lengths=np.array([7, 4, 1]), reverse=reverse)
-    found = diagnostics.vanishing_gradient(trace, reduction=reduction)
-    W, rng = cell.W_hh.data, np.random.default_rng(3)
-    assert found.value == pytest.approx(omega(cell, trace, W, reduction == "sum"), rel=1e-12)
-    assert found.value == pytest.approx(found.steps.sum())
-    for _ in range(3):
-        direction = rng.standard_normal(W.shape)
-        ends = [omega(cell, trace, W + s * direction, reduction == "sum") for s in (1e-6, -1e-6)]
-        expected = (ends[0] - ends[1]) / 2e-6
-        # Central differences with step 1e-6: rounding of 1e-16 / 1e-6.
-        assert (found.gradient * direction).sum() == pytest.approx(expected, rel=1e-7)
-
-
-def test_descending_the_regularizer_keeps_gradients_alive():
-    cell = ur.RNN(2, 16, rng=np.random.default_rng(0))
-    cell.W_hh.data *= 0.5
-    before = run(cell)
-    for _ in range(60):
-        cell.W_hh.data -= 0.3 * diagnostics.vanishing_gradient(run(cell)).gradient
-    after = run(cell)
-    first, then = (diagnostics.vanishing_gradient(trace).value for trace in (before, after))
-    assert then < 0.5 * first
-    assert diagnostics.jacobian_norms(after)[0] > 3 * diagnostics.jacobian_norms(before)[0]
-
-
-def test_nothing_to_regularize():
-    cell = ur.RNN(2, 3, "relu", dtype=np.float64)
-    cell.W_hh.data[...] = cell.W_ih.data[...] = 0
-    found = diagnostics.vanishing_gradient(run(cell))  # every ratio is 0 and has no direction to grow in
-    assert found.value == pytest.approx(1, rel=1e-12)
-    assert not found.gradient.any()
-    only = diagnostics.vanishing_gradient(run(cell, steps=1))
-    assert only.value == 0
 
 
 def test_mistakes():

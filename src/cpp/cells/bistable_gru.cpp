@@ -48,13 +48,10 @@ struct BistableGru {
     const V one(1);
     const V q = at.saved(a), update = at.saved(c), candidate = at.saved(n), before = at.h_prev();
     const V dh = at.dh();
-    const V da_n = dh * (one - update) * (one - candidate * candidate);
-    const V da_a = da_n * before * (one - q * q);
-    const V da_c = dh * (before - candidate) * update * (one - update);
+    const V da_n = at.set_delta(n, dh * (one - update) * (one - candidate * candidate));
+    const V da_a = at.set_delta(a, da_n * before * (one - q * q));
+    const V da_c = at.set_delta(c, dh * (before - candidate) * update * (one - update));
     V dh_prev = fma(da_n, one + q, dh * update);
-    at.set_delta(a, da_a);
-    at.set_delta(c, da_c);
-    at.set_delta(n, da_n);
     if constexpr (!full) {
       dh_prev = fma(da_a, at.vector(u_a), fma(da_c, at.vector(u_c), dh_prev));
       at.add_dvector(u_a, da_a * before);

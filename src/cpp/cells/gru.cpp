@@ -46,10 +46,8 @@ struct Gru {
     const V one(1);
     const V reset = at.saved(r), update = at.saved(z), candidate = at.saved(n), recurrent = at.saved(hn);
     const V dh = at.dh();
-    const V da_n = dh * (one - update) * (one - candidate * candidate);
-    at.set_delta(n, da_n);
-    at.set_delta(hn, da_n * reset);
-    at.add_dvector(b_hn, da_n * reset);
+    const V da_n = at.set_delta(n, dh * (one - update) * (one - candidate * candidate));
+    at.add_dvector(b_hn, at.set_delta(hn, da_n * reset));
     const V da_z = dh * (at.h_prev() - candidate) * update * (one - update);
     at.set_delta(z, takes_new ? -da_z : da_z);
     at.set_delta(r, da_n * recurrent * reset * (one - reset));

@@ -40,10 +40,8 @@ struct LayerNormGru {
       const V one(1);
       const V reset = at.saved(r), update = at.saved(z), next = at.saved(n), recurrent = at.saved(hn);
       const V dh = at.dh();
-      const V da_n = dh * (one - update) * (one - next * next), du_n = da_n * reset;
-      at.set_delta(n, da_n);
-      at.set_delta(hn, du_n);
-      at.add_dvector(b_hn, du_n);
+      const V da_n = at.set_delta(n, dh * (one - update) * (one - next * next));
+      at.add_dvector(b_hn, at.set_delta(hn, da_n * reset));
       at.set_delta(z, dh * (at.h_prev() - next) * update * (one - update));
       at.set_delta(r, da_n * recurrent * reset * (one - reset));
       at.set_dh_prev(dh * update);

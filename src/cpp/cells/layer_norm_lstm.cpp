@@ -47,10 +47,8 @@ struct LayerNormLstm {
     const V one(1);
     if constexpr (phase == output) {
       const V out = at.saved(o), squashed = at.saved(normal), dh = at.dh();
-      const V dn = dh * out * (one - squashed * squashed);
       at.set_delta(o, dh * squashed * out * (one - out));
-      at.set_delta(normal, dn);
-      at.add_dvector(b_c, dn);
+      at.add_dvector(b_c, at.set_delta(normal, dh * out * (one - squashed * squashed)));
       at.set_dh_prev(V::zero());
     } else {
       const V in = at.saved(i), forget = at.saved(f), candidate = at.saved(g), dc = at.dstream(c);

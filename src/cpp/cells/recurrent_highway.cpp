@@ -60,17 +60,16 @@ struct RecurrentHighway {
     const V one(1);
     const V candidate = at.saved(n(layer)), transform = at.saved(t(layer)), before = below<layer>(at);
     V ds;
-    if constexpr (layer == depth - 1) {
+    if constexpr (layer == depth - 1)
       ds = at.dh();
-      at.set_dh_prev(V::zero());
-    } else {
+    else
       ds = at.take_dstream(layer);
-    }
-    const V da_n = ds * transform * (one - candidate * candidate);
-    const V da_t = ds * (candidate - before) * transform * (one - transform);
-    at.set_delta(n(layer), da_n);
-    at.set_delta(t(layer), da_t);
-    if constexpr (layer == 0) {
+    if constexpr (layer == depth - 1 && layer > 0) at.set_dh_prev(V::zero());
+    const V da_n = at.set_delta(n(layer), ds * transform * (one - candidate * candidate));
+    const V da_t = at.set_delta(t(layer), ds * (candidate - before) * transform * (one - transform));
+    if constexpr (depth == 1) {
+      at.set_dh_prev(ds * (one - transform));
+    } else if constexpr (layer == 0) {
       at.set_dh_prev(fma(ds, one - transform, at.dh_prev()));
     } else {
       at.add_dvector(b(n(layer)), da_n);

@@ -44,12 +44,10 @@ struct Sru {
     const V one(1);
     const V candidate = at.saved(n), forget = at.saved(f), highway = at.saved(r);
     const V before = at.state_prev(c), cell = fma(forget, before - candidate, candidate), dh = at.dh();
-    const V da_r = dh * (cell - at.saved(s)) * highway * (one - highway);
+    const V da_r = at.set_delta(r, dh * (cell - at.saved(s)) * highway * (one - highway));
     const V dc = fma(dh, highway, at.dstream(c));
-    const V da_f = dc * (before - candidate) * forget * (one - forget);
+    const V da_f = at.set_delta(f, dc * (before - candidate) * forget * (one - forget));
     at.set_delta(n, dc * (one - forget));
-    at.set_delta(f, da_f);
-    at.set_delta(r, da_r);
     at.set_delta(s, dh * (one - highway));
     at.add_dvector(v_f, da_f * before);
     at.add_dvector(v_r, da_r * before);

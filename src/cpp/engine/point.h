@@ -81,10 +81,14 @@ class BackwardPoint {
   V dstream(int stream) const { return V::load(t_.dstream[stream][row_] + unit_); }
 
   /// Gradient of the gate's sum a + u (or of u alone): what the products of backward read. Behind the last unit it is 0
-  /// whatever the point function made there: an infinite input times a weight of 0 is NaN.
-  void set_delta(int slot, V value) { first_lanes(value, valid_).store(slots_ + slot * lanes<S>); }
-  /// Gradient of h[t-1] by ways other than products; the phase that reads dh() sets it, those that run after it in
-  /// backward may add to it.
+  /// whatever the point function made there: an infinite input times a weight of 0 is NaN. Gives the gradient to go on
+  /// with, for whatever else the sum is made of (peepholes, biases of a phase): a bound may have changed it.
+  V set_delta(int slot, V value) {
+    first_lanes(value, valid_).store(slots_ + slot * lanes<S>);
+    return value;
+  }
+  /// Gradient of h[t-1] by ways other than products; the phase that reads dh() sets it, once; those that run after it
+  /// in backward may add to it.
   void set_dh_prev(V value) { value.store(t_.dh[row_] + unit_); }
   V dh_prev() const { return V::load(t_.dh[row_] + unit_); }
   void set_dstate_prev(int state, V value) { value.store(t_.dstream[state][row_] + unit_); }

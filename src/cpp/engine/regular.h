@@ -49,9 +49,9 @@ class RegularBackwardPoint : public BackwardPoint<S> {
     return stream == 0 ? split(this->t_.regular.zone_c, d, past_c_) : d;
   }
   void set_dstate_prev(int state, V value) { Plain::set_dstate_prev(state, state == 0 ? value + past_c_ : value); }
-  void set_delta(int slot, V value) {
+  V set_delta(int slot, V value) {
     const V bound(this->t_.regular.clip);
-    Plain::set_delta(slot, this->t_.regular.clip > 0 ? min(max(value, -bound), bound) : value);
+    return Plain::set_delta(slot, this->t_.regular.clip > 0 ? min(max(value, -bound), bound) : value);
   }
 
  private:

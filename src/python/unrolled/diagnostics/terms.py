@@ -47,7 +47,7 @@ def gradient_terms(trace: Trace) -> Iterator[Term]:
 
     They add up to the `.grad` of the watched call. A gradient of the last state counts as loss at the last step. There
     are T (T + 1) / 2 terms, each one step backwards over the whole batch; terms that are zero throughout because
-    nothing came so far back are left out.
+    nothing came so far back are left out. A learned initial state acts at the step that ran first.
     """
     trace.need_gradients()
     assert trace.dy is not None
@@ -62,24 +62,28 @@ def gradient_terms(trace: Trace) -> Iterator[Term]:
         if not np.any(dy) and not any(d is not None and d.any() for d in carried.values()):
             continue
         for k in reversed(order[: place + 1]):
-            carried = {**trace.vjp(k, dy, carried)}
-            dy = None
+            before = trace.vjp(k, dy, carried)
+            carried, dy = {**before}, None
             gradients = {}
             for name, parameter in parameters.items():
                 gradients[name] = np.zeros_like(parameter.data) if parameter.grad is None else parameter.grad
                 parameter.grad = None
+            if trace.starts_learned and k == order[0]:
+                gradients |= {f"{n}0": before[n].sum(axis=0) for n in trace.names}
             yield Term(t, k, gradients)
             if not any(d is not None and d.any() for d in carried.values()):
                 break
 
 
 def _last_steps(trace: Trace) -> Array:
-    """The valid step of each row that ran last, (B,); -1 where there is none."""
+    """The valid step of each row that ran last, (B,); where there is none, -1, or the step that a learned initial state
+    acts at."""
     batch = trace.x.shape[1]
     if not trace.steps:
         return np.full(batch, -1)
     counts = trace.valid.sum(axis=0)
-    return np.where(counts == 0, -1, 0 if trace.reverse else counts - 1)
+    none = trace.order[0] if trace.starts_learned else -1
+    return np.where(counts == 0, none, 0 if trace.reverse else counts - 1)
 
 
 def term_norms(trace: Trace) -> dict[str, TermNorms]:

@@ -31,6 +31,7 @@ class Trace:
         dy: (T, B, H), the gradient of y from outside the layer, zero where nothing came.
         dlast: the same of the last state, one (B, H) array for each name.
         valid: (T, B) bool, the steps within `lengths`.
+        starts_learned: whether the call started from a state that is a parameter.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Trace:
             self.dt = np.broadcast_to(every[:, None] if every.ndim == 1 else every, (steps, batch)).copy()
         self.names: tuple[str, ...] = cell.State._fields
         initial = cell.initial_state(batch) if state is None else state
+        self.starts_learned = state is None and getattr(cell, "learn_initial_state", False)
         self.initial: States = {n: np.array(s, cell.dtype) for n, s in zip(self.names, initial, strict=True)}
         self.valid: Array = np.ones((steps, batch), bool)
         if lengths is not None:

@@ -11,10 +11,11 @@ from unrolled.cells import RNN
 from unrolled.diagnostics.trace import Trace
 from unrolled.tape import Array
 
-_SLOPES: dict[str, Callable[[Array], Array]] = {  # phi' from phi
-    "tanh": lambda h: 1 - h * h,
-    "sigmoid": lambda h: h * (1 - h),
-    "relu": lambda h: (h > 0).astype(h.dtype),
+_SLOPES: dict[str, Callable[[Array], Array]] = {  # phi' from y = phi(a)
+    "tanh": lambda y: 1 - y * y,
+    "sigmoid": lambda y: y * (1 - y),
+    "relu": lambda y: (y > 0).astype(y.dtype),
+    "identity": np.ones_like,
 }
 
 
@@ -38,7 +39,9 @@ class VanishingGradient:
 def vanishing_gradient(trace: Trace, *, reduction: str = "mean", least: float = 1e-10) -> VanishingGradient:
     """Omega asks that the gradient keeps its norm on its way back through an Elman network.
 
-        Omega[k] = (||dL/dh[k+1] dh[k+1]/dh[k]|| / ||dL/dh[k+1]|| - 1)^2,   dh[k+1]/dh[k] = diag(phi'(a[k+1])) W_hh
+        Omega[k] = (||dL/dh[k+1] dh[k+1]/dh[k]|| / ||dL/dh[k+1]|| - 1)^2
+        dh[k+1]/dh[k] = diag(phi'(a[k+1])) W_hh           a: the sum that phi is of
+        dh[k+1]/dh[k] = W_hh diag(phi'(h[k]))             with state="pre", as in the paper
 
     Its gradient is that of the direct dependence on W_hh, with dL/dh and h held, as the paper proposes. In training:
 
@@ -65,8 +68,12 @@ def vanishing_gradient(trace: Trace, *, reduction: str = "mean", least: float = 
     norms = np.linalg.norm(totals, axis=2)
     live = _joined(trace) & (norms > least)
     units = totals / np.where(live, norms, 1)[..., None]
-    before_weights = units * _SLOPES[cell.nonlinearity](trace.after["h"].astype(np.float64))
-    back = before_weights @ W
+    slope, ones = _SLOPES[cell.nonlinearity], np.ones_like(totals)
+    here, there = (
+        (ones, slope(_outputs_before(trace))) if cell.state == "pre" else (slope(_outputs(trace)), ones)
+    )
+    before_weights = units * here
+    back = before_weights @ W * there
     ratios = np.where(live, np.linalg.norm(back, axis=2), np.nan)
     rows = max(totals.shape[1], 1)
     count = live.mean(axis=1).sum() if live.size else 0.0
@@ -77,8 +84,22 @@ def vanishing_gradient(trace: Trace, *, reduction: str = "mean", least: float = 
     factors = np.zeros_like(ratios)
     factors[growing] = 2 * scale / rows * (1 - 1 / ratios[growing])
     H = cell.hidden_size
-    gradient = (factors[..., None] * before_weights).reshape(-1, H).T @ back.reshape(-1, H)
+    gradient = (factors[..., None] * before_weights).reshape(-1, H).T @ (back * there).reshape(-1, H)
     return VanishingGradient(float(steps.sum()), steps, ratios, gradient.astype(cell.dtype))
+
+
+def _outputs(trace: Trace) -> Array:
+    return trace.y.astype(np.float64)
+
+
+def _outputs_before(trace: Trace) -> Array:
+    """y of the step that ran before each step, (T, B, H); zero where there is none."""
+    y, before = _outputs(trace), np.zeros(trace.y.shape)
+    if trace.reverse:
+        before[:-1] = y[1:]
+    else:
+        before[1:] = y[:-1]
+    return before
 
 
 def _joined(trace: Trace) -> Array:

@@ -125,7 +125,8 @@ class GridLSTM(Module):
         turned = check_reverse(who, reverse, axes)
         if 0 in sizes:
             last = [GridLSTMState(as_tensor(h), as_tensor(c)) for h, c in starts]
-            return Tensor(np.zeros((*sizes, B, self.hidden_size), self.dtype)), self._state_of(last)
+            empty = ops.linear(x, self.W_in, self.b_in)[..., : self.hidden_size]  # on the tape, as any output
+            return empty, self._state_of(last)
         if turned[0] and cuts is not None:  # the cut between t - 1 and t now comes before t - 1
             cuts = np.concatenate([(cuts & valid)[1:], np.zeros_like(cuts[:1])])
         live = valid.astype(np.int64) if cuts is None else valid * (1 + cuts)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unrolled import checks, ops
-from unrolled.tensor import Tensor, as_tensor
+from unrolled.tensor import Tensor, as_tensor, record_one
 
 Array = np.ndarray[Any, Any]
 _AXES = 3  # of the native op
@@ -68,8 +68,12 @@ def zero_outside(x: Tensor, valid: Array) -> Tensor:
 
 
 def flip(x: Any, reverse: Sequence[bool]) -> Any:
-    """x turned along its first axes, where they are reversed."""
-    return x[tuple(slice(None, None, -1 if flag else 1) for flag in reverse)] if any(reverse) else x
+    """x turned along its first axes, where they are reversed; the gradient of a Tensor is dense, as x is."""
+    if not any(reverse):
+        return x
+    if isinstance(x, Tensor):
+        return record_one("flip", (x,), flip(x._data, reverse), lambda grads: (flip(grads[0], reverse),))
+    return x[tuple(slice(None, None, -1 if flag else 1) for flag in reverse)]
 
 
 def wavefront(

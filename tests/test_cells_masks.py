@@ -1,0 +1,100 @@
+"""What masks do in training: they are read off one call, and the papers' equations with them give another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unrolled as ur
+from cases import CASES, Array, Case
+from reference import Problem, assert_same_bits, expected, forward, gradients, problem
+from unrolled.cells import Gated
+
+GATED = [case for case in CASES if issubclass(getattr(ur, case.cell), Gated)]
+# h[t-1] goes nowhere but through matrices.
+THROUGH_MATRICES = [case for case in GATED if "LSTM" in case.name and case.name != "MinimalLSTM"]
+SHAPE = (6, 4, 3, 19)
+
+
+def make(case: Case, **options: Any) -> Problem:
+    return problem(replace(case, options={**case.options, **options}), SHAPE)
+
+
+def without_options(p: Problem, case: Case) -> Problem:
+    """The same parameters in a plain cell."""
+    plain = replace(problem(case, SHAPE), x=p.x, state=p.state, dy=p.dy, dstate=p.dstate)
+    plain.cell.load_parameters({name: np.asarray(q).copy() for name, q in p.cell.parameters().items()})
+    return plain
+
+
+@pytest.mark.parametrize("case", THROUGH_MATRICES, ids=str)
+def test_recurrent_dropout_has_one_mask_for_each_row_of_a_call(case: Case) -> None:
+    """Gal and Ghahramani (2016): the same units of h are missing at every step, the others are 1 / (1 - rate) of it."""
+    p = make(case, recurrent_dropout=0.4)
+    p.cell.counter = 5
+    first = replace(p, x=p.x[:1], dy=p.dy[:1])
+    mask = gradients(first)["h0"] != 0  # what is dropped has no gradient
+    assert 0.3 < mask.mean() < 0.9
+    assert (mask.any(axis=0) & ~mask.all(axis=0)).any(), "all rows have the same mask"
+
+    def step(q: Any, x: Array, state: Any) -> Any:
+        return case.step(q, x, (state[0] * mask / 0.6, *state[1:]))
+
+    p.cell.counter = 5
+    y, state = forward(p)
+    wanted, wanted_state = expected(replace(p, case=replace(case, step=step)))
+    for ours, theirs in zip((y, *state), (wanted, *wanted_state), strict=True):
+        assert np.abs(ours - theirs).max() < 1e-10
+    p.cell.eval()
+    assert_same_bits(forward(p), forward(without_options(p, case)))
+
+
+@pytest.mark.parametrize("case", [c for c in GATED if c.new(1, 1).matrices], ids=str)
+def test_weight_dropout_has_one_mask_for_each_matrix_of_a_call(case: Case) -> None:
+    """Merity et al. (2018): the call of a cell whose recurrent matrices lack some weights."""
+    p = make(case, weight_dropout=0.25)
+    p.cell.counter = 3
+    found = gradients(p)
+    plain = without_options(p, case)
+    for name in p.cell.matrices:
+        mask = found[name] != 0
+        assert 0.55 < mask.mean() < 0.95
+        plain.cell.parameters()[name].data[...] *= mask / 0.75
+    p.cell.counter = 3
+    y, state = forward(p)
+    wanted, wanted_state = forward(plain)
+    for ours, theirs in zip((y, *state), (wanted, *wanted_state), strict=True):
+        assert np.abs(ours - theirs).max() < 1e-12  # w * (1 / 0.75) or w / 0.75
+    without = gradients(plain)
+    for name, gradient in found.items():
+        scale = (found[name] != 0) / 0.75 if name in p.cell.matrices else 1
+        np.testing.assert_allclose(gradient, without[name] * scale, rtol=0, atol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("which", ["h", "c"])
+@pytest.mark.parametrize("case", GATED, ids=str)
+def test_zoneout_keeps_some_units_and_leaves_the_others_alone(case: Case, which: str) -> None:
+    """Krueger et al. (2017): a unit is the one of the step before, or what the cell gives."""
+    if which not in case.states:
+        return
+    place = case.states.index(which)
+    p = make(case, **{f"zoneout_{which}": 0.3})
+    seen = p.cell.inspect(p.x, p.cell.State(*p.state))
+    series = seen.states[which]
+    kept = series == np.concatenate([p.state[place][None], series[:-1]])
+    assert 0.15 < kept.mean() < 0.45
+    inside = case.name in ("FullPeepholeLSTM", "LayerNormLSTM") and which == "c"
+    state = p.state
+    for t, x in enumerate(p.x):
+        keep = {"keep": kept[t]} if inside else {}
+        y, after = case.step({n: np.asarray(q) for n, q in p.quantities.items()}, x, state, **keep)
+        mixed = list(after)
+        mixed[place] = np.where(kept[t], state[place], after[place])
+        state = tuple(mixed)
+        wanted = state[0] if case.states[0] == "h" else y
+        assert np.abs(seen.y[t] - wanted).max() < 1e-10
+    for ours, theirs in zip(seen.state, state, strict=True):
+        assert np.abs(ours - theirs).max() < 1e-10
