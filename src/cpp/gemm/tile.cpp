@@ -5,6 +5,13 @@
 namespace unrolled {
 namespace {
 
+// Packets that the processor holds at once: more would be spilled in the middle of the sums.
+#if defined(__AVX512F__)
+constexpr int registers = 32;
+#else
+constexpr int registers = 16;
+#endif
+
 template <class S, int rows, int vectors>
 void tile_kernel(const Tile<S>& t) {
   constexpr int P = lanes<S>;
@@ -27,17 +34,30 @@ void tile_kernel(const Tile<S>& t) {
   for (Index segment = 0; segment < t.depth.segments; ++segment) {
     Index at = segment * t.depth.a_jump;
     for (Index k = 0; k < length; ++k, at += a_step, panel += vectors * P) {
-      Vec<S> w[vectors];
+      if constexpr (rows * vectors + vectors + 1 <= registers) {  // the packets of the panel stay, the rows pass
+        Vec<S> w[vectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) {
-        w[v] = Vec<S>::load(panel + v * P);
-        if (rows > 1) hold(w[v]);
-      }
+        for (int v = 0; v < vectors; ++v) {
+          w[v] = Vec<S>::load(panel + v * P);
+          if (rows > 1) hold(w[v]);
+        }
 #pragma GCC unroll 8
-      for (int r = 0; r < rows; ++r) {
-        const Vec<S> x(a[r][at]);
+        for (int r = 0; r < rows; ++r) {
+          const Vec<S> x(a[r][at]);
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; ++v) acc[r][v] = fma(x, w[v], acc[r][v]);
+          for (int v = 0; v < vectors; ++v) acc[r][v] = fma(x, w[v], acc[r][v]);
+        }
+      } else {  // the rows stay, the packets pass
+        Vec<S> x[rows];
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; ++r) hold(x[r] = Vec<S>(a[r][at]));
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v) {
+          Vec<S> w = Vec<S>::load(panel + v * P);
+          hold(w);
+#pragma GCC unroll 8
+          for (int r = 0; r < rows; ++r) acc[r][v] = fma(x[r], w, acc[r][v]);
+        }
       }
     }
   }

@@ -23,8 +23,10 @@ template <class S>
 constexpr int tile_rows(int vectors) {
 #if defined(__AVX512F__)
   constexpr int by_vectors[] = {0, 8, 8, 8, 6};
-#else
+#elif defined(__FMA__) || defined(__ARM_FEATURE_FMA)
   constexpr int by_vectors[] = {0, 8, 6, 4, 3};
+#else  // a product needs a register before it is added
+  constexpr int by_vectors[] = {0, 8, 6, 4, 2};
 #endif
   return by_vectors[vectors];
 }
