@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.python.custom import CUSTOM, Functions
+from bench.python.custom_cells import CUSTOM, grid_outputs, of_numpy
 from bench.python.markdown import tables
 from bench.python.report import as_json, line, missed_means, summary
 from bench.python.rows import FASTEST, OURS, Bench, Goal, Plan, Row, row_of
@@ -119,23 +119,30 @@ def test_readme_tables_come_from_the_file_of_a_run():
     assert [row_of(saved, saved["group"]) for saved in run["rows"]] == rows
 
 
-def test_the_custom_cells_are_those_of_the_library():
-    def normalise(a: np.ndarray) -> np.ndarray:
-        return (a - a.mean(-1, keepdims=True)) / np.sqrt(a.var(-1, keepdims=True) + 1e-5)
+@pytest.mark.parametrize("kind", CUSTOM, ids=[kind.cell for kind in CUSTOM])
+def test_the_custom_cells_are_those_of_the_library(kind):
+    f, rng = of_numpy(), np.random.default_rng(0)
+    cell = getattr(ur, kind.cell)(3, 5, dtype=np.float64)
+    for tensor in cell.parameters().values():
+        tensor.data[...] += 0.3 * rng.uniform(-1, 1, tensor.shape)
+    p = {name: np.asarray(tensor) for name, tensor in cell.parameters().items()}
+    x = rng.standard_normal((4, 2, 3))
+    state, outputs = (np.zeros((2, 5)),) * kind.states, []
+    for a in kind.input(f, p, x):
+        state, y = kind.step(f, p, state, a)
+        outputs.append(y)
+    np.testing.assert_allclose(np.asarray(cell(x)[0]), outputs, rtol=0, atol=1e-12)
 
-    f = Functions(lambda a: 1 / (1 + np.exp(-a)), np.tanh, lambda a: np.split(a, 4, axis=1), normalise)
+
+def test_the_grid_of_the_benchmark_is_that_of_the_library():
     rng = np.random.default_rng(0)
-    for kind in CUSTOM:
-        cell = getattr(ur, kind.cell)(3, 5, dtype=np.float64)
-        for tensor in cell.parameters().values():
-            tensor.data[...] += 0.3 * rng.standard_normal(tensor.shape)
-        p = {name: np.asarray(tensor) for name, tensor in cell.parameters().items()}
-        x = rng.standard_normal((4, 2, 3))
-        state, outputs = (np.zeros((2, 5)),) * 2, []
-        for a in kind.input(f, p, x):
-            state, y = kind.step(f, p, state, a)
-            outputs.append(y)
-        np.testing.assert_allclose(np.asarray(cell(x)[0]), outputs, rtol=0, atol=1e-12)
+    grid = ur.GridLSTM(3, 4, 3, dtype=np.float64, rng=rng)
+    for tensor in grid.parameters().values():
+        tensor.data[...] += 0.3 * rng.standard_normal(tensor.shape)
+    p = {name: np.asarray(tensor) for name, tensor in grid.parameters().items()}
+    x = rng.standard_normal((5, 2, 3))
+    outputs = grid_outputs(of_numpy(), p, x, np.zeros((2, 4)))
+    np.testing.assert_allclose(np.asarray(grid(x)[0]), outputs, rtol=0, atol=1e-12)
 
 
 def test_a_network_has_the_parts_of_its_workload():
@@ -148,7 +155,7 @@ def test_a_network_has_the_parts_of_its_workload():
 
 def test_a_run_without_peers(tmp_path):
     file = tmp_path / "rows.json"
-    groups = ["inference", "step", "lengths", "stacks", "float64", "memory"]
+    groups = ["inference", "step", "lengths", "stacks", "float64", "custom", "memory"]
     command = [sys.executable, "-m", "bench.python", "--quick", "--seconds", "0.0001", "--peers"]
     command += ["--filter", "LSTM", "--threads", "1", "--json", str(file), "--groups", *groups]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -10,6 +10,7 @@ import pytest
 import unrolled as ur
 from test_diagnostics_measures import SLOPES, cell_of, run
 from unrolled import diagnostics
+from unrolled.diagnostics import vanishing
 
 ALL_SLOPES = {**SLOPES, "identity": lambda y: np.ones_like(y)}
 
@@ -48,6 +49,19 @@ def test_regularizer_and_its_gradient(nonlinearity, state, reverse, reduction):
         expected = (ends[0] - ends[1]) / 2e-6
         # Central differences with step 1e-6: rounding of 1e-16 / 1e-6.
         assert (found.gradient * direction).sum() == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_gradients_by_the_equations_are_those_of_the_trace(reverse):
+    cell, rng = cell_of(ur.RNN), np.random.default_rng(1)
+    x, wanted = rng.standard_normal((7, 4, 2)), rng.standard_normal((2, 4, 4))
+    reset = rng.random((7, 4)) < 0.3
+    with diagnostics.watch(cell) as seen:
+        y, last = cell(x, lengths=np.array([7, 4, 1, 0]), reset=reset, reverse=reverse)
+        ((y[2] * wanted[0]).sum() + (last.h * wanted[1]).sum()).backward()
+    W = cell.W_hh.data
+    totals, _, _ = vanishing._gradients_and_slopes(seen.trace, W, vanishing._joined(seen.trace))
+    np.testing.assert_allclose(totals, seen.trace.gradients()["h"], rtol=1e-12, atol=1e-15)
 
 
 def test_descending_the_regularizer_keeps_gradients_alive():

@@ -10,6 +10,7 @@ import numpy as np
 from unrolled.cells import RNN
 from unrolled.diagnostics.trace import Trace
 from unrolled.tape import Array
+from unrolled.tensor import no_grad
 
 _SLOPES: dict[str, Callable[[Array], Array]] = {  # phi' from y = phi(a)
     "tanh": lambda y: 1 - y * y,
@@ -64,14 +65,11 @@ def vanishing_gradient(trace: Trace, *, reduction: str = "mean", least: float = 
     if reduction not in ("sum", "mean"):
         raise ValueError(f"vanishing_gradient: reduction is {reduction!r}, expected 'sum' or 'mean'")
     W = np.asarray(cell.W_hh).astype(np.float64)
-    totals = trace.gradients()["h"].astype(np.float64)
+    joined = _joined(trace)
+    totals, here, there = _gradients_and_slopes(trace, W, joined)
     norms = np.linalg.norm(totals, axis=2)
-    live = _joined(trace) & (norms > least)
+    live = joined & (norms > least)
     units = totals / np.where(live, norms, 1)[..., None]
-    slope, ones = _SLOPES[cell.nonlinearity], np.ones_like(totals)
-    here, there = (
-        (ones, slope(_outputs_before(trace))) if cell.state == "pre" else (slope(_outputs(trace)), ones)
-    )
     before_weights = units * here
     back = before_weights @ W * there
     ratios = np.where(live, np.linalg.norm(back, axis=2), np.nan)
@@ -88,18 +86,47 @@ def vanishing_gradient(trace: Trace, *, reduction: str = "mean", least: float = 
     return VanishingGradient(float(steps.sum()), steps, ratios, gradient.astype(cell.dtype))
 
 
+def _gradients_and_slopes(trace: Trace, W: Array, joined: Array) -> tuple[Array, Array, Array]:
+    """dL/dh, and the factors of dh[k+1]/dh[k] before and behind W_hh, each (T, B, H) in float64."""
+    slope, y = _SLOPES[trace.cell.nonlinearity], _outputs(trace)  # type: ignore[attr-defined]
+    ones = np.ones_like(y)
+    if trace.cell.state == "pre":  # type: ignore[attr-defined]
+        return trace.gradients()["h"].astype(np.float64), ones, slope(_outputs_before(trace, y))
+    slopes = slope(y)
+    return _totals(trace, W, slopes, joined), slopes, ones
+
+
 def _outputs(trace: Trace) -> Array:
-    return trace.y.astype(np.float64)
+    """y (T, B, H) from one call: `trace.y` takes T calls, too slow to train with."""
+    start = trace.cell.State(*trace.initial.values())
+    with no_grad():
+        y, _ = trace.cell(trace.x, start, trace.lengths, trace.reset, reverse=trace.reverse)
+    return np.asarray(y).astype(np.float64)
 
 
-def _outputs_before(trace: Trace) -> Array:
+def _outputs_before(trace: Trace, y: Array) -> Array:
     """y of the step that ran before each step, (T, B, H); zero where there is none."""
-    y, before = _outputs(trace), np.zeros(trace.y.shape)
+    before = np.zeros_like(y)
     if trace.reverse:
         before[:-1] = y[1:]
     else:
         before[1:] = y[:-1]
     return before
+
+
+def _totals(trace: Trace, W: Array, slopes: Array, joined: Array) -> Array:
+    """dL/dh (T, B, H) as `trace.gradients()` has it, by the equations of the cell: T calls are too slow here, too."""
+    trace.need_gradients()
+    assert trace.dy is not None
+    totals = np.zeros_like(slopes)
+    last = trace.dlast["h"]
+    arrived = np.zeros(slopes.shape[1:]) if last is None else last.astype(np.float64)
+    for t in reversed(trace.order):
+        valid = trace.valid[t][:, None]
+        np.copyto(totals[t], arrived + trace.dy[t], where=valid)
+        back = (totals[t] * slopes[t]) @ W
+        arrived = np.where(valid, np.where(joined[t][:, None], back, 0), arrived)
+    return totals
 
 
 def _joined(trace: Trace) -> Array:
