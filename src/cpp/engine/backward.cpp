@@ -11,6 +11,8 @@ template <class S>
 void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, const S* y, const OutputGradients<S>& given,
                       const InputGradients<S>& wanted) {
   const CellInfo& cell = kernel_->info;
+  plan_partition(Direction::Backward);
+  plan_threads();
   if (!wanted.continues) back_.prepare(cell, sizes_, parameters, wanted.dx != nullptr, schedule_.places());
   for (int k = 0; k < cell.vectors; ++k) vector_data_[k] = vectors_[k].data();
   start_backward(given);

@@ -156,7 +156,8 @@ class Run {
   Shares shares(int id, int count) const;
   void plan(const Inputs<S>& in, bool keep);
   void plan_memory(Index batch);
-  void plan_threads(Index batch);
+  void plan_partition(Direction direction);
+  void plan_threads();
   void load_initial(const Inputs<S>& in);
   const S* output_before(const S* y, Index s, Index i) const;
   const S* state_before(int k, Index s, Index i) const;

@@ -39,15 +39,13 @@ void Run<S>::plan(const Inputs<S>& in, bool keep) {
     slot_row_[static_cast<int>(space)] = cell.slots_of(space) * units(space);
   }
   schedule_.plan(in.T, in.B, in.lengths, in.reset, in.reverse);
-  const int gates = std::max(cell.input_gates, cell.weight_gates());
-  partition_ =
-      choose_partition(schedule_.places(), in.B, sizes_.input, sizes_.hidden, gates, lanes<S>, get_num_threads());
+  plan_partition(Direction::Forward);
 
   const Index rows = (in.B + partition_.row_shares - 1) / partition_.row_shares;
   const Index by_cache = chunk_bytes / std::max<Index>(1, rows * slot_row_[0] * Index(sizeof(S)));
   const Index by_rows = chunk_rows_at_least / std::max<Index>(1, rows);
   chunk_steps_ = std::clamp<Index>(std::max(by_cache, by_rows), 1, std::max<Index>(1, schedule_.steps()));
-  plan_threads(in.B);
+  plan_threads();
   plan_memory(in.B);
   if (in.ids) table_.resize(in.symbols * table_row());
   plan_regular(in);
@@ -326,17 +324,22 @@ void Run<S>::raw_product(int p, const GatePanels<S>& panels, Index s, Index rows
                   raw_u_at(p, s, mine.row(n)) + own.first * P);
     return;
   }
-  for (Index group = panels.group_of(own.first); group < panels.group_of(own.last); ++group) {
+  const Depth depth = Depth::contiguous(panels.depth);
+  const Index first = panels.group_of(own.first), last = panels.group_of(own.last);
+  panels.each(first, last, rows == 1, s % 2 != 0, [&](Index group, int panels_here) {
     const int width = static_cast<int>(panels.blocks_of(group)) * panels.gates;
+    const auto to = [&](Index n) { return raw_u_at(p, s, mine.row(n)) + panels.first_block(group) * panels.gates * P; };
+    S* out[max_tile_rows];
+    if (rows == 1) {
+      out[0] = to(0);
+      return run_row(panels_here, width,
+                     Tile<S>{depth, at.operand.data(), panels.panel(group), out, P, Start::Zero, nullptr, width * P});
+    }
     for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
-      S* out[max_tile_rows];
-      for (int r = 0; r < count; ++r)
-        out[r] = raw_u_at(p, s, mine.row(r0 + r)) + panels.first_block(group) * panels.gates * P;
-      run_tile(count, width,
-               Tile<S>{Depth::contiguous(panels.depth), at.operand.data() + r0, panels.panel(group), out, P,
-                       Start::Zero, nullptr});
+      for (int r = 0; r < count; ++r) out[r] = to(r0 + r);
+      run_tile(count, width, Tile<S>{depth, at.operand.data() + r0, panels.panel(group), out, P, Start::Zero, nullptr});
     });
-  }
+  });
 }
 
 /// The states at each sequence's last valid step; the initial ones where there is none.

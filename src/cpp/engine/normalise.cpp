@@ -53,17 +53,25 @@ void Run<S>::normalise_backward(const Norm& norm, S* const* raw, Index s, Index 
     of.dv = norm.gain == no_gain ? of.dq : of.dq * V::load(vector_data_[norm.gain + gate] + block * P);
     return of;
   };
-  for (Index n = 0; n < rows; ++n) {
-    V sum = V::zero(), product = V::zero();
-    for (Index block = 0; block < blocks; ++block)
-      for (int gate = 0; gate < norm.gates; ++gate) {
-        const Terms of = terms(n, block, gate);
-        sum += of.dv;
-        product = fma(of.dv, of.v, product);
+  const auto sums = [&](auto gates) {
+    for (Index n = 0; n < rows; ++n) {
+      V sum[gates], product[gates];
+      for (int gate = 0; gate < gates; ++gate) sum[gate] = product[gate] = V::zero();
+      for (Index block = 0; block < blocks; ++block)
+        for (int gate = 0; gate < gates; ++gate) {
+          const Terms of = terms(n, block, gate);
+          sum[gate] += of.dv;
+          product[gate] = fma(of.dv, of.v, product[gate]);
+        }
+      for (int gate = 1; gate < gates; ++gate) {
+        sum[0] += sum[gate];
+        product[0] += product[gate];
       }
-    at.mean[n] = sum_lanes(sum);
-    at.product[n] = sum_lanes(product);
-  }
+      at.mean[n] = sum_lanes(sum[0]);
+      at.product[n] = sum_lanes(product[0]);
+    }
+  };
+  with_gates(norm.gates, sums);
   mine.meet->wait(mine.meeting);  // all have read r
   const V count(static_cast<S>(norm.gates * width));
   for (Index n = 0; n < rows; ++n) {

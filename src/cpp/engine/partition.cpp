@@ -13,19 +13,20 @@ constexpr double least_step_work = 4e4;
 // instead.
 constexpr Index least_rows = 4;
 
-// Recurrent weights from which reading them is what a step waits for.
-constexpr double most_weights = 1.5e6;
+// Recurrent weights from which reading them is what a step waits for. Backward has other work between two meetings.
+constexpr double most_forward = 1e6, most_backward = 1.5e6;
 
 }  // namespace
 
-Partition choose_partition(Index places, Index rows, Index input, Index hidden, int gates, int lanes,
-                           int most_threads) {
+Partition choose_partition(Direction direction, Index places, Index rows, Index input, Index hidden, int gates,
+                           int lanes, int most_threads) {
   const double step = double(gates) * double(hidden) * double(hidden + input);
   if (most_threads <= 1 || crowded() || double(places) * step < least_team_work) return {};
   const Index panels = (hidden + lanes * blocks_per_share - 1) / (lanes * blocks_per_share);
   // Where the weights are too many for a core's own cache, threads that split the units read half of them each, and
   // those that split the rows all of them.
-  const bool heavy = double(gates) * double(hidden) * double(hidden) >= most_weights;
+  const bool heavy = double(gates) * double(hidden) * double(hidden) >=
+                     (direction == Direction::Forward ? most_forward : most_backward);
   if (heavy && panels >= 4 * most_threads) return {1, most_threads};
   const int by_rows = static_cast<int>(std::min<Index>(most_threads, rows / least_rows));
   if (by_rows >= most_threads) return {most_threads, 1};

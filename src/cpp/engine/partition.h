@@ -15,8 +15,11 @@ struct Partition {
 /// Shares of units are multiples of this many packets: the widest panel.
 inline constexpr Index blocks_per_share = 4;
 
+enum class Direction { Forward, Backward };
+
 /// The partition for `places` valid steps of at most `rows` rows, cells with `gates` gates of `hidden` units and
 /// `input` inputs.
-Partition choose_partition(Index places, Index rows, Index input, Index hidden, int gates, int lanes, int most_threads);
+Partition choose_partition(Direction direction, Index places, Index rows, Index input, Index hidden, int gates,
+                           int lanes, int most_threads);
 
 }  // namespace unrolled

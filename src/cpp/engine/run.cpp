@@ -60,7 +60,16 @@ typename Run<S>::Shares Run<S>::shares(int id, int count) const {
 }
 
 template <class S>
-void Run<S>::plan_threads(Index batch) {
+void Run<S>::plan_partition(Direction direction) {
+  const CellInfo& cell = kernel_->info;
+  const int gates = std::max(cell.input_gates, cell.weight_gates());
+  partition_ = choose_partition(direction, schedule_.places(), schedule_.batch(), sizes_.input, sizes_.hidden, gates,
+                                lanes<S>, get_num_threads());
+}
+
+template <class S>
+void Run<S>::plan_threads() {
+  const Index batch = schedule_.batch();
   const std::size_t count = static_cast<std::size_t>(partition_.threads());
   const Index share = (batch + partition_.row_shares - 1) / partition_.row_shares;
   if (threads_.size() < count) threads_.resize(count);
@@ -151,7 +160,8 @@ template struct ThreadRows<float>;
 template struct ThreadRows<double>;
 #define UNROLLED_RUN(S)                                                  \
   template Run<S>::Shares Run<S>::shares(int, int) const;                \
-  template void Run<S>::plan_threads(Index);                             \
+  template void Run<S>::plan_partition(Direction);                       \
+  template void Run<S>::plan_threads();                                  \
   template void Run<S>::load_initial(const Inputs<S>&);                  \
   template const S* Run<S>::output_before(const S*, Index, Index) const; \
   template const S* Run<S>::state_before(int, Index, Index) const;       \

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <type_traits>
 
 #include "core/packet.h"
 
@@ -16,28 +17,25 @@ struct GateRow {
   S* packet(Index block, int gate) const { return data + (block * stride + gate) * lanes<S>; }
 };
 
+/// use(gates), the number known to the compiler: so many running sums stay in registers, and hide the latency of their
+/// additions.
+template <class F>
+void with_gates(int gates, F&& use) {
+  if (gates == 1) return use(std::integral_constant<int, 1>());
+  if (gates == 2) return use(std::integral_constant<int, 2>());
+  if (gates == 3) return use(std::integral_constant<int, 3>());
+  use(std::integral_constant<int, 4>());
+}
+
 template <class S>
 struct RowMoments {
   S mean, inverse_deviation;
 
   RowMoments(const GateRow<const S>& row, Index units) {
-    switch (row.gates) {
-      case 1:
-        take<1>(row, units);
-        break;
-      case 2:
-        take<2>(row, units);
-        break;
-      case 3:
-        take<3>(row, units);
-        break;
-      default:
-        take<4>(row, units);
-    }
+    with_gates(row.gates, [&](auto gates) { take<gates>(row, units); });
   }
 
  private:
-  /// One running sum per gate: independent additions hide their latency.
   template <int gates>
   void take(const GateRow<const S>& row, Index units) {
     constexpr S epsilon = S(1e-5);
