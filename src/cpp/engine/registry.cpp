@@ -7,7 +7,6 @@ namespace unrolled {
 
 void register_rnn(Registry&);
 void register_lstm(Registry&);
-void register_lstm_options(Registry&);
 void register_lstm_1997(Registry&);
 void register_peephole_lstm(Registry&);
 void register_full_peephole_lstm(Registry&);
@@ -35,7 +34,6 @@ Registry& cells() {
     Registry* const registry = new Registry;
     register_rnn(*registry);
     register_lstm(*registry);
-    register_lstm_options(*registry);
     register_lstm_1997(*registry);
     register_peephole_lstm(*registry);
     register_full_peephole_lstm(*registry);
