@@ -22,12 +22,14 @@ void register_mgu(Registry&);
 void register_bistable_gru(Registry&);
 void register_minimal(Registry&);
 void register_sru(Registry&);
+void register_qrnn(Registry&);
 void register_jordan(Registry&);
 void register_ind_rnn(Registry&);
 void register_leaky_rnn(Registry&);
 void register_layer_norm_rnn(Registry&);
 void register_recurrent_highway(Registry&);
 void register_ctrnn(Registry&);
+void register_gru_d(Registry&);
 
 Registry& cells() {
   static Registry* const all = [] {
@@ -49,12 +51,14 @@ Registry& cells() {
     register_bistable_gru(*registry);
     register_minimal(*registry);
     register_sru(*registry);
+    register_qrnn(*registry);
     register_jordan(*registry);
     register_ind_rnn(*registry);
     register_leaky_rnn(*registry);
     register_layer_norm_rnn(*registry);
     register_recurrent_highway(*registry);
     register_ctrnn(*registry);
+    register_gru_d(*registry);
     return registry;
   }();
   return *all;
