@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import steps
+import steps_kept as kept
 import steps_more as more
 import unrolled as ur
 from steps import Array as Array
@@ -23,6 +24,7 @@ I_F_G_O = ("i", "f", "g", "o")
 GAINS_4 = {"W_hh": ("4H", "H"), "g_ih": ("4H",), "g_hh": ("4H",), "g_c": ("H",)}
 
 
+FADING = dict.fromkeys(("w_gx", "b_gx", "mean"), ("I",))
 LEAKS = {"scalar": ("1",), "unit": ("H",), "matrix": ("H", "H")}
 
 
@@ -32,7 +34,8 @@ def about_half(H: int) -> int:
 
 @dataclass(frozen=True)
 class Case:
-    """One row: how to make the cell, what it must have, and its step. Sizes are written as "H", "4H", "O" (output)."""
+    """One row: how to make the cell, what it must have, and its step. Sizes are written as "H", "4H", "O" (output), or
+    "I"."""
 
     name: str
     cell: str  # name of the class in `unrolled`
@@ -47,6 +50,9 @@ class Case:
     output: Callable[[int], int] = lambda H: H
     size_option: str | None = None  # of the constructor, for `output`
     narrow: tuple[str, ...] = ()  # states as wide as the output
+    kept: Mapping[str, int] = field(default_factory=dict)  # states so many times as wide as the input
+    rows: int = 1  # columns of W_ih for every feature of the input
+    missing: float = 0  # share of the input that is NaN, which the cell takes as not seen
     positive: tuple[str, ...] = ()  # states that must be
     bounded: bool = True  # however large the input, the output is not
     torch: str | None = None  # class in torch.nn
@@ -55,17 +61,21 @@ class Case:
 
     def shapes(self, I: int, H: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
         def size(text: str) -> int:
-            return int(text[:-1] or 1) * {"H": H, "O": self.output(H), "1": 1}[text[-1]]
+            return int(text[:-1] or 1) * {"H": H, "O": self.output(H), "I": I, "1": 1}[text[-1]]
 
         G = len(self.gates)
         weights = {"W_hh": (f"{G}H", "H")} if self.weights is None else self.weights
         biases = (
             {n: (size(f"{b}H" if isinstance(b, int) else b),) for n, b in self.biases.items()} if bias else {}
         )
-        return {"W_ih": (G * H, I), **{n: tuple(map(size, s)) for n, s in weights.items()}, **biases}
+        return {
+            "W_ih": (G * H, self.rows * I),
+            **{n: tuple(map(size, s)) for n, s in weights.items()},
+            **biases,
+        }
 
-    def state_size(self, name: str, H: int) -> int:
-        return self.output(H) if name in self.narrow else H
+    def state_size(self, name: str, H: int, I: int) -> int:
+        return self.kept[name] * I if name in self.kept else self.output(H) if name in self.narrow else H
 
     def new(self, I: int, H: int, **options: Any) -> Any:
         """A cell as its class makes it."""
@@ -86,11 +96,11 @@ class Case:
 
 def randomize(parameter: Any, rng: np.random.Generator, name: str = "") -> None:
     """Normal numbers of variance 1/columns (1/4 for vectors): no gate saturates, so that no term hides.
-    Time constants are positive."""
+    Time constants are positive, and so is the normaliser that a call starts from."""
     shape = parameter.shape
     scale = shape[1] ** -0.5 if len(shape) == 2 else 0.5
     values = rng.normal(size=shape) * scale
-    parameter.data[...] = 1.5 + np.abs(values) if name.split(".")[-1] == "tau" else values
+    parameter.data[...] = 1.5 + np.abs(values) if name.split(".")[-1] in ("tau", "n0") else values
 
 
 CASES = [
@@ -186,6 +196,14 @@ CASES = [
         "SRU", "SRU", ("n", "f", "r", "s"), ("c",), more.sru, {}, {"b": 4}, {"v_f": ("H",), "v_r": ("H",)},
         bounded=False,
     ),
+    Case(
+        "QRNN", "QRNN", ("z", "f", "o"), ("c", "x"), kept.qrnn("fo"), {"width": 3}, {"b": 3}, {}, kept={"x": 2}, rows=3,
+    ),
+    Case(
+        "GRUD", "GRUD", ("r", "z", "n"), ("h", "x", "age"), kept.gru_d, {}, {"b": 3, "b_gh": 1},
+        {"W_hh": ("3H", "H"), "W_gh": ("H", "I"), **FADING}, kept={"x": 1, "age": 1}, rows=2, missing=0.4,
+        positive=("age",), bounded=False,
+    ),
     Case("IndRNN", "IndRNN", ("h",), ("h",), more.ind_rnn, {}, {"b": 1}, {"w_hh": ("H",)}, bounded=False),
     Case(
         "LeakyRNN", "LeakyRNN", ("g",), ("h", "c"), more.leaky_rnn, {}, {"b": 1},
@@ -210,6 +228,19 @@ VARIANTS = [
     Case(
         "CTRNN-exponential", "CTRNN", ("g",), ("h",), more.ctrnn_exponential, {"method": "exponential"}, {"b": 1},
         {"W_hh": ("H", "H"), "tau": ("H",)},
+    ),
+    *(
+        Case(
+            f"QRNN-{pooling}-{width}", "QRNN", ("z", *(g for g in "foi" if g in pooling)), ("c", "x"),
+            kept.qrnn(pooling), {"pooling": pooling, "width": width}, {"b": 1 + len(pooling)}, {},
+            kept={"x": width - 1}, rows=width,
+        )
+        for pooling, width in [("f", 2), ("fo", 1), ("ifo", 4)]
+    ),
+    Case(
+        "CTRNN-missing", "CTRNN", ("g",), ("h", "x", "age"), kept.ctrnn_fading, {"missing": True}, {"b": 1},
+        {"W_hh": ("H", "H"), "tau": ("H",), **FADING}, kept={"x": 1, "age": 1}, missing=0.4, positive=("age",),
+        bounded=False,
     ),
     Case(
         "GRUResetBefore-new", "GRUResetBefore", ("r", "z", "n"), ("h",), more.gru_reset_before_takes_new,

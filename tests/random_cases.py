@@ -119,21 +119,20 @@ def free_options(draw: Any, case: Case) -> tuple[dict[str, Any], Step]:
     if case.name == "IndRNN":
         phi = draw(names)
         return {"nonlinearity": phi}, elman(FUNCTIONS[phi], lambda p, h: p["w_hh"] * h)
-    if case.cell == "CTRNN":
+    if case.cell == "CTRNN" and not case.missing:
         phi, method = draw(names), draw(st.sampled_from(["euler", "exponential"]))
         return {"nonlinearity": phi, "method": method}, ctrnn(FUNCTIONS[phi], method)
     return dict(case.options), case.step
 
 
 def folded(step: Step, states: tuple[str, ...]) -> wiring.Reference:
-    """The step over time, from the learned initial state where none is given."""
+    """The step over time, from the learned initial state where none is given, and back to it at resets."""
 
     def reference(p: Parameters, x: Array, state: Any, **arguments: Any) -> Any:
-        start = (
-            p[f"{name}0"] + np.zeros((x.shape[1], 1)) if s is None else s
-            for name, s in zip(states, state, strict=True)
-        )
-        return run(step, p, x, tuple(start), **arguments)
+        learned = tuple(p[f"{name}0"] + np.zeros((x.shape[1], 1)) for name in states if f"{name}0" in p)
+        given = zip(states, state, strict=True)
+        first = tuple(learned[states.index(name)] if s is None else s for name, s in given)
+        return run(step, p, x, first, start=learned or None, **arguments)
 
     return reference
 

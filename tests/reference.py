@@ -21,8 +21,11 @@ def run(
     lengths: Array | None = None,
     reset: Array | None = None,
     reverse: bool = False,
+    start: State | None = None,
+    dt: Array | None = None,
 ) -> tuple[Array, State]:
-    """y (T, B, O) and the state after the last valid step. `reset[t, b]` is a cut between t - 1 and t."""
+    """y (T, B, O) and the state after the last valid step. `reset[t, b]` is a cut between t - 1 and t, after which the
+    state is `start` (each (B, width)), or zeros. dt: (T, B), of cells in continuous time."""
     T, B = x.shape[:2]
     live = np.arange(T)[:, None] < (np.full(B, T) if lengths is None else lengths)
     cut = np.zeros((T + 1, B), bool)
@@ -31,8 +34,10 @@ def run(
     outputs = []
     for t in reversed(range(T)) if reverse else range(T):
         cut_before = cut[t + 1] if reverse else cut[t]
-        state = tuple(np.where(cut_before[:, None], 0, s) for s in state)
-        y_t, after = step(p, np.where(live[t][:, None], x[t], 0), state)
+        starts = start or (0,) * len(state)
+        state = tuple(np.where(cut_before[:, None], new, s) for new, s in zip(starts, state, strict=True))
+        times = () if dt is None else (dt[t][:, None],)
+        y_t, after = step(p, np.where(live[t][:, None], x[t], 0), state, *times)
         state = tuple(np.where(live[t][:, None], new, old) for new, old in zip(after, state, strict=True))
         outputs.append(np.where(live[t][:, None], y_t, 0))
     if T == 0:
@@ -113,7 +118,9 @@ def problem(
     size[:1], size[1:2] = T, 0
     flags = rng.random((T, B)) < 1 / 3
     x, dy = rng.normal(size=(T, B, I)), rng.normal(size=(T, B, case.output(H)))
-    widths = [case.state_size(name, H) for name in case.states]
+    if case.missing:
+        x[rng.random(x.shape) < case.missing] = np.nan
+    widths = [case.state_size(name, H, I) for name in case.states]
     state, dstate = (tuple(rng.normal(size=(B, n)) * 0.7 for n in widths) for _ in range(2))
     state = tuple(
         0.5 + np.abs(a) if n in case.positive else a for n, a in zip(case.states, state, strict=True)

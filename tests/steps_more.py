@@ -220,18 +220,18 @@ def leaky_rnn(p: Parameters, x: Array, state: State) -> tuple[Array, State]:
     return h, (h, c)
 
 
-def ctrnn(p: Parameters, x: Array, state: State) -> tuple[Array, State]:
-    """Explicit Euler on tau dh/dt = -h + tanh(W x + U h + b), dt = 1."""
+def ctrnn(p: Parameters, x: Array, state: State, dt: Array | float = 1.0) -> tuple[Array, State]:
+    """Explicit Euler on tau dh/dt = -h + tanh(W x + U h + b)."""
     (h,) = state
-    h = h + (-h + np.tanh(x @ p["W_ih"].T + h @ p["W_hh"].T + bias(p, "b"))) / p["tau"]
+    h = h + dt * (-h + np.tanh(x @ p["W_ih"].T + h @ p["W_hh"].T + bias(p, "b"))) / p["tau"]
     return h, (h,)
 
 
-def ctrnn_exponential(p: Parameters, x: Array, state: State) -> tuple[Array, State]:
-    """The exact solution of tau dh/dt = -h + g for a constant g after dt = 1."""
+def ctrnn_exponential(p: Parameters, x: Array, state: State, dt: Array | float = 1.0) -> tuple[Array, State]:
+    """The exact solution of tau dh/dt = -h + g for a constant g after dt."""
     (h,) = state
     g = np.tanh(x @ p["W_ih"].T + h @ p["W_hh"].T + bias(p, "b"))
-    h = g + np.exp(-1 / p["tau"]) * (h - g)
+    h = g + np.exp(-dt / p["tau"]) * (h - g)
     return h, (h,)
 
 
@@ -267,6 +267,9 @@ def with_zoneout(step: Step, states: tuple[str, ...], rates: Mapping[str, float]
         inside = {"keep": rates.get("c", 0.0)} if step in SEES_KEPT_CELL else {}
         y, after = step(p, x, state, **inside)
         keep = {name: rates.get(name, 0.0) for name in states if not (inside and name == "c")}
+        keep.update(
+            {name: rates.get("c", 0.0) for name in states if name in ("n", "m")}
+        )  # of the sLSTM: with c
         mixed = tuple(
             keep.get(n, 0.0) * old + (1 - keep.get(n, 0.0)) * new
             for n, old, new in zip(states, state, after, strict=True)

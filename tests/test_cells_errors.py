@@ -108,7 +108,7 @@ def test_reset(case: Case, row: Refusal) -> None:
 
 
 def states(case: Case, shape: tuple[int, ...] = (B, H), dtype: Any = np.float32) -> tuple[np.ndarray, ...]:
-    widths = [case.state_size(name, H) for name in case.states]
+    widths = [case.state_size(name, H, I) for name in case.states]
     return tuple(np.zeros((*shape[:-1], shape[-1] + n - H), dtype) for n in widths)
 
 
@@ -116,7 +116,7 @@ def states(case: Case, shape: tuple[int, ...] = (B, H), dtype: Any = np.float32)
 def test_state(case: Case) -> None:
     cell = case.make(I, H, np.float32)
     first = case.states[0]
-    n = case.state_size(first, H)
+    n = case.state_size(first, H, I)
     h = states(case)[0]
     make = cell.State
     refusals: list[tuple[Any, Any, str]] = [
@@ -201,7 +201,7 @@ def test_options_of_single_cells() -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_batch_size_of_an_initial_state(case: Case) -> None:
     cell = case.make(I, H)
-    assert cell.initial_state(0)[0].shape == (0, case.state_size(case.states[0], H))
+    assert cell.initial_state(0)[0].shape == (0, case.state_size(case.states[0], H, I))
     refuse(case, lambda: cell.initial_state(-1), ValueError, r"batch_size.*-1")
     refuse(case, lambda: cell.initial_state(2.0), TypeError, r"batch_size.*float")
 

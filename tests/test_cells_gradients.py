@@ -233,7 +233,7 @@ def test_nan_in_one_row_leaves_the_gradients_of_the_others(case: Case) -> None:
     assert_same_bits(dirty["x"][:, others], clean["x"][:, others])
     for name in case.states:
         assert_same_bits(dirty[name + "0"][others], clean[name + "0"][others])
-    assert np.isnan(dirty["W_ih"]).any()
+    assert case.missing or np.isnan(dirty["W_ih"]).any()
 
 
 @pytest.mark.parametrize("H", [5, 17, 64])

@@ -50,7 +50,7 @@ def is_fused(x: ur.Tensor, cell: Any) -> bool:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_equals_the_call_over_the_rows(case: Case, dtype: type) -> None:
     cell, embedding = case.make(I, H, dtype), table(dtype)
-    assert is_fused(embedding(IDS), cell)
+    assert is_fused(embedding(IDS), cell) != cell._makes_input  # which needs more than a row of the table
     tolerance = 1e-12 if dtype is np.float64 else 3e-5
     for options in OPTIONS:
         ours = run(cell, embedding, options, fused=True)

@@ -59,7 +59,7 @@ def test_weight_dropout_has_one_mask_for_each_matrix_of_a_call(case: Case) -> No
     p.cell.counter = 3
     found = gradients(p)
     plain = without_options(p, case)
-    for name in p.cell.matrices:
+    for name in p.cell.recurrent_matrices:
         mask = found[name] != 0
         assert 0.55 < mask.mean() < 0.95
         plain.cell.parameters()[name].data[...] *= mask / 0.75
@@ -70,7 +70,7 @@ def test_weight_dropout_has_one_mask_for_each_matrix_of_a_call(case: Case) -> No
         assert np.abs(ours - theirs).max() < 1e-12  # w * (1 / 0.75) or w / 0.75
     without = gradients(plain)
     for name, gradient in found.items():
-        scale = (found[name] != 0) / 0.75 if name in p.cell.matrices else 1
+        scale = (found[name] != 0) / 0.75 if name in p.cell.recurrent_matrices else 1
         np.testing.assert_allclose(gradient, without[name] * scale, rtol=0, atol=1e-10, err_msg=name)
 
 
@@ -92,7 +92,10 @@ def test_zoneout_keeps_some_units_and_leaves_the_others_alone(case: Case, which:
         keep = {"keep": kept[t]} if inside else {}
         y, after = case.step({n: np.asarray(q) for n, q in p.quantities.items()}, x, state, **keep)
         mixed = list(after)
-        mixed[place] = np.where(kept[t], state[place], after[place])
+        together = ("c", "n", "m") if which == "c" else (which,)  # of the sLSTM
+        for k, name in enumerate(case.states):
+            if name in together:
+                mixed[k] = np.where(kept[t], state[k], after[k])
         state = tuple(mixed)
         wanted = state[0] if case.states[0] == "h" else y
         assert np.abs(seen.y[t] - wanted).max() < 1e-10

@@ -40,11 +40,21 @@ def test_initial_values(case: Case) -> None:
                 gram = block @ block.T if shape[1] == H else block.T @ block
                 np.testing.assert_allclose(gram, np.eye(len(gram)), rtol=0, atol=1e-12)
     W_ih = np.asarray(cell.W_ih)
-    limits = [np.sqrt(6 / (I + H)), np.sqrt(6 / (I + len(case.gates) * H))]  # Glorot per gate or for all
+    row = case.rows * I
+    limits = [np.sqrt(6 / (row + H)), np.sqrt(6 / (row + len(case.gates) * H))]  # Glorot per gate or for all
     assert any(0.9 * limit < np.abs(W_ih).max() <= limit for limit in limits)
     starts = {"f": 1 if "LSTM" in case.cell and case.cell != "MinimalLSTM" else 0, "t": -2}
     wanted = np.repeat([starts.get(gate, 0) for gate in case.gates], H)
     np.testing.assert_array_equal(np.asarray(cell.b), wanted)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_forget_bias_may_be_chosen(case: Case) -> None:
+    if "f" not in case.gates or not hasattr(case.new(3, 4), "forget_bias"):
+        assert case.cell in ("MGU", "MinimalLSTM", "SRU", "QRNN") or "f" not in case.gates
+        return
+    b = np.asarray(case.new(3, 4, forget_bias=-2.5).b).reshape(-1, 4)
+    assert [set(block) for block in b] == [{-2.5 if gate == "f" else 0.0} for gate in case.gates]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

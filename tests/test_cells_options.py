@@ -44,6 +44,33 @@ def test_inspect_shows_the_gates() -> None:
     assert ((seen.gates["r"] > 0) & (seen.gates["r"] < 1)).all()
 
 
+@pytest.mark.parametrize("pooling", ["f", "fo", "ifo"])
+def test_the_convolution_of_a_qrnn_sees_its_window_and_nothing_after(pooling: str) -> None:
+    cell = ur.QRNN(3, 17, pooling=pooling, width=3, dtype=np.float64, rng=np.random.default_rng(1))
+    x = np.random.default_rng(0).normal(size=(9, 2, 3))
+    moved = x.copy()
+    moved[4] += 1
+    gates, others = (cell.inspect(values).gates for values in (x, moved))
+    for name in cell.gates:
+        differ = np.abs(gates[name] - others[name]).max(axis=(1, 2)) > 0
+        assert differ.tolist() == [4 <= t < 7 for t in range(9)], name
+
+
+@pytest.mark.parametrize("pooling", ["f", "fo"])
+def test_zoneout_of_a_qrnn_sets_f_to_one(pooling: str) -> None:
+    """Equation 8 of the paper: F = 1 - dropout(1 - sigmoid(W_f * X))."""
+    cell = ur.QRNN(3, 17, pooling=pooling, zoneout_c=0.4, dtype=np.float64, rng=np.random.default_rng(1))
+    x = np.random.default_rng(0).normal(size=(9, 2, 3))
+    seen = cell.inspect(x)  # draws masks, as training does
+    z, f, c = seen.gates["z"], seen.gates["f"], seen.states["c"]
+    before = np.concatenate([np.zeros((1, 2, 17)), c[:-1]])
+    kept = c == before
+    assert 0.25 < kept.mean() < 0.55  # of 306 units
+    np.testing.assert_allclose(
+        c, np.where(kept, 1, f) * before + np.where(kept, 0, 1 - f) * z, rtol=0, atol=1e-14
+    )
+
+
 def test_the_two_forms_of_the_elman_network_agree() -> None:
     """From a state that is the nonlinearity of the other's, the outputs are equal."""
     rng = np.random.default_rng(0)
@@ -97,6 +124,8 @@ WRONG: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("RNN", {"state": "both"}, ValueError, "RNN: state is 'both', expected one of post, pre"),
     ("GRU", {"update": "old"}, ValueError, "GRU: update is 'old', expected one of keep, new"),
     ("PeepholeLSTM", {"peepholes": 1}, TypeError, "PeepholeLSTM: peepholes is a int, expected one of output"),
+    ("QRNN", {"pooling": "of"}, ValueError, "QRNN: pooling is 'of', expected one of f, fo, ifo"),
+    ("QRNN", {"width": 0}, ValueError, "QRNN: width is 0, expected at least 1"),
     ("Jordan", {"output_size": 0}, ValueError, "Jordan: output_size is 0, expected at least 1"),
     ("ProjectedLSTM", {"projection_size": 2.0}, TypeError, "ProjectedLSTM: projection_size is a float"),
     ("RecurrentHighway", {"depth": 6}, ValueError, "RecurrentHighway: depth is 6, expected 1 to 5"),

@@ -52,11 +52,13 @@ def parameters_by_cell(stack: Any, directions: str) -> list[dict[str, str]]:
     ]
 
 
-def initial_states(case: Case, directions: str, dtype: Any = np.float64) -> list[tuple[Array, ...]]:
+def initial_states(case: Case, stack: Any, directions: str) -> list[tuple[Array, ...]]:
     rng = np.random.default_rng(6)
-    count = LAYERS * (2 if directions == "both" else 1)
-    sizes = [case.state_size(name, H) for name in case.states]
-    return [tuple((rng.normal(size=(B, n)) * 0.5).astype(dtype) for n in sizes) for _ in range(count)]
+    sizes = [
+        [case.state_size(name, H, cell.input_size) for name in case.states]
+        for cell, _ in cells_of(stack, directions)
+    ]
+    return [tuple(rng.normal(size=(B, n)) * 0.5 for n in of_cell) for of_cell in sizes]
 
 
 def reference(
@@ -99,7 +101,7 @@ def test_three_layers(case: Case, directions: str) -> None:
     rng = np.random.default_rng(8)
     x = rng.normal(size=(T, B, I))
     reset = rng.random((T, B)) < 0.3
-    states = initial_states(case, directions)
+    states = initial_states(case, stack, directions)
     names = parameters_by_cell(stack, directions)
     tensors = {"x": ur.Tensor(x, requires_grad=True), **stack.parameters()}
     start = [tuple(ur.Tensor(a, requires_grad=True) for a in s) for s in states]

@@ -57,7 +57,7 @@ def test_steps_of_an_empty_batch(case: Case) -> None:
     cell = case.make(3, 5)
     y_t, state = cell.step(np.zeros((0, 3)), cell.initial_state(0))
     assert y_t.shape == (0, case.output(5))
-    assert all(s.shape == (0, case.state_size(n, 5)) for n, s in zip(case.states, state, strict=True))
+    assert all(s.shape == (0, case.state_size(n, 5, 3)) for n, s in zip(case.states, state, strict=True))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -251,7 +251,8 @@ def test_a_step_reads_denormals_as_zero(case: Case, dtype: type) -> None:
     tiny = np.finfo(dtype).smallest_normal / 4
     for name, parameter in cell.parameters().items():
         if name in ("W_ih", "W_hh"):
-            parameter.data[...] *= dtype(1e-3) / tiny
+            of_x = slice(0, 64) if case.missing else slice(None)  # not those of a mask, which is 1
+            parameter.data[:, of_x] *= dtype(1e-3) / tiny
     x_t, state = (
         np.full((1, 64), tiny, dtype),
         cell.State(*(np.full_like(zero, tiny) for zero in cell.initial_state(1))),
@@ -260,7 +261,9 @@ def test_a_step_reads_denormals_as_zero(case: Case, dtype: type) -> None:
     zeros = cell.initial_state(1)
     wanted_y, wanted = cell.step(np.zeros((1, 64), dtype), zeros)
     assert_same_bits(y, wanted_y)
-    assert_same_bits(tuple(after), tuple(wanted))
+    for name, actual, zero in zip(case.states, after, wanted, strict=True):
+        if name not in case.kept:  # which is copied, not multiplied
+            assert_same_bits(actual, zero, name)
     ordinary = cell.step(np.full((1, 64), 4 * tiny, dtype), zeros)[0]
     assert np.abs(ordinary - wanted_y).max() > 1e-4, "the products are too small to tell"
 

@@ -98,7 +98,7 @@ def test_no_state_is_a_state_of_zeros(case: Case, dtype: type) -> None:
     assert zeros._fields == case.states
     assert all(
         isinstance(s, np.ndarray)
-        and s.shape == (3, case.state_size(n, 9))
+        and s.shape == (3, case.state_size(n, 9, 4))
         and s.dtype == dtype
         and not s.any()
         for n, s in zip(case.states, zeros, strict=True)
@@ -172,7 +172,7 @@ def test_nan_stays_in_its_row(case: Case, dtype: type) -> None:
         assert_same_bits(y[:, others], clean[:, others])
         assert_same_bits(tuple(s[others] for s in state), tuple(s[others] for s in clean_state))
         assert_same_bits(y[:2, bad], clean[:2, bad])
-        assert np.isnan(y[2:, bad]).all(), "a NaN must be seen, not clipped by an activation"
+        assert case.missing or np.isnan(y[2:, bad]).all(), "a NaN must be seen, not clipped by an activation"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -11,17 +11,19 @@ from unrolled.cells import Gated
 
 
 @both_ways
+@pytest.mark.parametrize("case", ["lengths", "both"])
 @pytest.mark.parametrize(
     "kind", [k for k in EVERY if issubclass(k, Gated) and k is not Gated], ids=lambda k: k.__name__
 )
-def test_terms_of_a_learned_initial_state_add_up(kind, reverse):
+def test_terms_of_a_learned_initial_state_add_up(kind, case, reverse):
     rng = np.random.default_rng(0)
     cell = kind(UNITS, UNITS, dtype=np.float64, rng=rng, learn_initial_state=True)
-    for parameter in cell.parameters().values():
-        parameter.data += 0.5 * rng.standard_normal(parameter.shape)
+    for name, parameter in cell.parameters().items():
+        noise = 0.5 * rng.standard_normal(parameter.shape)
+        parameter.data += 1 + np.abs(noise) if name == "n0" else noise  # a normaliser
     x = rng.standard_normal((STEPS, ROWS, UNITS))
     with diagnostics.watch(cell) as seen:
-        y, last = cell(x, None, *UNEVEN["lengths"], reverse=reverse)
+        y, last = cell(x, None, *UNEVEN[case], reverse=reverse)
         backward(y, last, rng.standard_normal(y.shape), [rng.standard_normal(part.shape) for part in last])
     totals = {name: np.zeros(p.shape) for name, p in cell.parameters().items()}
     for term in diagnostics.gradient_terms(seen.trace):

@@ -2,6 +2,7 @@
 // engine.
 #pragma once
 
+#include <cmath>
 #include <random>
 #include <string>
 #include <vector>
@@ -38,26 +39,33 @@ struct CellCall {
     const CellInfo& info = kernel->info;
     const auto [T, B, I, H] = shape;
     Random<S> random;
-    W_ih = random.values(info.input_gates * H * I, S(0.5));
-    W_hh = random.values(info.weight_gates() * H * H, S(0.3));
+    if (info.input.more_option != no_option) numbers[info.input.more_option] = 2;
+    const Sizes all = sizes();
+    W_ih = random.values(info.input_gates * H * all.row, S(0.5));
+    for (int m = 0; m < info.matrices; ++m)
+      matrices.push_back(random.values(info.matrix[m].gates * H * all.width(info.matrix[m].columns), S(0.3)));
     b = random.values(info.input_gates * H);
-    for (int k = 0; k < info.vectors; ++k) vectors.push_back(random.values(H));
+    for (int k = 0; k < info.vectors; ++k) vectors.push_back(random.values(all.width(group_of(info, k).space)));
     x = random.values(T * B * I);
+    for (std::size_t at = 0; at < x.size() && info.input.row > 1; at += 3) x[at] = std::nan("");  // not seen
+    scalar = random.values(T * B);
+    for (S& one : scalar) one = std::abs(one);
     for (int k = 0; k < info.carried(); ++k) {
-      states.push_back(random.values(B * H));
-      dlast.push_back(random.values(B * H));
+      const Index width = state_width(info, all, k);
+      states.push_back(random.values(B * width));
+      dlast.push_back(random.values(B * width));
+      starts.push_back(random.values(width));
     }
     dy = random.values(T * B * H);
     for (Index row = 0; row < B && ragged; ++row) lengths.push_back((row * 5 + 1) % (T + 1));
     for (Index at = 0; at < T * B && reset_some; ++at) reset.push_back(at % 7 == 3);
   }
 
-  Sizes sizes() const { return {shape.I, shape.H}; }
+  Sizes sizes() const { return Sizes(kernel->info, numbers, shape.I, shape.H); }
   Parameters<S> parameters() const {
     Parameters<S> p;
     p.W_ih = W_ih.data();
-    for (Index m = 0, before = 0; m < kernel->info.matrices; before += kernel->info.matrix[m++].gates)
-      p.matrix[m] = W_hh.data() + before * shape.H * shape.H;
+    for (std::size_t m = 0; m < matrices.size(); ++m) p.matrix[m] = matrices[m].data();
     p.b = b.data();
     for (std::size_t k = 0; k < vectors.size(); ++k) p.vector[k] = vectors[k].data();
     return p;
@@ -73,6 +81,9 @@ struct CellCall {
     }
     for (int k = 0; k < kernel->info.carried(); ++k)
       state_of(kernel->info, in.h0, in.state0, k) = states[std::size_t(k)].data();
+    std::copy_n(numbers, most_numbers, in.numbers);
+    in.scalar = scalar.data();
+    for (std::size_t k = 0; k < starts.size(); ++k) in.start[k] = starts[k].data();
     in.lengths = lengths.empty() ? nullptr : lengths.data();
     in.reset = reset.empty() ? nullptr : reset.data();
     in.reverse = reverse;
@@ -86,8 +97,8 @@ struct CellCall {
     run.forward(*kernel, sizes(), packed ? *packed : own, packed ? nullptr : &p, inputs(), outputs(results), keep);
     return results;
   }
-  /// Outputs as above, then gradients of x, W_ih, W_hh, b, the vectors and the initial states; of the whole sequence,
-  /// or in segments of so many steps.
+  /// Outputs as above, then gradients of x, W_ih, b, the scalars, the matrices, the vectors, the starts and the initial
+  /// states; of the whole sequence, or in segments of so many steps.
   Results<S> forward_and_backward(Index segment_steps = 0) const {
     Run<S> run;
     Segments<S> segments;
@@ -100,17 +111,19 @@ struct CellCall {
       state_of(kernel->info, given.dh_last, given.dstate_last, k) = dlast[std::size_t(k)].data();
     InputGradients<S> wanted;
     Results<S> g;
-    for (const auto* like : {&x, &W_ih, &W_hh, &b}) g.emplace_back(like->size());
-    for (const auto& like : vectors) g.emplace_back(like.size());
-    for (const auto& like : states) g.emplace_back(like.size());
-    wanted.dx = g[0].data();
-    wanted.dW_ih = g[1].data();
-    for (Index m = 0, before = 0; m < kernel->info.matrices; before += kernel->info.matrix[m++].gates)
-      wanted.dmatrix[m] = g[2].data() + before * shape.H * shape.H;
-    wanted.db = g[3].data();
-    for (std::size_t k = 0; k < vectors.size(); ++k) wanted.dvector[k] = g[4 + k].data();
+    for (const auto* like : {&x, &W_ih, &b, &scalar}) g.emplace_back(like->size());
+    for (const auto* all : {&matrices, &vectors, &starts, &states})
+      for (const auto& like : *all) g.emplace_back(like.size());
+    auto to = g.begin();
+    wanted.dx = (to++)->data();
+    wanted.dW_ih = (to++)->data();
+    wanted.db = (to++)->data();
+    wanted.dscalar = (to++)->data();
+    for (std::size_t m = 0; m < matrices.size(); ++m) wanted.dmatrix[m] = (to++)->data();
+    for (std::size_t k = 0; k < vectors.size(); ++k) wanted.dvector[k] = (to++)->data();
+    for (std::size_t k = 0; k < starts.size(); ++k) wanted.dstart[k] = (to++)->data();
     for (int k = 0; k < kernel->info.carried(); ++k)
-      state_of(kernel->info, wanted.dh0, wanted.dstate0, k) = g[4 + vectors.size() + std::size_t(k)].data();
+      state_of(kernel->info, wanted.dh0, wanted.dstate0, k) = (to++)->data();
     if (segment_steps > 0)
       segments.backward(parameters(), given, wanted);
     else
@@ -120,9 +133,8 @@ struct CellCall {
   }
 
   Results<S> room_for_outputs() const {
-    const auto [T, B, I, H] = shape;
-    Results<S> results(1 + states.size(), std::vector<S>(static_cast<std::size_t>(B * H)));
-    results[0].resize(static_cast<std::size_t>(T * B * H));
+    Results<S> results{std::vector<S>(static_cast<std::size_t>(shape.T * shape.B * shape.H))};
+    for (const auto& like : states) results.emplace_back(like.size());
     return results;
   }
   Outputs<S> outputs(Results<S>& results) const {
@@ -136,8 +148,9 @@ struct CellCall {
   const CellKernel<S>* kernel;
   Shape shape;
   bool reverse;
-  std::vector<S> W_ih, W_hh, b, x, dy;
-  std::vector<std::vector<S>> vectors, states, dlast;
+  double numbers[most_numbers] = {};
+  std::vector<S> W_ih, b, x, scalar, dy;
+  std::vector<std::vector<S>> matrices, vectors, states, starts, dlast;
   std::vector<std::int64_t> lengths, ids;  // with ids, x is a table
   std::vector<std::uint8_t> reset;
 };

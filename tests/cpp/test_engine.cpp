@@ -150,7 +150,7 @@ TEST_CASE_TEMPLATE("a step allocates nothing after the first one", S, float, dou
       out.y = y.data();
       out.h_last = h.data();
       for (int k = 0; k < call.kernel->info.states; ++k) {
-        other_states[k].resize(y.size());
+        other_states[k].resize(std::size_t(shape.B * call.sizes().width(call.kernel->info.stream_space[k])));
         out.state_last[k] = other_states[k].data();
       }
       Run<S> run;

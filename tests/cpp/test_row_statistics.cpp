@@ -57,7 +57,7 @@ std::vector<double> plain_outputs(const CellCall<double>& call) {
       double mean = 0, variance = 0;
       for (Index j = 0; j < H; ++j) {
         double& sum = u[std::size_t(j)] = 0;
-        for (Index k = 0; k < H; ++k) sum += call.W_hh[std::size_t(j * H + k)] * previous[k];
+        for (Index k = 0; k < H; ++k) sum += call.matrices[0][std::size_t(j * H + k)] * previous[k];
         mean += sum / double(H);
       }
       for (const double value : u) variance += (value - mean) * (value - mean) / double(H);
@@ -101,10 +101,10 @@ TEST_CASE("gradients equal finite differences along random directions") {
   for (const Shape& shape : {all_shapes[0], all_shapes[1], all_shapes[2]}) {
     CellCall<double> call(name, shape);
     const Results<double> results = call.forward_and_backward();
-    std::vector<double>* const parameters[] = {&call.x, &call.W_ih,       &call.W_hh,
-                                               &call.b, &call.vectors[0], &call.states[0]};
+    std::vector<double>* const parameters[] = {&call.x,           &call.W_ih,       &call.b,         &call.scalar,
+                                               &call.matrices[0], &call.vectors[0], &call.starts[0], &call.states[0]};
     Random<double> random;
-    for (std::size_t k = 0; k < 6; ++k) {
+    for (std::size_t k = 0; k < std::size(parameters); ++k) {
       std::vector<double>& p = *parameters[k];
       const std::vector<double>& gradient = results[2 + k];  // behind y and h_last
       const std::vector<double> before = p, direction = random.values(Index(p.size()));

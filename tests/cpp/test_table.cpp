@@ -53,7 +53,8 @@ bool near(const std::vector<double>& one, const std::vector<double>& other) {
 TEST_CASE("a table gives the outputs of its rows, and their gradients summed by symbol") {
   const int before = get_num_threads();
   for (const std::string& name : cells().names())
-    for (const Shape& shape : {Shape{3, 0, 3, 5}, Shape{9, 3, 2, 17}, Shape{12, 33, 8, 33}})
+    for (const Shape& shape : {Shape{3, 0, 3, 5}, Shape{9, 3, 2, 17}, Shape{12, 33, 8, 33}}) {
+      if (cells().find<double>(name).make_input) continue;  // what W_ih multiplies is more than a row of the table
       for (int options = 0; options < 8; ++options) {
         const auto [table, rows] = table_and_rows(name, shape, options);
         set_num_threads(1 + options % 2);
@@ -66,5 +67,6 @@ TEST_CASE("a table gives the outputs of its rows, and their gradients summed by 
         CHECK(near(ours[outputs], by_symbol(table, wanted[outputs])));
         for (std::size_t k = outputs + 1; k < ours.size(); ++k) CHECK(near(ours[k], wanted[k]));
       }
+    }
   set_num_threads(before);
 }

@@ -84,16 +84,20 @@ struct CellArrays {
   std::vector<py::object> arrays;
 
   CellArrays() = default;
-  CellArrays(const CellInfo& info, const std::vector<py::object>& weights) : arrays(weights) {
+  CellArrays(const CellInfo& info, const std::vector<py::object>& weights, const std::vector<double>& numbers)
+      : arrays(weights) {
     if (static_cast<int>(weights.size()) != 2 + info.matrices + info.vector_groups)
       throw std::invalid_argument("weights: unexpected number");
     const py::array input = array_of(weights[0], "W_ih");
     if (input.ndim() != 2 || input.shape(0) % info.input_gates != 0)
       throw std::invalid_argument("W_ih: unexpected shape");
     const Index hidden = input.shape(0) / info.input_gates;
-    sizes = Sizes(input.shape(1), hidden, output_size(info, hidden));
+    Inputs<S> options;
+    set_numbers(options, numbers);
+    const Index times = Sizes(info, options.numbers, 1, hidden).row;  // columns for every feature of x
+    sizes = Sizes(info, options.numbers, input.shape(1) / times, hidden, output_size(info, hidden));
     if (sizes.hidden == 0 || sizes.input == 0) throw std::invalid_argument("sizes of at least 1 are expected");
-    pointers.W_ih = data_of<S>(input, {info.input_gates * sizes.hidden, sizes.input}, "W_ih");
+    pointers.W_ih = data_of<S>(input, {info.input_gates * sizes.hidden, sizes.row}, "W_ih");
     for (int m = 0; m < info.matrices; ++m)
       pointers.matrix[m] = data_of<S>(array_of(weights[std::size_t(1 + m)], "matrix"), matrix_shape(info, m), "matrix");
     pointers.b = optional_data<S>(weights[std::size_t(1 + info.matrices)], {info.input_gates * sizes.hidden}, "b");

@@ -23,8 +23,8 @@ namespace {
 class Saved {
  public:
   virtual ~Saved() = default;
-  virtual Task backward(const py::object& dy, const std::vector<py::object>& dlast,
-                        const std::vector<bool>& wanted_of) = 0;
+  virtual Task backward(const py::object& dy, const std::vector<py::object>& dlast, const std::vector<bool>& wanted_of,
+                        bool wanted_scalar) = 0;
   virtual py::array slot(int k) = 0;
   virtual py::array stream(int k) = 0;
 };
@@ -38,7 +38,7 @@ class SavedCall final : public Saved {
   CellArrays<S> parameters;
   Inputs<S> in;
   py::array x, y;
-  std::vector<py::object> kept;  // initial states, ids, lengths, resets
+  std::vector<py::object> kept;  // initial states, starts, ids, lengths, resets
   const CellKernel<S>* cell = nullptr;
   bool used = false;
 
@@ -62,9 +62,9 @@ class SavedCall final : public Saved {
   }
 
   /// `wanted_of`: x, then the weights in their order, whose gradients are None where it is false; those of the states
-  /// come for free.
-  Task backward(const py::object& dy, const std::vector<py::object>& dlast,
-                const std::vector<bool>& wanted_of) override {
+  /// and starts come for free.
+  Task backward(const py::object& dy, const std::vector<py::object>& dlast, const std::vector<bool>& wanted_of,
+                bool wanted_scalar) override {
     if (used) throw std::runtime_error("backward through this call has run already: its memory is freed after use");
     const Sizes& sizes = parameters.sizes;
     const Index T = in.T, B = in.B;
@@ -80,11 +80,14 @@ class SavedCall final : public Saved {
     if (static_cast<int>(wanted_of.size()) != 3 + info.matrices + info.vector_groups)
       throw std::invalid_argument("wanted: one flag for x and each weight expected");
     InputGradients<S> wanted;
-    py::object dx = py::none();
+    py::object dx = py::none(), dscalar = py::none();
     if (wanted_of[0]) dx = new_array<S>(in.ids ? Shape{in.symbols, sizes.input} : Shape{T, B, sizes.input}, &wanted.dx);
-    py::list dstates;
-    for (int k = 0; k < info.carried(); ++k)
+    if (wanted_scalar) dscalar = new_array<S>({T, B}, &wanted.dscalar);
+    py::list dstates, dstarts;
+    for (int k = 0; k < info.carried(); ++k) {
       dstates.append(new_array<S>(parameters.state_shape(info, k, B), &state_of(info, wanted.dh0, wanted.dstate0, k)));
+      if (in.start[k]) dstarts.append(new_array<S>({state_width(info, sizes, k)}, &wanted.dstart[k]));
+    }
     const py::list dweights = make_weight_gradients(wanted, wanted_of);
     used = true;
     const auto work = [this, given, wanted] {
@@ -96,14 +99,14 @@ class SavedCall final : public Saved {
         run = Run<S>();
       }
     };
-    return {2 * multiply_adds(), work, [=] { return py::make_tuple(dx, dstates, dweights); }};
+    return {2 * multiply_adds(), work, [=] { return py::make_tuple(dx, dstates, dweights, dscalar, dstarts); }};
   }
 
   double multiply_adds() const {
     const CellInfo& info = cell->info;
     const double gates = std::max(info.input_gates, info.weight_gates());
     return double(in.T) * double(in.B) * gates * double(parameters.sizes.hidden) *
-           double(parameters.sizes.hidden + parameters.sizes.input);
+           double(parameters.sizes.hidden + parameters.sizes.row);
   }
 
  private:
@@ -116,7 +119,7 @@ class SavedCall final : public Saved {
       const bool make = present && wanted_of[1 + made.size()];
       made.append(make ? py::object(new_array<S>(shape, data)) : py::object(py::none()));
     };
-    add(true, {info.input_gates * sizes.hidden, sizes.input}, &wanted.dW_ih);
+    add(true, {info.input_gates * sizes.hidden, sizes.row}, &wanted.dW_ih);
     for (int m = 0; m < info.matrices; ++m) add(true, parameters.matrix_shape(info, m), &wanted.dmatrix[m]);
     add(parameters.pointers.b != nullptr, {info.input_gates * sizes.hidden}, &wanted.db);
     for (int group = 0, k = 0; group < info.vector_groups; k += info.vector_group[group++].count) {
@@ -132,6 +135,7 @@ class SavedCall final : public Saved {
 /// What a call is given beside x, the weights and the states.
 struct CallOptions {
   py::object ids, lengths, reset, scalar;
+  std::vector<py::object> starts;  // of every state, or none
   std::vector<double> numbers, regular;
   bool reverse, keep;
   Index segment_steps;  // 0: keep all of them
@@ -151,6 +155,7 @@ Inputs<S> inputs_of(const SavedCall<S>& call, const py::array& x, const std::vec
   } else {
     const auto ids = py::cast<py::array>(options.ids);
     if (x.ndim() != 2 || ids.ndim() != 2) throw std::invalid_argument("x, ids: two dimensions expected");
+    if (call.cell->make_input) throw std::invalid_argument("ids: not for a cell that makes what W_ih multiplies");
     in.T = ids.shape(0);
     in.B = ids.shape(1);
     in.symbols = x.shape(0);
@@ -171,6 +176,11 @@ Inputs<S> inputs_of(const SavedCall<S>& call, const py::array& x, const std::vec
     if (in.lengths[row] < 0 || in.lengths[row] > T) throw std::invalid_argument("lengths: 0 .. T expected");
   in.reset = reinterpret_cast<const std::uint8_t*>(optional_data<bool>(options.reset, {T, B}, "reset"));
   in.scalar = optional_data<S>(options.scalar, {T, B}, "scalar");
+  if (!options.starts.empty() && options.starts.size() != states.size())
+    throw std::invalid_argument("starts: one array per state, or none, expected");
+  for (int k = 0; k < static_cast<int>(options.starts.size()); ++k)
+    in.start[k] = data_of<S>(array_of(options.starts[std::size_t(k)], "start"),
+                             {state_width(info, call.parameters.sizes, k)}, "start");
   set_numbers(in, options.numbers);
   set_regular(in, *call.cell, options.regular);
   return in;
@@ -182,7 +192,7 @@ Task forward(const std::string& name, const py::array& x, const std::vector<py::
   auto call = std::make_shared<SavedCall<S>>();
   call->cell = &cells().find<S>(name);
   const CellInfo& info = call->cell->info;
-  call->parameters = CellArrays<S>(info, weights);
+  call->parameters = CellArrays<S>(info, weights, options.numbers);
   const Sizes sizes = call->parameters.sizes;
   call->in = inputs_of(*call, x, states, options);
   if (options.keep && options.segment_steps < call->in.T) call->segment_steps = options.segment_steps;
@@ -196,6 +206,7 @@ Task forward(const std::string& name, const py::array& x, const std::vector<py::
   call->x = x;
   call->y = y;
   call->kept = states;
+  call->kept.insert(call->kept.end(), options.starts.begin(), options.starts.end());
   call->kept.insert(call->kept.end(), {options.ids, options.lengths, options.reset, options.scalar});
   ForwardWeights<S>* const ready = packed ? &packed->of<S>(*call->cell, sizes) : nullptr;
   const bool keep = options.keep;
@@ -220,6 +231,7 @@ Task forward_task(const py::handle& call) {
                             call.attr("lengths"),
                             call.attr("reset"),
                             call.attr("scalar"),
+                            py::cast<std::vector<py::object>>(call.attr("starts")),
                             py::cast<std::vector<double>>(call.attr("numbers")),
                             py::cast<std::vector<double>>(call.attr("regular")),
                             py::cast<bool>(call.attr("reverse")),
@@ -234,10 +246,10 @@ Task forward_task(const py::handle& call) {
 
 Task backward_task(const py::handle& call) {
   const auto arguments = py::cast<py::tuple>(call);
-  if (arguments.size() != 4) throw std::invalid_argument("a backward of a cell has 4 arguments");
+  if (arguments.size() != 5) throw std::invalid_argument("a backward of a cell has 5 arguments");
   return py::cast<Saved&>(arguments[0])
       .backward(arguments[1], py::cast<std::vector<py::object>>(arguments[2]),
-                py::cast<std::vector<bool>>(arguments[3]));
+                py::cast<std::vector<bool>>(arguments[3]), py::cast<bool>(arguments[4]));
 }
 
 /// All calls, prepared one by one.
@@ -277,8 +289,9 @@ void bind_recurrent(py::module_& m) {
       "Arguments, and gives y, the last states, and a SavedCall if keep.");
   m.def(
       "cells_backward", [](const py::sequence& calls) { return run_all(calls, backward_task); }, py::arg("calls"),
-      "Goes back through calls of cells, each (SavedCall, dy, dlast, wanted); gives dx, the gradients of the states "
-      "and those of the weights.");
+      "Goes back through calls of cells, each (SavedCall, dy, dlast, wanted, scalar wanted); gives dx and the "
+      "gradients "
+      "of the states, the weights, the scalars and the starts.");
 }
 
 }  // namespace unrolled::bindings

@@ -162,7 +162,7 @@ class StepperOf final : public Stepper {
       run->forward(*weights_->cell, weights_->sizes, weights_->weights, nullptr, in, out, false);
     };
     const double places = double(in.T) * double(in.B), gates = std::max(info.input_gates, info.weight_gates());
-    if (places * gates * double(sizes.hidden) * double(sizes.hidden + sizes.input) >= release_from) {
+    if (places * gates * double(sizes.hidden) * double(sizes.hidden + sizes.row) >= release_from) {
       py::gil_scoped_release release;
       forward();
     } else {
@@ -240,7 +240,7 @@ std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& t
     weights.push_back(tensor.is_none() ? py::object(py::none()) : py::object(tensor.attr("_data")));
   return dispatch(array_of(weights.at(0), "W_ih").dtype(), [&](auto scalar) -> std::shared_ptr<Stepper> {
     using S = decltype(scalar);
-    const CellArrays<S> arrays(cells().find<S>(name).info, weights);
+    const CellArrays<S> arrays(cells().find<S>(name).info, weights, numbers);
     return std::make_shared<StepperOf<S>>(name, std::move(watch), state_type, arrays, numbers, regular);
   });
 }

@@ -7,22 +7,30 @@
 //          1 - exp(-dt / tau)                              exponential Euler: exact while g does not change
 //   h[t] = h[t-1] + k * (g - h[t-1])
 //
-// Options: phi, whether k is exponential. The row scalar is dt.
+// Options: phi, whether k is exponential. The row scalar is dt. ctrnn_fading takes inputs with missing values, see
+// fading_input.h.
 //
 // backward, given dh[t]:
 //   dg = dh * k                     da = dg * phi'(g)
 //   dk = dh * (g - h[t-1])          dtau = sum of -dk * dt / tau^2, times exp(-dt / tau) if exponential
+//   ddt = sum over units of dk / tau, times exp(-dt / tau) if exponential
 //   dh[t-1] = dh * (1 - k) + da W_hh
 #include "cells/activations.h"
+#include "cells/fading_input.h"
 #include "engine/point.h"
 #include "engine/registry.h"
 
 namespace unrolled {
 namespace {
 
-struct Ctrnn {
+struct NoFading {
+  enum FeatureVector { feature_vectors };
+};
+
+template <class Input>
+struct Ctrnn : Input {
   enum Slot { g };
-  enum Vector { tau };
+  enum Vector { tau = Input::feature_vectors };
   enum Number { phi, exponential };
   static constexpr int phases = 1;
 
@@ -48,23 +56,30 @@ struct Ctrnn {
     const V drive = at.saved(g), ratio = at.scalar() / at.vector(tau), keep = kept(at, ratio), before = at.h_prev();
     const V dh = at.dh();
     at.set_delta(g, dh * (V(1) - keep) * slope<V>(at.choice(phi), drive));
-    const V dtau = dh * (before - drive) * ratio / at.vector(tau);
-    at.add_dvector(tau, at.choice(exponential) ? dtau * keep : dtau);
+    const V dratio = dh * (drive - before), ddt = (at.choice(exponential) ? dratio * keep : dratio) / at.vector(tau);
+    at.set_dscalar(ddt);
+    at.add_dvector(tau, -(ddt * ratio));
     at.set_dh_prev(dh * keep);
   }
 };
 
-constexpr CellInfo info() {
-  CellInfo cell("ctrnn");
+template <class Input>
+constexpr CellInfo info(const char* name) {
+  using Cell = Ctrnn<Input>;
+  CellInfo cell(name);
   cell.slots = 1;
-  cell.feed(Ctrnn::g, 0);
-  cell.multiply(Operand::PreviousOutput, cell.add_matrix(1), Ctrnn::g, 0);
+  cell.feed(Cell::g, 0);
+  cell.multiply(Operand::PreviousOutput, cell.add_matrix(1), Cell::g, 0);
+  if constexpr (Cell::tau > 0) Input::add_to(cell);
   cell.add_vectors(1);  // tau
   return cell;
 }
 
 }  // namespace
 
-void register_ctrnn(Registry& registry) { registry.add<Ctrnn>(info()); }
+void register_ctrnn(Registry& registry) {
+  registry.add<Ctrnn<NoFading>>(info<NoFading>("ctrnn"));
+  registry.add<Ctrnn<FadingInput<false>>>(info<FadingInput<false>>("ctrnn_fading"));
+}
 
 }  // namespace unrolled

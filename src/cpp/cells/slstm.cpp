@@ -49,7 +49,8 @@ struct Slstm {
     using V = typename Point::V;
     const V one(1);
     const V in = at.saved(i), forget = at.saved(f), candidate = at.saved(z), out = at.saved(o);
-    const V normaliser = at.stream(n), ratio = at.stream(c) / normaliser;
+    const V normaliser = fma(forget, at.state_prev(n), in);  // its own, whatever zoneout has made of the states
+    const V ratio = fma(forget, at.state_prev(c), in * candidate) / normaliser;
     const V dh = at.dh();
     at.set_delta(o, dh * ratio * out * (one - out));
     const V through = dh * out / normaliser;
@@ -59,9 +60,8 @@ struct Slstm {
     const V df = fma(dc, at.state_prev(c), dn * at.state_prev(n)) * forget;
     const V dm = at.dstream(m) - di - df;
     const V past = less(in, forget);  // m[t] = a_f + m[t-1]
-    const V da_f = df + select(past, dm, V::zero());
     at.set_delta(i, di + select(past, V::zero(), dm));
-    at.set_delta(f, da_f);
+    const V da_f = at.set_delta(f, df + select(past, dm, V::zero()));
     at.set_dstate_prev(c, dc * forget);
     at.set_dstate_prev(n, dn * forget);
     at.set_dstate_prev(m, da_f);
@@ -80,6 +80,6 @@ constexpr CellInfo info() {
 
 }  // namespace
 
-void register_slstm(Registry& registry) { registry.add<Slstm>(info()); }
+void register_slstm(Registry& registry) { registry.add_gated<Slstm>(info()); }
 
 }  // namespace unrolled

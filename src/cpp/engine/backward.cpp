@@ -13,27 +13,39 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
   const CellInfo& cell = kernel_->info;
   plan_partition(Direction::Backward);
   plan_threads();
-  if (!wanted.continues) back_.prepare(cell, sizes_, parameters, wanted.dx != nullptr, schedule_.places());
+  const bool with_rows = wanted.dx != nullptr || makes_input();
+  if (!wanted.continues) back_.prepare(cell, sizes_, parameters, with_rows, schedule_.places());
   for (int k = 0; k < cell.vectors; ++k) vector_data_[k] = vectors_[k].data();
   start_backward(given);
   if (wanted.dx && in.lengths && !in.ids) std::fill_n(wanted.dx, in.T * in.B * sizes_.input, S(0));
+  if (wanted.dscalar) {
+    std::fill_n(wanted.dscalar, in.T * in.B, S(0));
+    dscalar_.resize(schedule_.places() * units_[0]);
+    dscalar_.fill_zero(schedule_.places() * units_[0]);
+  }
 
-  Barrier packed, done, summed;
+  Barrier packed, done, summed, rows_done;
   parallel(partition_.threads(), [&](int id, int count) {
     if (!wanted.continues) back_.pack_share(cell, id, count);
     packed.wait(count);
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
     if (mine.meet != nullptr)
-      for (Index s = schedule_.steps(); s-- > 0;) backward_step(in, given, y, s, mine, at);
+      for (Index s = schedule_.steps(); s-- > 0;) backward_step(in, given, y, wanted.dscalar != nullptr, s, mine, at);
     done.wait(count);
     if (in.ids) {
       sum_by_symbol(in, id, count);
       summed.wait(count);
     }
-    if (wanted.dx) input_gradient(in, wanted.dx, id, count);
+    if (with_rows) input_gradient(in, wanted.dx, id, count);
     if (wanted.db) bias_gradient(in, wanted.db, wanted.continues, id, count);
+    if (wanted.dscalar) scalar_gradient(wanted.dscalar, id, count);
+    if (makes_input()) {
+      rows_done.wait(count);
+      input_backward(in, wanted, id, count);
+    }
   });
+  start_gradients(in, wanted);
   vector_gradients(wanted);
   weight_gradients(in, y, wanted);
   finish_backward(wanted);
@@ -51,11 +63,27 @@ void Run<S>::start_backward(const OutputGradients<S>& given) {
     for (Index i = 0; from && i < B; ++i) std::copy_n(from + schedule_.row(i) * width, width, to.data() + i * step);
   };
   load(dh_, cell.output_is_state ? given.dh_last : nullptr, cell.output);
-  for (int k = 0; k < cell.streams; ++k)
+  for (int k = 0; k < cell.streams; ++k) {
     load(dstream_[k], k < cell.states ? given.dstate_last[k] : nullptr, cell.stream_space[k]);
-  vector_step_ = std::max(units_[0], units_[1]);
+    if (!cell.is_kept(k) || k < cell.states) continue;
+    dstream_[k].resize(schedule_.places() * units(Space::Kept));
+    dstream_[k].fill_zero(schedule_.places() * units(Space::Kept));
+  }
+  vector_step_ = start_step_;
   dvectors_.resize(B * cell.vectors * vector_step_);
   dvectors_.fill_zero(B * cell.vectors * vector_step_);
+  if (makes_input()) drows_.resize(schedule_.places() * sizes_.row);
+  if (!started_) return;
+  dstart_.resize(B * cell.carried() * start_step_);
+  dstart_.fill_zero(B * cell.carried() * start_step_);
+}
+
+template <class S>
+void Run<S>::cut_gradient(int k, Index i, S* row, Blocks own) {
+  const Index first = own.first * lanes<S>, last = own.last * lanes<S>;
+  S* const sum = started_ ? dstart_.data() + (i * kernel_->info.carried() + k) * start_step_ : nullptr;
+  for (Index unit = first; sum && unit < last; ++unit) sum[unit] += row[unit];
+  std::fill(row + first, row + last, S(0));
 }
 
 template <class S>
@@ -72,8 +100,8 @@ void Run<S>::finish_backward(const InputGradients<S>& wanted) {
 
 /// Points this thread's rows to the values of step s.
 template <class S>
-void Run<S>::aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, Index s, Index rows,
-                          const Shares& mine, ThreadRows<S>& at) {
+void Run<S>::aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,
+                          Index rows, const Shares& mine, ThreadRows<S>& at) {
   const CellInfo& cell = kernel_->info;
   for (Index n = 0; n < rows; ++n) {
     const Index i = mine.row(n), time = schedule_.at(s, i);
@@ -86,20 +114,21 @@ void Run<S>::aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, 
     at.dh[r] = dh_.data() + i * units(cell.output);
     at.dvectors[r] = dvectors_.data() + i * cell.vectors * vector_step_;
     if (in.scalar) at.scalar[r] = in.scalar[time];
+    if (with_scalar) at.dscalar[r] = dscalar_.data() + schedule_.place(s, i) * units_[0];
     for (int k = 0; k < cell.states; ++k) at.state_prev[k][r] = state_before(k, s, i);
     for (int k = 0; k < cell.streams; ++k) {
       at.stream[k][r] = stream_at(k, s, i);
-      at.dstream[k][r] = dstream_[k].data() + i * units(stream_space(k));
+      at.dstream[k][r] = dstream_at(k, s, i);
     }
   }
 }
 
 template <class S>
-void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, Index s,
+void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,
                            const Shares& mine, ThreadRows<S>& at) {
   const CellInfo& cell = kernel_->info;
   const Index rows = mine.rows(schedule_.rows(s));
-  aim_backward(in, given, y, s, rows, mine, at);
+  aim_backward(in, given, y, with_scalar, s, rows, mine, at);
   BackwardTile<S> tile{};
   tile.rows = rows;
   tile.h_prev = at.h_prev.data();
@@ -116,6 +145,7 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
   tile.vectors = vector_data_;
   tile.dvectors = at.dvectors.data();
   tile.vector_step = vector_step_;
+  tile.dscalar = with_scalar ? at.dscalar.data() : nullptr;
   if (regularised_) tile.regular = draw_zones(s, rows, mine, at);
   for (int p = cell.phases; p-- > 0;) {
     const Phase& phase = cell.phase[p];
@@ -137,14 +167,13 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
   }
   // A reset cuts the gradient as it cut the state.
   for (Index n = 0; n < rows; ++n) {
-    if (!schedule_.cut(s, mine.row(n))) continue;
-    const auto cut = [&](S* row, Space space) {
-      const Blocks own = mine.blocks(space);
-      std::fill_n(row + own.first * lanes<S>, own.count() * lanes<S>, S(0));
-    };
+    const Index i = mine.row(n);
+    if (!schedule_.cut(s, i)) continue;
     const std::size_t r = static_cast<std::size_t>(n);
-    cut(at.dh[r], cell.output);
-    for (int k = 0; k < cell.states; ++k) cut(at.dstream[k][r], cell.stream_space[k]);
+    const int first = cell.output_is_state ? 1 : 0;
+    if (first == 1) cut_gradient(0, i, at.dh[r], mine.blocks(cell.output));
+    for (int k = 0; k < cell.states; ++k)
+      if (!cell.is_kept(k)) cut_gradient(first + k, i, at.dstream[k][r], mine.blocks(cell.stream_space[k]));
   }
 }
 

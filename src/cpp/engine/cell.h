@@ -15,6 +15,10 @@
 //
 // A cell whose output is not as wide as its hidden units (a projection, a fed-back output) has two spaces of units,
 // each with slots of its own; every phase, stream and vector belongs to one of them.
+//
+// What W_ih multiplies need not be x[t]: a cell may make that row, feature by feature, of x[t] and of what it has kept
+// of earlier inputs (a window of steps, the last value seen). Such states lie in a third space, and since they depend
+// on x alone, the engine makes all rows before the loop over time and goes back through them after it.
 #pragma once
 
 #include "core/packet.h"
@@ -24,8 +28,9 @@ namespace unrolled {
 inline constexpr int most_phases = 5, most_streams = 5, most_states = 3, most_gates = 4, most_input_gates = 8;
 inline constexpr int most_matrices = 3, most_vectors = 12, most_numbers = 8, most_input_norms = 2;
 
-/// Which units: the hidden ones (H), or those of the output where it has another size.
-enum class Space { Hidden, Output };
+/// Which units: the hidden ones (H), those of the output where it has another size, or what is kept of inputs.
+enum class Space { Hidden, Output, Kept };
+inline constexpr int spaces = 3;
 
 /// What multiplies the weights of a phase.
 enum class Operand {
@@ -39,6 +44,8 @@ enum class Operand {
 inline constexpr int identity = -1;
 /// Instead of a vector: a gain of ones.
 inline constexpr int no_gain = -1;
+/// Instead of an option.
+inline constexpr int no_option = -1;
 
 struct Phase {
   Operand operand = Operand::None;
@@ -72,6 +79,12 @@ struct VectorGroup {
   bool shared = false;  // one number for all units (of a single vector)
 };
 
+/// Widths, in times that of x, of the row that W_ih multiplies and of the space Kept.
+struct MadeInput {
+  int row = 1, kept = 0;        // both wider by as many as an option says,
+  int more_option = no_option;  // if there is one
+};
+
 /// The shape of a cell. Streams are vectors per row and step, beside the output: first the `states`, carried from step
 /// to step (c of an LSTM), then intermediates.
 struct CellInfo {
@@ -81,6 +94,7 @@ struct CellInfo {
   int input_gate[most_input_gates] = {};  // the block of rows of W_ih that each of them takes
   Space output = Space::Hidden;           // of y
   bool output_is_state = true;            // h[t-1] is the output of the step before, and the first state
+  MadeInput input;
   int matrices = 0;
   Matrix matrix[most_matrices] = {};
   int states = 0, streams = 0;
@@ -127,6 +141,7 @@ struct CellInfo {
     input_norm[input_norms++] = {first_slot, gates, gain};
   }
   constexpr int slots_of(Space space) const { return space == Space::Hidden ? slots : output_slots; }
+  constexpr bool is_kept(int stream) const { return stream_space[stream] == Space::Kept; }
   constexpr Space operand_space(const Phase& of) const {
     return of.operand == Operand::PreviousOutput ? output : stream_space[of.stream];
   }
@@ -151,7 +166,8 @@ constexpr const VectorGroup& group_of(const CellInfo& cell, int k) {
 template <class S>
 struct RegularTile {
   const S* const* zone_h = nullptr;  // [row][unit] how much of h[t-1] is kept, or null: nothing
-  const S* const* zone_c = nullptr;  // the same of the first other state
+  const S* const* zone_c = nullptr;  // [row][unit] the same of the other states that the points make,
+  int zoned = 0;                     // of which there are so many
   S clip = 0;                        // bound of the gradients of gate sums; 0: none
 };
 
@@ -192,13 +208,43 @@ struct BackwardTile {
   const S* const* vectors;
   S* const* dvectors;  // [row] sums of the row's gradients: [vector][vector_step]
   Index vector_step;
+  S* const* dscalar;  // [row] gradient of the scalar by way of each unit, or null: not wanted
   RegularTile<S> regular;
+};
+
+/// One row of the batch at one step, for a cell that makes what W_ih multiplies.
+template <class S>
+struct InputStep {
+  Index features;
+  const S* x;                        // [features]
+  S scalar;                          // of this row and step
+  const double* numbers;             // options of the cell
+  const S* const* vectors;           // [vector]
+  const S* kept_prev[most_streams];  // [stream] states of the space Kept, of the step before
+  S* kept[most_streams];             // [stream] streams of the space Kept, of this step
+  S* row;                            // what W_ih multiplies
+};
+
+template <class S>
+struct InputStepGradient {
+  InputStep<S> at;  // kept and row as forward left them
+  const S* drow;
+  S* dx;                   // overwritten; null: not wanted
+  S* dkept[most_streams];  // [stream] states: in of this step, out of the step before; others: in
+  S* dvectors;             // sums of the row's gradients: [vector][vector_step]
+  Index vector_step;
+  S dscalar = 0;  // out
 };
 
 template <class S>
 using ForwardFunction = void (*)(const ForwardTile<S>&);
 template <class S>
 using BackwardFunction = void (*)(const BackwardTile<S>&);
+
+template <class S>
+using InputForward = void (*)(const InputStep<S>&);
+template <class S>
+using InputBackward = void (*)(InputStepGradient<S>&);
 
 /// A cell as the engine sees it, for one scalar type.
 template <class S>
@@ -209,6 +255,9 @@ struct CellKernel {
   // The same with regularisation; null for cells that take none.
   ForwardFunction<S> regular_forward[most_phases];
   BackwardFunction<S> regular_backward[most_phases];
+  // Of cells that make what W_ih multiplies, else null.
+  InputForward<S> make_input;
+  InputBackward<S> input_backward;
 };
 
 }  // namespace unrolled

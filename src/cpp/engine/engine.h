@@ -28,12 +28,13 @@ template <class S>
 struct Inputs {
   Index T = 0, B = 0;
   const S* x = nullptr;
-  const std::int64_t* ids = nullptr;  // not null: x is a table (symbols, I), and step t of row b reads row ids[t][b]
-  Index symbols = 0;
-  const S* h0 = nullptr;              // null: zeros; not read if the output is no state
-  const S* state0[most_states] = {};  // null: zeros
-  const S* scalar = nullptr;          // (T, B), null: ones
-  double numbers[most_numbers] = {};  // options of the cell
+  const std::int64_t* ids = nullptr;     // not null: x is a table (symbols, I), and step t of row b reads row ids[t][b]
+  Index symbols = 0;                     // not for cells that make what W_ih multiplies
+  const S* h0 = nullptr;                 // null: zeros; not read if the output is no state
+  const S* state0[most_states] = {};     // null: zeros
+  const S* start[1 + most_states] = {};  // (width), of each state: where a reset puts it; null: zeros
+  const S* scalar = nullptr;             // (T, B), null: ones
+  double numbers[most_numbers] = {};     // options of the cell
   Regular regular;
   Index first_time = 0;  // of a sequence of which these are a part: masks do not depend on how it is cut
   const std::int64_t* lengths = nullptr;  // (B), null: all T
@@ -82,13 +83,15 @@ struct InputGradients {
   S* dmatrix[most_matrices] = {};
   S* db = nullptr;
   S* dvector[most_vectors] = {};
+  S* dstart[1 + most_states] = {};  // if there is a start
+  S* dscalar = nullptr;             // (T, B)
 };
 
 /// Row pointers of one thread at one step, sized once per call.
 template <class S>
 struct ThreadRows {
   std::vector<const S*> operand, h_prev, dy, du, state_prev[most_states];
-  std::vector<S*> slots[2], y, dh, stream[most_streams], dstream[most_streams], dvectors;
+  std::vector<S*> slots[2], y, dh, stream[most_streams], dstream[most_streams], dvectors, dscalar;
   std::vector<S> scalar;
   std::vector<const S*> a;  // projection: rows of x, and where their sums go
   std::vector<S*> sums;
@@ -127,7 +130,7 @@ class Run {
   /// What one thread of a team does: every row_step-th row of [first_row, last_row); some unit blocks of each space.
   struct Shares {
     Index first_row, last_row, row_step;
-    Blocks of_space[2];
+    Blocks of_space[spaces];
     Barrier* meet;
     int meeting;  // threads that meet there
     /// How many of the first `running` rows are this thread's, and which is its n-th.
@@ -164,12 +167,19 @@ class Run {
   S* stream_at(int k, Index s, Index i) { return streams_[k].data() + stream_row(k, s, i) * units(stream_space(k)); }
   /// Without `keep`, a stream that a product reads a step later has room for two steps.
   Index stream_row(int k, Index s, Index i) const {
-    if (keep_) return schedule_.place(s, i);
+    if (keep_ || kernel_->info.is_kept(k)) return schedule_.place(s, i);
     return twice_[k] && s % 2 != 0 ? schedule_.batch() + i : i;
   }
   Space stream_space(int k) const { return kernel_->info.stream_space[k]; }
   Index units(Space space) const { return units_[static_cast<int>(space)]; }
   Index slot_row(Space space) const { return slot_row_[static_cast<int>(space)]; }
+  /// Where a reset puts state k of the caller, in whole packets.
+  const S* start_of(int k) const { return start_.data() + k * start_step_; }
+  /// What W_ih multiplies at (s, i).
+  const S* input_row(const Inputs<S>& in, Index s, Index i) const {
+    return makes_input() ? rows_.data() + schedule_.place(s, i) * sizes_.row : in.x + schedule_.at(s, i) * sizes_.input;
+  }
+  bool makes_input() const { return kernel_->make_input != nullptr; }
   /// Row of what belongs to (step, i); without `keep`, to a step of the chunk that starts at step `chunk`.
   Index chunk_row(Index s, Index i, Index chunk) const {
     // A row keeps its place from chunk to chunk: other threads may still be in the chunk before.
@@ -203,11 +213,25 @@ class Run {
   // backward.cpp
   void start_backward(const OutputGradients<S>& given);
   void finish_backward(const InputGradients<S>& wanted);
-  void backward_step(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, Index s, const Shares& mine,
-                     ThreadRows<S>& at);
-  void aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, Index s, Index rows,
-                    const Shares& mine, ThreadRows<S>& at);
+  void backward_step(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,
+                     const Shares& mine, ThreadRows<S>& at);
+  void aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,
+                    Index rows, const Shares& mine, ThreadRows<S>& at);
   void propagate(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
+
+  /// Gradient of stream k at (s, i): one row for all steps, but for what is made of inputs before the loop.
+  S* dstream_at(int k, Index s, Index i) {
+    const Index row = kernel_->info.is_kept(k) && k >= kernel_->info.states ? schedule_.place(s, i) : i;
+    return dstream_[k].data() + row * units(stream_space(k));
+  }
+  /// The gradient `row` of state k before (s, i), in the blocks `own`, goes to its start where a reset has cut.
+  void cut_gradient(int k, Index i, S* row, Blocks own);
+  void start_gradients(const Inputs<S>& in, const InputGradients<S>& wanted);
+
+  // input.cpp
+  InputStep<S> input_step(const Inputs<S>& in, Index s, Index i);
+  void make_input(const Inputs<S>& in, int id, int count);
+  void input_backward(const Inputs<S>& in, const InputGradients<S>& wanted, int id, int count);
 
   // regular.cpp
   void plan_regular(const Inputs<S>& in);
@@ -233,12 +257,13 @@ class Run {
   void input_gradient(const Inputs<S>& in, S* dx, int id, int count);
   void bias_gradient(const Inputs<S>& in, S* db, bool accumulate, int id, int count);
   void vector_gradients(const InputGradients<S>& wanted);
+  void scalar_gradient(S* dscalar, int id, int count);
   void weight_gradients(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
 
   const CellKernel<S>* kernel_ = nullptr;
   Sizes sizes_{};
-  Index units_[2] = {};     // of each space, in whole packets
-  Index slot_row_[2] = {};  // scalars of all slots of one row
+  Index units_[spaces] = {};  // of each space, in whole packets
+  Index slot_row_[2] = {};    // scalars of all slots of one row
   bool keep_ = false;
   Partition partition_{};
   Index chunk_steps_ = 1;  // steps whose input parts are made together
@@ -249,12 +274,17 @@ class Run {
   Index first_place_ = 0;
   Buffer<S> mask_, masked_;  // of h[t-1]: [row][unit], and the masked operand itself [place][unit]
   const S* vector_data_[most_vectors] = {};
-  Buffer<S> slots_[2], initial_, zeros_, streams_[most_streams], initial_state_[most_states];
+  Buffer<S> slots_[2], initial_, streams_[most_streams], initial_state_[most_states];
+  Buffer<S> start_, dstart_;  // [state][unit], [row][state][unit]: starts, and sums of the gradients of a row's
+  Index start_step_ = 0;
+  bool started_ = false;                  // whether there is any
+  Buffer<S> rows_, drows_;                // [place]: what W_ih multiplies, where the cell makes it
   Buffer<S> raw_a_, raw_u_[most_phases];  // before normalisation; backward makes them gradients
   Buffer<S> table_;                       // input parts of every symbol, or their gradients
   Buffer<S> mean_[most_phases + most_input_norms], inverse_deviation_[most_phases + most_input_norms];  // [place]
   Buffer<S> dh_, dstream_[most_streams], dvectors_;  // dvectors_[row][vector][vector_step_]
   Index vector_step_ = 0;
+  Buffer<S> dscalar_;  // [place][unit]
   BackwardWeights<S> back_;
   Buffer<S> vectors_[most_vectors];
   std::vector<ThreadRows<S>> threads_;

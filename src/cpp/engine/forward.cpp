@@ -38,6 +38,7 @@ void Run<S>::plan(const Inputs<S>& in, bool keep) {
     units_[static_cast<int>(space)] = padded<S>(sizes_.width(space));
     slot_row_[static_cast<int>(space)] = cell.slots_of(space) * units(space);
   }
+  units_[static_cast<int>(Space::Kept)] = padded<S>(sizes_.kept);
   schedule_.plan(in.T, in.B, in.lengths, in.reset, in.reverse);
   plan_partition(Direction::Forward);
 
@@ -61,7 +62,7 @@ void Run<S>::plan_memory(Index batch) {
     twice_[k] = false;
     for (int p = 0; p < cell.phases; ++p)
       if (cell.phase[p].operand == Operand::PreviousState && cell.phase[p].stream == k) twice_[k] = true;
-    streams_[k].resize((keep_ ? places : twice_[k] ? 2 * batch : batch) * units(stream_space(k)));
+    streams_[k].resize((keep_ || cell.is_kept(k) ? places : twice_[k] ? 2 * batch : batch) * units(stream_space(k)));
   }
   const auto moments = [&](int site) {
     mean_[site].resize(keep_ ? places : 0);
@@ -74,6 +75,7 @@ void Run<S>::plan_memory(Index batch) {
   }
   for (int k = 0; k < cell.input_norms; ++k) moments(most_phases + k);
   if (cell.input_norms > 0) raw_a_.resize(chunk * cell.input_gates * units_[0]);
+  if (makes_input()) rows_.resize(places * sizes_.row);
 }
 
 template <class S>
@@ -86,12 +88,16 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
   if (pack_from) weights.prepare(cell.info, sizes);
   for (int k = 0; k < cell.info.vectors; ++k) vector_data_[k] = weights.vectors[k].data();
   if (in.lengths) std::fill_n(out.y, in.T * in.B * sizes.output, S(0));
-  Barrier packed, tabled;
+  Barrier packed, made, tabled;
   const Index steps = schedule_.steps();
   parallel(partition_.threads(), [&](int id, int count) {
     if (pack_from) {
       weights.pack_share(cell.info, sizes, *pack_from, id, count);
       packed.wait(count);
+    }
+    if (makes_input()) {
+      make_input(in, id, count);
+      made.wait(count);
     }
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
@@ -129,7 +135,7 @@ void Run<S>::project(const ForwardWeights<S>& weights, const Inputs<S>& in, Inde
   for (Index s = s0; s < s1; ++s)
     for (Index n = 0, end = mine.rows(schedule_.rows(s)); n < end; ++n, ++rows) {
       const Index i = mine.row(n);
-      at.a[static_cast<std::size_t>(rows)] = in.x + schedule_.at(s, i) * sizes_.input;
+      at.a[static_cast<std::size_t>(rows)] = input_row(in, s, i);
       at.sums[static_cast<std::size_t>(rows)] =
           raw ? raw_a_at(s, i, s0) : slots_at(s, i, s0) + cell.input_first * lanes<S>;
     }
@@ -158,7 +164,7 @@ void Run<S>::multiply_input(const ForwardWeights<S>& weights, Index rows, const 
         next = group + count;
         S* out = at.sums[0] + first;
         run_row(count, width,
-                Tile<S>{Depth::contiguous(sizes_.input), at.a.data(), panels.panel(group), &out, slot_step,
+                Tile<S>{Depth::contiguous(sizes_.row), at.a.data(), panels.panel(group), &out, slot_step,
                         raw ? Start::Zero : Start::Bias, bias, blocks * slots * P});
         continue;
       }
@@ -166,7 +172,7 @@ void Run<S>::multiply_input(const ForwardWeights<S>& weights, Index rows, const 
         S* const* const sums = at.sums.data() + r0;
         S* out[max_tile_rows];
         for (int r = 0; r < count; ++r) out[r] = even ? sums[r] + first : at.u.data() + r * width * P;
-        const Depth depth = Depth::contiguous(sizes_.input);
+        const Depth depth = Depth::contiguous(sizes_.row);
         run_tile(count, width,
                  Tile<S>{depth, at.a.data() + r0, panels.panel(group), out, even ? slot_step : P,
                          raw ? Start::Zero : Start::Bias, bias});

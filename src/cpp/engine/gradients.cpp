@@ -6,7 +6,8 @@
 
 namespace unrolled {
 
-/// dx = da W_ih for a share of the places, or of the symbols of a table.
+/// dx = da W_ih, or that of the rows that the cell has made of x, for a share of the places, or of the symbols of a
+/// table.
 template <class S>
 void Run<S>::input_gradient(const Inputs<S>& in, S* dx, int id, int count) {
   constexpr int P = lanes<S>;
@@ -35,7 +36,8 @@ void Run<S>::input_gradient(const Inputs<S>& in, S* dx, int id, int count) {
     const Index i0 = std::max<Index>(0, first - schedule_.first(s)),
                 i1 = std::min(schedule_.rows(s), last - schedule_.first(s));
     for (Index i = i0; i < i1; ++i)
-      add(raw ? raw_a_at(s, i, 0) : slots_at(s, i, 0), dx + schedule_.at(s, i) * sizes_.input);
+      add(raw ? raw_a_at(s, i, 0) : slots_at(s, i, 0),
+          makes_input() ? drows_.data() + schedule_.place(s, i) * sizes_.row : dx + schedule_.at(s, i) * sizes_.input);
   }
   if (rows > 0) multiply(rows);
 }
@@ -75,6 +77,37 @@ void Run<S>::vector_gradients(const InputGradients<S>& wanted) {
     for (Index i = 0; i < schedule_.batch(); ++i) {
       const S* const row = dvectors_.data() + (i * cell.vectors + k) * vector_step_;
       for (Index unit = 0; unit < width; ++unit) to[group.shared ? 0 : unit] += row[unit];
+    }
+  }
+}
+
+/// Gradients of the scalars: sums over the units in their order, for a share of the places.
+template <class S>
+void Run<S>::scalar_gradient(S* dscalar, int id, int count) {
+  const Index first = share_begin(schedule_.places(), id, count), last = share_begin(schedule_.places(), id + 1, count);
+  for (Index s = 0; s < schedule_.steps(); ++s)
+    for (Index i = 0; i < schedule_.rows(s); ++i) {
+      const Index place = schedule_.place(s, i);
+      if (place < first || place >= last) continue;
+      const S* const parts = dscalar_.data() + place * units_[0];
+      S sum = 0;
+      for (Index unit = 0; unit < sizes_.hidden; ++unit) sum += parts[unit];
+      dscalar[schedule_.at(s, i)] = sum;
+    }
+}
+
+/// Gradients of the starts: every row has summed its own over its resets.
+template <class S>
+void Run<S>::start_gradients(const Inputs<S>& in, const InputGradients<S>& wanted) {
+  const CellInfo& cell = kernel_->info;
+  for (int k = 0; k < cell.carried(); ++k) {
+    S* const to = wanted.dstart[k];
+    if (to == nullptr || in.start[k] == nullptr) continue;
+    const Index width = state_width(cell, sizes_, k);
+    if (!wanted.continues) std::fill_n(to, width, S(0));
+    for (Index i = 0; i < schedule_.batch(); ++i) {
+      const S* const row = dstart_.data() + (i * cell.carried() + k) * start_step_;
+      for (Index unit = 0; unit < width; ++unit) to[unit] += row[unit];
     }
   }
 }
@@ -130,10 +163,9 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
   };
   const auto add_input = [&](int stride, int first) {
     if (wanted.dW_ih)
-      add(in.ids ? each_symbol(in.x, sizes_.input)
-                 : collect([&](Index s, Index i) { return in.x + schedule_.at(s, i) * sizes_.input; }),
-          sizes_.input,
-          rows_of(wanted.dW_ih, sizes_.input, Space::Hidden, stride, first, cell.input_gates, cell.input_gate));
+      add(in.ids ? each_symbol(in.x, sizes_.input) : collect([&](Index s, Index i) { return input_row(in, s, i); }),
+          sizes_.row,
+          rows_of(wanted.dW_ih, sizes_.row, Space::Hidden, stride, first, cell.input_gates, cell.input_gate));
   };
   const auto add_phase = [&](const Phase& phase, int stride, int first) {
     S* const dW = wanted.dmatrix[phase.matrix];
@@ -167,10 +199,12 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
   }
 }
 
-#define UNROLLED_GRADIENTS(S)                                                \
-  template void Run<S>::input_gradient(const Inputs<S>&, S*, int, int);      \
-  template void Run<S>::bias_gradient(const Inputs<S>&, S*, bool, int, int); \
-  template void Run<S>::vector_gradients(const InputGradients<S>&);          \
+#define UNROLLED_GRADIENTS(S)                                                        \
+  template void Run<S>::input_gradient(const Inputs<S>&, S*, int, int);              \
+  template void Run<S>::bias_gradient(const Inputs<S>&, S*, bool, int, int);         \
+  template void Run<S>::scalar_gradient(S*, int, int);                               \
+  template void Run<S>::start_gradients(const Inputs<S>&, const InputGradients<S>&); \
+  template void Run<S>::vector_gradients(const InputGradients<S>&);                  \
   template void Run<S>::weight_gradients(const Inputs<S>&, const S*, const InputGradients<S>&);
 UNROLLED_GRADIENTS(float)
 UNROLLED_GRADIENTS(double)

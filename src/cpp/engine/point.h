@@ -2,6 +2,7 @@
 // a cell.
 #pragma once
 
+#include <type_traits>
 #include <utility>
 
 #include "core/math.h"
@@ -106,6 +107,10 @@ class BackwardPoint {
     V::zero().store(from);
     return value;
   }
+  /// Gradient of the scalar by way of this unit.
+  void set_dscalar(V value) {
+    if (t_.dscalar) first_lanes(value, valid_).store(t_.dscalar[row_] + unit_);
+  }
   /// Adds to the gradient of per-unit vector k.
   void add_dvector(int k, V value) {
     S* const to = t_.dvectors[row_] + k * t_.vector_step + unit_;
@@ -145,6 +150,11 @@ void set_phases(ForwardFunction<S>* forward, BackwardFunction<S>* backward, std:
    ...);
 }
 
+template <class Cell, class = void>
+struct MakesInput : std::false_type {};
+template <class Cell>
+struct MakesInput<Cell, std::void_t<decltype(&Cell::template make_input<float>)>> : std::true_type {};
+
 }  // namespace detail
 
 /// The kernel table of a cell: what its file hands to the registry.
@@ -154,6 +164,10 @@ CellKernel<S> make_kernel(const CellInfo& info) {
   kernel.info = info;
   detail::set_phases<Cell, ForwardPoint<S>, BackwardPoint<S>>(kernel.forward, kernel.backward,
                                                               std::make_integer_sequence<int, Cell::phases>{});
+  if constexpr (detail::MakesInput<Cell>::value) {
+    kernel.make_input = Cell::template make_input<S>;
+    kernel.input_backward = Cell::template input_backward<S>;
+  }
   return kernel;
 }
 

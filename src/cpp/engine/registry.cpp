@@ -7,7 +7,6 @@ namespace unrolled {
 
 void register_rnn(Registry&);
 void register_lstm(Registry&);
-void register_lstm_options(Registry&);
 void register_lstm_1997(Registry&);
 void register_peephole_lstm(Registry&);
 void register_full_peephole_lstm(Registry&);
@@ -23,19 +22,20 @@ void register_mgu(Registry&);
 void register_bistable_gru(Registry&);
 void register_minimal(Registry&);
 void register_sru(Registry&);
+void register_qrnn(Registry&);
 void register_jordan(Registry&);
 void register_ind_rnn(Registry&);
 void register_leaky_rnn(Registry&);
 void register_layer_norm_rnn(Registry&);
 void register_recurrent_highway(Registry&);
 void register_ctrnn(Registry&);
+void register_gru_d(Registry&);
 
 Registry& cells() {
   static Registry* const all = [] {
     Registry* const registry = new Registry;
     register_rnn(*registry);
     register_lstm(*registry);
-    register_lstm_options(*registry);
     register_lstm_1997(*registry);
     register_peephole_lstm(*registry);
     register_full_peephole_lstm(*registry);
@@ -51,12 +51,14 @@ Registry& cells() {
     register_bistable_gru(*registry);
     register_minimal(*registry);
     register_sru(*registry);
+    register_qrnn(*registry);
     register_jordan(*registry);
     register_ind_rnn(*registry);
     register_leaky_rnn(*registry);
     register_layer_norm_rnn(*registry);
     register_recurrent_highway(*registry);
     register_ctrnn(*registry);
+    register_gru_d(*registry);
     return registry;
   }();
   return *all;

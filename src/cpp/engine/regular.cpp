@@ -80,7 +80,9 @@ RegularTile<S> Run<S>::draw_zones(Index s, Index rows, const Shares& mine, Threa
   };
   const CellInfo& cell = kernel_->info;
   tile.zone_h = zone(0, regular_.zoneout_h, cell.output);
-  if (cell.states > 0) tile.zone_c = zone(1, regular_.zoneout_c, cell.stream_space[0]);
+  int& zoned = tile.zoned;
+  while (regular_.zoneout_c > 0 && zoned < cell.states && !cell.is_kept(zoned)) ++zoned;
+  if (zoned > 0) tile.zone_c = zone(1, regular_.zoneout_c, cell.stream_space[0]);
   return tile;
 }
 

@@ -2,7 +2,7 @@
 // (Graves 2013). A cell's point functions do not change.
 //
 //   h[t] = k * h[t-1] + (1 - k) * (h of the cell)
-//   c[t] = k * c[t-1] + (1 - k) * (c of the cell), while the cell's own h is made of its own c
+//   c[t] = k * c[t-1] + (1 - k) * (c of the cell), while the cell's own h is made of its own c; other states as c
 //
 // k: 1 where the unit is kept, 0 where not; their mean in inference.
 #pragma once
@@ -21,7 +21,8 @@ class RegularForwardPoint : public ForwardPoint<S> {
     ForwardPoint<S>::set_output(zoned(this->t_.regular.zone_h, h, [&] { return this->h_prev(); }));
   }
   void set_stream(int stream, V value) {
-    if (stream == 0) value = zoned(this->t_.regular.zone_c, value, [&] { return this->state_prev(0); });
+    if (stream < this->t_.regular.zoned)
+      value = zoned(this->t_.regular.zone_c, value, [&] { return this->state_prev(stream); });
     ForwardPoint<S>::set_stream(stream, value);
   }
 
@@ -46,9 +47,11 @@ class RegularBackwardPoint : public BackwardPoint<S> {
   void set_dh_prev(V value) { Plain::set_dh_prev(value + past_h_); }
   V dstream(int stream) {
     const V d = Plain::dstream(stream);
-    return stream == 0 ? split(this->t_.regular.zone_c, d, past_c_) : d;
+    return stream < this->t_.regular.zoned ? split(this->t_.regular.zone_c, d, past_[stream]) : d;
   }
-  void set_dstate_prev(int state, V value) { Plain::set_dstate_prev(state, state == 0 ? value + past_c_ : value); }
+  void set_dstate_prev(int state, V value) {
+    Plain::set_dstate_prev(state, state < this->t_.regular.zoned ? value + past_[state] : value);
+  }
   V set_delta(int slot, V value) {
     const V bound(this->t_.regular.clip);
     return Plain::set_delta(slot, this->t_.regular.clip > 0 ? min(max(value, -bound), bound) : value);
@@ -60,7 +63,7 @@ class RegularBackwardPoint : public BackwardPoint<S> {
     past = d * V::load(zone[this->row_] + this->unit_);
     return d - past;
   }
-  V past_h_ = V::zero(), past_c_ = V::zero();
+  V past_h_ = V::zero(), past_[most_states] = {V::zero(), V::zero(), V::zero()};
 };
 
 /// Adds the regularised functions of a cell to its table.

@@ -12,7 +12,7 @@ void ThreadRows<S>::resize(const CellInfo& cell, Index rows, Index chunk_rows, I
     if (v.size() < size) v.resize(size);
   };
   for (auto* v : {&operand, &h_prev, &dy, &du}) grow(*v, n);
-  for (auto* v : {&slots[0], &slots[1], &y, &dh, &dvectors}) grow(*v, n);
+  for (auto* v : {&slots[0], &slots[1], &y, &dh, &dvectors, &dscalar}) grow(*v, n);
   grow(scalar, n);
   for (int k = 0; k < cell.states; ++k) grow(state_prev[k], n);
   for (int k = 0; k < cell.streams; ++k) {
@@ -54,7 +54,7 @@ typename Run<S>::Shares Run<S>::shares(int id, int count) const {
   return {equal ? share_begin(batch, row_share, part.row_shares) : row_share,
           equal ? share_begin(batch, row_share + 1, part.row_shares) : batch,
           equal ? 1 : part.row_shares,
-          {between(Space::Hidden, unit_share), between(Space::Output, unit_share)},
+          {between(Space::Hidden, unit_share), between(Space::Output, unit_share), between(Space::Kept, unit_share)},
           &barriers_[static_cast<std::size_t>(row_share)],
           part.unit_shares};
 }
@@ -63,7 +63,7 @@ template <class S>
 void Run<S>::plan_partition(Direction direction) {
   const CellInfo& cell = kernel_->info;
   const int gates = std::max(cell.input_gates, cell.weight_gates());
-  partition_ = choose_partition(direction, schedule_.places(), schedule_.batch(), sizes_.input, sizes_.hidden, gates,
+  partition_ = choose_partition(direction, schedule_.places(), schedule_.batch(), sizes_.row, sizes_.hidden, gates,
                                 lanes<S>, get_num_threads());
 }
 
@@ -99,21 +99,27 @@ void Run<S>::load_initial(const Inputs<S>& in) {
   };
   load(initial_, cell.output_is_state ? in.h0 : nullptr, cell.output);
   for (int k = 0; k < cell.states; ++k) load(initial_state_[k], in.state0[k], cell.stream_space[k]);
-  const Index widest = std::max(units_[0], units_[1]);
-  zeros_.resize(widest);
-  zeros_.fill_zero(widest);
+  start_step_ = std::max({units_[0], units_[1], units_[2]});
+  start_.resize(cell.carried() * start_step_);
+  start_.fill_zero(cell.carried() * start_step_);
+  started_ = false;
+  for (int k = 0; k < cell.carried(); ++k) {
+    if (in.start[k] == nullptr) continue;
+    std::copy_n(in.start[k], state_width(cell, sizes_, k), start_.data() + k * start_step_);
+    started_ = true;
+  }
 }
 
 template <class S>
 const S* Run<S>::output_before(const S* y, Index s, Index i) const {
-  if (schedule_.cut(s, i)) return zeros_.data();
+  if (schedule_.cut(s, i)) return start_of(0);
   const Space space = kernel_->info.output;
   return s == 0 ? initial_.data() + i * units(space) : y + schedule_.at(s - 1, i) * sizes_.width(space);
 }
 
 template <class S>
 const S* Run<S>::state_before(int k, Index s, Index i) const {
-  if (schedule_.cut(s, i)) return zeros_.data();
+  if (schedule_.cut(s, i)) return start_of(kernel_->info.output_is_state ? k + 1 : k);
   const Index step = units(stream_space(k));
   return s == 0 ? initial_state_[k].data() + i * step : streams_[k].data() + stream_row(k, s - 1, i) * step;
 }

@@ -24,15 +24,14 @@ Inputs<S> Segments<S>::inputs(Index n) {
 }
 
 template <class S>
-template <class RowOf>
-void Segments<S>::cut_after(Index n, RowOf&& row_of) {
+template <class Cut>
+void Segments<S>::cut_after(Index n, Cut&& cut) {
   // In the reverse direction a reset at the first time of the segment parts it from the one before it in time.
   if (!in_.reset || !in_.reverse) return;
   const Index time = first_time(nth(n));
   for (Index row = 0; row < in_.B; ++row) {
     const bool ran = !in_.lengths || in_.lengths[row] > time;
-    if (!ran || !in_.reset[time * in_.B + row]) continue;
-    for (int k = 0; k < cell_->info.carried(); ++k) std::fill_n(row_of(k) + row * width(k), width(k), S(0));
+    if (ran && in_.reset[time * in_.B + row]) cut(row);
   }
 }
 
@@ -58,7 +57,16 @@ void Segments<S>::forward(const CellKernel<S>& cell, Sizes sizes, const Paramete
     part.y = out.y + first_time(nth(n)) * in.B * sizes.output;
     for (int k = 0; k < info.carried(); ++k) state_of(info, part.h_last, part.state_last, k) = state_before(n + 1, k);
     run_.forward(cell, sizes, weights_, n == 0 ? &parameters : nullptr, inputs(n), part, false);
-    if (n + 1 < count()) cut_after(n, [&](int k) { return state_before(n + 1, k); });
+    if (n + 1 == count()) continue;
+    cut_after(n, [&](Index row) {
+      for (int k = 0; k < info.carried(); ++k) {
+        S* const state = state_before(n + 1, k) + row * width(k);
+        if (in.start[k])
+          std::copy_n(in.start[k], width(k), state);
+        else
+          std::fill_n(state, width(k), S(0));
+      }
+    });
   }
   for (int k = 0; k < info.carried(); ++k)
     if (S* const last = state_of(info, out.h_last, out.state_last, k))
@@ -82,7 +90,15 @@ void Segments<S>::backward(const Parameters<S>& parameters, const OutputGradient
   }
   for (Index n = count(); n-- > 0;) {
     const Index before = first_time(nth(n)) * B;  // places of earlier segments
-    if (n + 1 < count()) cut_after(n, [&](int k) { return dstates[k].data(); });
+    if (n + 1 < count())
+      cut_after(n, [&](Index row) {
+        for (int k = 0; k < info.carried(); ++k) {
+          S* const dstate = dstates[k].data() + row * width(k);
+          for (Index unit = 0; in_.start[k] && wanted.dstart[k] && unit < width(k); ++unit)
+            wanted.dstart[k][unit] += dstate[unit];
+          std::fill_n(dstate, width(k), S(0));
+        }
+      });
     const Inputs<S> part = inputs(n);
     Outputs<S> again;
     again.y = y.data();
@@ -91,6 +107,7 @@ void Segments<S>::backward(const Parameters<S>& parameters, const OutputGradient
     InputGradients<S> wanted_here = wanted;
     if (given.dy) given_here.dy = given.dy + before * sizes_.output;
     if (wanted.dx) wanted_here.dx = wanted.dx + before * sizes_.input;
+    if (wanted.dscalar) wanted_here.dscalar = wanted.dscalar + before;
     for (int k = 0; k < info.carried(); ++k) {
       state_of(info, given_here.dh_last, given_here.dstate_last, k) = dstates[k].data();
       state_of(info, wanted_here.dh0, wanted_here.dstate0, k) = dstates[k].data();

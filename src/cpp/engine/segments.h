@@ -25,10 +25,10 @@ class Segments {
   Index length(Index segment) const { return std::min(steps_, in_.T - first_time(segment)); }
   /// x, lengths and the like of the n-th segment to run, starting from the states kept for it.
   Inputs<S> inputs(Index n);
-  /// Zeros in what passes from the n-th segment to the one after it, where a reset parts the two and the engine, which
-  /// sees one segment at a time, does not know.
-  template <class RowOf>
-  void cut_after(Index n, RowOf&& row_of);
+  /// Calls cut(row) for the rows where a reset parts the n-th segment from the one after it and the engine, which sees
+  /// one segment at a time, does not know.
+  template <class Cut>
+  void cut_after(Index n, Cut&& cut);
   S* state_before(Index n, int k) { return states_[k].data() + n * in_.B * width(k); }
   Index width(int k) const { return state_width(cell_->info, sizes_, k); }
 

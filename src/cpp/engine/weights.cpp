@@ -1,10 +1,22 @@
 #include "engine/weights.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "core/threads.h"
 
 namespace unrolled {
+
+Sizes::Sizes(const CellInfo& cell, const double* numbers, Index input, Index hidden, Index output)
+    : Sizes(input, hidden, output) {
+  constexpr double most = 1 << 20;
+  const double more = cell.input.more_option == no_option ? 0 : numbers[cell.input.more_option];
+  if (!(more >= 0 && more <= most) || more != static_cast<double>(static_cast<Index>(more)))
+    throw std::invalid_argument("numbers: the option for the width of the input is no whole number of at least 0");
+  row = (cell.input.row + static_cast<Index>(more)) * input;
+  kept = (cell.input.kept + static_cast<Index>(more)) * input;
+}
+
 namespace {
 
 /// Row of a stacked weight matrix: block of gate `gate`, unit `unit`; null behind the last unit.
@@ -84,7 +96,7 @@ void ForwardWeights<S>::prepare(const CellInfo& cell, Sizes sizes) {
   for (int part = 0; part < input_parts; ++part) {
     const int gates = gates_of_part(cell, part);
     if (gates == 0) continue;
-    prepare_gates(input[part], gates, sizes.input, blocks);
+    prepare_gates(input[part], gates, sizes.row, blocks);
     bias[part].resize(blocks * gates * lanes<S>);
   }
   for (int p = 0; p < cell.phases; ++p) {
@@ -140,8 +152,8 @@ void BackwardWeights<S>::prepare(const CellInfo& cell, Sizes sizes, const Parame
                                  Index places) {
   input.shape = {};
   if (with_input) {
-    input.rows = slot_rows(from.W_ih, sizes.input, sizes.hidden, cell.input_gates, cell.input_gate);
-    prepare_slots(input, sizes.input, sizes.input, places);
+    input.rows = slot_rows(from.W_ih, sizes.row, sizes.hidden, cell.input_gates, cell.input_gate);
+    prepare_slots(input, sizes.row, sizes.row, places);
   }
   for (int p = 0; p < cell.phases; ++p) {
     const Phase& phase = cell.phase[p];

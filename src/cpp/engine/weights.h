@@ -11,24 +11,27 @@ namespace unrolled {
 
 struct Sizes {
   Index input = 0, hidden = 0, output = 0;
+  Index row = 0, kept = 0;  // what W_ih multiplies, and what is kept of inputs
   Sizes() = default;
-  /// output: 0 where it is as wide as the hidden units.
+  /// output: 0 where it is as wide as the hidden units. Of a cell that has no input of its own making.
   Sizes(Index input, Index hidden, Index output = 0)
-      : input(input), hidden(hidden), output(output == 0 ? hidden : output) {}
-  Index width(Space space) const { return space == Space::Hidden ? hidden : output; }
+      : input(input), hidden(hidden), output(output == 0 ? hidden : output), row(input) {}
+  /// Of any cell; `numbers` are its options. Throws std::invalid_argument for an option that is no width.
+  Sizes(const CellInfo& cell, const double* numbers, Index input, Index hidden, Index output = 0);
+  Index width(Space space) const { return space == Space::Hidden ? hidden : space == Space::Output ? output : kept; }
   template <class S>
   Index blocks(Space space) const {
     return (width(space) + lanes<S> - 1) / lanes<S>;
   }
   bool operator==(const Sizes& other) const {
-    return input == other.input && hidden == other.hidden && output == other.output;
+    return input == other.input && hidden == other.hidden && output == other.output && row == other.row;
   }
 };
 
 /// The parameters of a cell where the caller keeps them. Null: zeros, except matrices.
 template <class S>
 struct Parameters {
-  const S* W_ih = nullptr;              // (input_gates * H, I)
+  const S* W_ih = nullptr;              // (input_gates * H, I, or the width of the row that the cell makes)
   const S* matrix[most_matrices] = {};  // (gates * width of the rows' space, width of the columns' space) each
   const S* b = nullptr;                 // (input_gates * H)
   const S* vector[most_vectors] = {};   // (width of its space) each

@@ -40,6 +40,7 @@ struct Recurrent<S>::Implementation {
     to.x = in.x;
     for (int k = 0; k < cell->info.carried(); ++k)
       state_of(cell->info, to.h0, to.state0, k) = in.initial[static_cast<std::size_t>(k)];
+    std::copy_n(in.start.begin(), cell->info.carried(), to.start);
     to.scalar = in.scalar;
     std::copy(options.begin(), options.end(), to.numbers);
     to.lengths = in.lengths;
@@ -64,7 +65,7 @@ Recurrent<S>::Recurrent(const std::string& cell, Size input_size, Size hidden_si
   self_->cell = &cells().find<S>(cell);
   if (output_size != 0 && output_size != hidden_size && self_->cell->info.output == Space::Hidden)
     throw std::invalid_argument("Recurrent: the output of this cell is as wide as its hidden units");
-  self_->sizes = {input_size, hidden_size, output_size};
+  self_->sizes = Sizes(self_->cell->info, self_->options.data(), input_size, hidden_size, output_size);
 }
 template <class S>
 Recurrent<S>::~Recurrent() = default;
@@ -104,6 +105,8 @@ std::ptrdiff_t Recurrent<S>::weight_rows() const {
 }
 template <class S>
 void Recurrent<S>::set_options(const std::array<double, max_options>& options) {
+  const Sizes& before = self_->sizes;
+  self_->sizes = Sizes(self_->cell->info, options.data(), before.input, before.hidden, before.output);
   self_->options = options;
 }
 
@@ -156,6 +159,8 @@ void Recurrent<S>::backward(const OutputGradients& given, const Gradients& wante
   std::copy(wanted.matrices.begin(), wanted.matrices.end(), to.dmatrix + 1);
   to.db = wanted.b;
   std::copy_n(wanted.vectors.begin(), most_vectors, to.dvector);
+  std::copy_n(wanted.start.begin(), info.carried(), to.dstart);
+  to.dscalar = wanted.scalar;
   me.training.backward(me.parameters, me.kept, std::exchange(me.y, nullptr), from, to);  // once, even if it throws
 }
 

@@ -43,7 +43,7 @@ class Recurrent {
     std::array<const S*, max_matrices - 1> matrices{};  // those beside W_hh
   };
   /// Inputs of a call. `initial`: h, c, ... or null for zeros. `lengths` (B): valid steps of each row, 0 .. T, or null.
-  /// `reset` (T, B): nonzero sets the row's state to zero before the step, or null.
+  /// `reset` (T, B): nonzero sets the row's state to `start` (its width; null: zeros) before the step, or null.
   struct Sequence {
     Size T = 0, B = 0;
     const S* x = nullptr;
@@ -52,6 +52,7 @@ class Recurrent {
     const std::uint8_t* reset = nullptr;
     bool reverse = false;
     const S* scalar = nullptr;  // (T, B), one number per step and row ("ctrnn": dt), or null: ones
+    std::array<const S*, max_states> start{};
   };
   /// Outputs. `last`: the states after each row's last valid step, where not null.
   struct Result {
@@ -72,6 +73,8 @@ class Recurrent {
     S* b = nullptr;
     std::array<S*, max_unit_vectors> vectors{};
     std::array<S*, max_matrices - 1> matrices{};
+    S* scalar = nullptr;                 // (T, B)
+    std::array<S*, max_states> start{};  // where a start was given
   };
 
   /// output_size: of cells whose output has a size of its own ("projected_lstm"); 0: hidden_size. Throws
@@ -89,7 +92,8 @@ class Recurrent {
   Size input_rows() const;   // rows of W_ih
   Size weight_rows() const;  // rows of W_hh, 0 if the cell has none
 
-  /// The options of a cell, in the order that its file in cells/ gives them; all zero until then.
+  /// The options of a cell, in the order that its file in cells/ gives them; all zero until then. Before
+  /// `set_parameters`, since the columns of W_ih may depend on one.
   void set_options(const std::array<double, max_options>& options);
 
   /// Brings the parameters into kernel layout. Call it again after every change; backward reads them where they are.

@@ -2,12 +2,14 @@
 
 from unrolled.cells.base import Recurrent as Recurrent
 from unrolled.cells.continuous import CTRNN as CTRNN
+from unrolled.cells.continuous import FadingState as FadingState
 from unrolled.cells.gated import MGU as MGU
 from unrolled.cells.gated import BistableGRU as BistableGRU
 from unrolled.cells.gated import RecurrentHighway as RecurrentHighway
 from unrolled.cells.gru import GRU as GRU
 from unrolled.cells.gru import GRUResetBefore as GRUResetBefore
 from unrolled.cells.gru import GRUState as GRUState
+from unrolled.cells.gru_d import GRUD as GRUD
 from unrolled.cells.layer_norm import LayerNormGRU as LayerNormGRU
 from unrolled.cells.layer_norm import LayerNormLSTM as LayerNormLSTM
 from unrolled.cells.layer_norm import LayerNormRNN as LayerNormRNN
@@ -21,9 +23,11 @@ from unrolled.cells.lstm_family import sLSTM as sLSTM
 from unrolled.cells.lstm_variants import CoupledLSTM as CoupledLSTM
 from unrolled.cells.lstm_variants import FullPeepholeLSTM as FullPeepholeLSTM
 from unrolled.cells.lstm_variants import PeepholeLSTM as PeepholeLSTM
+from unrolled.cells.parallel import QRNN as QRNN
 from unrolled.cells.parallel import SRU as SRU
 from unrolled.cells.parallel import MinimalGRU as MinimalGRU
 from unrolled.cells.parallel import MinimalLSTM as MinimalLSTM
+from unrolled.cells.parallel import QRNNState as QRNNState
 from unrolled.cells.parallel import SRUState as SRUState
 from unrolled.cells.regular import Gated as Gated
 from unrolled.cells.rnn import RNN as RNN

@@ -10,19 +10,14 @@ from unrolled import checks
 from unrolled._native import core
 from unrolled.cells.call import Arguments, prepare, run
 from unrolled.cells.inspection import Inspection, inspect
-from unrolled.cells.parameters import CellParameters
+from unrolled.cells.native import Native
 from unrolled.cells.recompute import Recomputed
 from unrolled.tensor import Tensor, is_grad_enabled, wrap
 
 Array = np.ndarray[Any, Any]
 
-# Inference on at most so many time steps x rows keeps its packed weights for the next call: packing takes a tenth of a
-# call of a hundred steps of one row.
-_PLACES_WORTH_PACKING_FOR = 1024
-_NOT_PACKED: dict[str, Any] = {"_stepper": None, "_step": None, "_sequence": None}
 
-
-class Recurrent(Recomputed, CellParameters):
+class Recurrent(Recomputed, Native):
     """A cell folded over time: `y, state = cell(x, state, lengths, reset)` and `y_t, state = cell.step(x_t, state)`.
 
     Subclasses name the gates, the states and the native kernel; the equations are in their docstrings.
@@ -39,16 +34,11 @@ class Recurrent(Recomputed, CellParameters):
     """
 
     gates: ClassVar[tuple[str, ...]]
-    State: ClassVar[Any]
-    matrices: ClassVar[tuple[str, ...]] = ("W_hh",)  # recurrent ones, in the order of the native cell
-    vectors: ClassVar[tuple[str, ...]] = ()  # per-unit parameters beside b, in its order
+    takes_dt: ClassVar[bool] = False  # whether the call and `step` have an argument dt
+    _makes_input: bool = False  # whether W_ih multiplies more than x[t]
 
-    W_hh: Tensor
     b: Tensor | None
     _output_is_state: ClassVar[bool] = True  # else the first state is another than the output
-    _stepper: Any  # weights packed for inference, and its functions for a step and a sequence
-    _step: Any
-    _sequence: Any
 
     def __init__(
         self,
@@ -82,11 +72,6 @@ class Recurrent(Recomputed, CellParameters):
         """Features of y."""
         return self.hidden_size
 
-    @property
-    def _kernel(self) -> str:
-        """Name of the native cell."""
-        raise NotImplementedError
-
     def inspect(
         self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, reverse: bool = False
     ) -> Inspection:
@@ -104,14 +89,6 @@ class Recurrent(Recomputed, CellParameters):
 
     # --- what gated cells add, see regular.py
 
-    def _quick(self) -> bool:
-        """Whether packed weights alone say what a call without a tape does."""
-        return True
-
-    def _regular(self, training: bool) -> list[float]:
-        """Regularisation of a call for the native cell; none: empty."""
-        return []
-
     def _call_weights(self) -> list[Tensor | None]:
         """The weights of this call, in the order of `_weights`."""
         return self._weights()
@@ -120,28 +97,16 @@ class Recurrent(Recomputed, CellParameters):
         """The state that a call starts from."""
         return state
 
+    def _starts(self) -> list[Tensor]:
+        """Where a reset puts each state, (its width,); none: zeros."""
+        return []
+
     def _called(self) -> None:
         """After a call over a sequence."""
-
-    def _options(self) -> list[float]:
-        """Options of the native cell, in its order."""
-        return []
 
     def _state_sizes(self) -> tuple[int, ...]:
         """Width of each state."""
         return (self.hidden_size,) * len(self.State._fields)
-
-    def _weights(self) -> list[Tensor | None]:
-        """Parameters in the order of the native interface."""
-        return [
-            self.W_ih,
-            *(getattr(self, m) for m in self.matrices),
-            self.b,
-            *(getattr(self, v) for v in self.vectors),
-        ]
-
-    def _arrays(self) -> list[Array | None]:
-        return [None if w is None else w._data for w in self._weights()]
 
     # --- sequences
 
@@ -155,8 +120,8 @@ class Recurrent(Recomputed, CellParameters):
             state: named tuple (or tuple) of (B, H) arrays or Tensors; None: zeros.
             lengths: valid steps of each row, integers 0 to T; None: all T. `y` is zero behind them, and the state
                 returned is that after the last valid step (the one given, where the length is 0).
-            reset: (T, B) bool; True: the state of this row is set to zero before this step. In the reverse direction,
-                too, a reset at t parts t - 1 from t.
+            reset: (T, B) bool; True: the state of this row is set to zero (to the learned initial state, where there is
+                one) before this step. In the reverse direction, too, a reset at t parts t - 1 from t.
             reverse: from each row's last valid step to its first.
 
         Returns:
@@ -170,9 +135,13 @@ class Recurrent(Recomputed, CellParameters):
         return self._run(x, state, lengths, reset, reverse)
 
     def _run(
-        self, x: Any, state: Any, lengths: Any, reset: Any, reverse: bool, scalar: Array | None = None
+        self, x: Any, state: Any, lengths: Any, reset: Any, reverse: bool, scalar: Tensor | None = None
     ) -> tuple[Tensor, Any]:
         return run([prepare(self, x, state, lengths, reset, reverse, scalar)])[0]
+
+    def _width_of(self, state: str, size: int) -> str:
+        """Why a state is as wide as it is."""
+        return f"{'hidden_size' if size == self.hidden_size else 'output_size'}={size}"
 
     def _shape_of_x(self, axes: str) -> str:
         return f"({axes}, {self.input_size}) because input_size={self.input_size}"
@@ -187,8 +156,7 @@ class Recurrent(Recomputed, CellParameters):
             raise kind(f"{who}: state is {got}, expected {self.State.__name__}({', '.join(names)})")
         checked: list[Array | None] = []
         for name, array, size in zip(names, state, self._state_sizes(), strict=True):
-            which = "hidden_size" if size == self.hidden_size else "output_size"
-            why = f"{(batch, size)}: the batch of x and {which}={size}"
+            why = f"{(batch, size)}: the batch of x and {self._width_of(name, size)}"
             checked.append(checks.floats(who, name, array, self.dtype, (batch, size), why))
         return checked
 
@@ -230,38 +198,6 @@ class Recurrent(Recomputed, CellParameters):
     def _filled_state(self, state: Any, batch: int) -> list[Array]:
         checked, zeros = self._checked_state(state, batch), self.initial_state(batch)
         return [zero if s is None else s for s, zero in zip(checked, zeros, strict=True)]
-
-    def _fresh_stepper(self) -> Any:
-        """Weights packed as they are now."""
-        stepper = self._stepper  # once: another thread may forget it
-        if stepper is None or not stepper.unchanged():
-            weights = self._weights()
-            stepper = core.Stepper(self._kernel, weights, self.State, self._options(), self._regular(False))
-            quick = (stepper.step, stepper.sequence) if self._quick() else (None, None)
-            self._stepper, (self._step, self._sequence) = stepper, quick
-            if any(a is not b for a, b in zip(weights, self._weights(), strict=True)):
-                self._forget_packed()  # another thread has put a new Tensor in the place of a parameter
-        return stepper
-
-    def _forget_packed(self) -> None:
-        vars(self).update(_NOT_PACKED)
-
-    def _packed(self, places: int) -> Any:
-        """Weights packed by an earlier call, or now if that is worth it; None: let the call pack them."""
-        stepper = self._stepper
-        if stepper is not None and stepper.unchanged():
-            return stepper.packed
-        self._forget_packed()
-        worth_it = 0 < places <= _PLACES_WORTH_PACKING_FOR
-        return self._fresh_stepper().packed if worth_it else None
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name not in _NOT_PACKED:  # perhaps another Tensor in the place of a parameter
-            self._forget_packed()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), **_NOT_PACKED}
 
 
 def is_plain(layer: Any) -> bool:

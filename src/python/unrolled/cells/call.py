@@ -30,6 +30,7 @@ class Arguments(NamedTuple):
     lengths: Array | None = None
     reset: Array | None = None
     scalar: Array | None = None
+    starts: Sequence[Array] = ()  # of every state: where a reset puts it; none: zeros
     reverse: bool = False
     keep: bool = False
     segment_steps: int = 0
@@ -44,10 +45,12 @@ class Call(NamedTuple):
     source: Tensor | None  # x, or its table, where it is a Tensor
     states: list[Tensor | None]  # those given that are Tensors
     weights: list[Tensor | None]
+    scalar: Tensor | None
+    starts: list[Tensor]
 
     @property
     def inputs(self) -> list[Tensor | None]:
-        return [self.source, *self.states, *self.weights]
+        return [self.source, *self.states, *self.weights, self.scalar, *self.starts]
 
     @property
     def wanted(self) -> list[bool]:
@@ -62,7 +65,7 @@ def prepare(
     lengths: Any,
     reset: Any,
     reverse: bool,
-    scalar: Array | None = None,
+    scalar: Tensor | None = None,
 ) -> Call:
     """The arguments of a call checked and put together."""
     who = type(cell).__name__
@@ -76,9 +79,10 @@ def prepare(
     weights = cell._call_weights()
     given = [s if isinstance(s, Tensor) else None for s in state or [None] * len(states)]
     source = x if isinstance(x, Tensor) else None
-    keep = needs_grad(source, *given, *weights)
+    starts = [] if cuts is None else cell._starts()
+    keep = needs_grad(source, *given, *weights, scalar, *starts)
     segment_steps = cell._segment_steps(T, B)
-    lookup = _worthwhile_lookup(source) if segment_steps == 0 else None
+    lookup = None if segment_steps or cell._makes_input else _worthwhile_lookup(source)
     if source is not None and lookup is not None:
         array = lookup.table._data
         source = lookup.table if source.requires_grad else None
@@ -95,14 +99,15 @@ def prepare(
         ids=None if lookup is None else lookup.ids,
         lengths=sizes,
         reset=cuts,
-        scalar=scalar,
+        scalar=None if scalar is None else scalar._data,
+        starts=[start._data for start in starts],
         reverse=reverse,
         keep=keep,
         segment_steps=segment_steps,
         packed=packed,
     )
     cell._called()
-    return Call(cell, arguments, source, given, weights)
+    return Call(cell, arguments, source, given, weights, scalar, starts)
 
 
 def _worthwhile_lookup(x: Tensor | None) -> Lookup | None:
@@ -124,18 +129,18 @@ def run(calls: Sequence[Call]) -> list[tuple[Tensor, Any]]:
         dense = iter([None if g is None else np.ascontiguousarray(g) for g in gradients])
         requests: list[tuple[Any, ...]] = []
         parts: list[bool] = []
-        for (_, last, saved), flags in zip(results, wanted, strict=True):
+        for call, (_, last, saved), flags in zip(calls, results, wanted, strict=True):
             dy, dlast = next(dense), [next(dense) for _ in last]
             parts.append(False)
             if saved is not None and not (dy is None and all(d is None for d in dlast)):
                 parts[-1] = True
-                requests.append((saved, dy, dlast, flags))
+                requests.append((saved, dy, dlast, flags, needs_grad(call.scalar)))
         made = iter(core.cells_backward(requests))
         given: list[Array | None] = []
         for call, reached in zip(calls, parts, strict=True):
             if reached:
-                dx, dstates, dweights = next(made)
-                given += [dx, *dstates, *dweights]
+                dx, dstates, dweights, dscalar, dstarts = next(made)
+                given += [dx, *dstates, *dweights, dscalar, *dstarts]
             else:
                 given += [None] * len(call.inputs)
         return given

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from unrolled.cells.activations import activation, number_of
-from unrolled.cells.base import Array, Recurrent
+from unrolled.cells.fading import FADING_VECTORS, Fading
 from unrolled.cells.rnn import RNNState
-from unrolled.checks import floats, kind_of, one_of, positive
+from unrolled.checks import flag, one_of, positive
 from unrolled.tensor import Tensor
 
 
-class CTRNN(Recurrent):
+class FadingState(NamedTuple):
+    """h (B, H); x (B, I), what was seen last of each feature, less its mean; age (B, I), the time since then."""
+
+    h: Any
+    x: Any
+    age: Any
+
+
+class CTRNN(Fading):
     """Continuous-time recurrent network, tau dh/dt = -h + phi(W_ih x + W_hh h + b), by steps of any length dt.
 
         g = phi(W_ih x[t] + W_hh h[t-1] + b)                 drive
@@ -21,8 +29,16 @@ class CTRNN(Recurrent):
         k = 1 - exp(-dt / tau)                               method="exponential": exact while g does not change
         h[t] = h[t-1] + k * (g - h[t-1]),    y[t] = h[t]
 
-    with tau (H,) > 0. x[t] acts during the step of length dt[t] that ends in h[t]. Explicit Euler is stable for
-    dt < 2 tau at most, exponential Euler at any dt.
+    with tau (H,) > 0. x[t] acts during the step of length dt[t] that ends in h[t], in the reverse direction too.
+    Explicit Euler is stable for dt < 2 tau at most, exponential Euler at any dt.
+
+    With missing=True, elements of x may be missing: NaN, or where the argument `mask` of the call is False. They are
+    what was seen last of the feature, fading to a learned mean with the time since then, as in `GRUD`:
+
+        x[t] = mean + exp(-max(0, w_gx * gap + b_gx)) * (last seen - mean),    gap: time since then
+
+    with w_gx, b_gx, mean (I,). The state is then (h, x, age), see `FadingState`, and dt[t] is the time between the
+    steps t - 1 and t in either direction; dt[0] is that since the state.
 
     Args:
         input_size: features of x.
@@ -30,18 +46,20 @@ class CTRNN(Recurrent):
         tau: initial time constant of every unit.
         method: "euler" or "exponential".
         nonlinearity: phi: sigmoid, hard_sigmoid, tanh, relu, identity or softsign.
+        missing: whether elements of x may be missing.
+        mean: (I,), the initial mean, such as that of the training data; None: zeros.
+        learn_mean: whether it is trained.
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
         recompute: whether training keeps only a part of the steps at a time, see `Recurrent`.
 
-    Source: K. Funahashi, Y. Nakamura, Approximation of dynamical systems by continuous time recurrent neural networks,
-    Neural Networks 6, 1993.
+    Sources: K. Funahashi, Y. Nakamura, Approximation of dynamical systems by continuous time recurrent neural networks,
+    Neural Networks 6, 1993; missing values: Z. Che et al., Recurrent neural networks for multivariate time series with
+    missing values, Scientific Reports 8, 2018.
     """
 
     gates = ("g",)
-    vectors = ("tau",)
-    State = RNNState
 
     tau: Tensor
 
@@ -53,6 +71,9 @@ class CTRNN(Recurrent):
         tau: float = 1.0,
         method: str = "euler",
         nonlinearity: str = "tanh",
+        missing: bool = False,
+        mean: Any = None,
+        learn_mean: bool = True,
         bias: bool = True,
         dtype: Any = np.float32,
         rng: np.random.Generator | None = None,
@@ -61,7 +82,22 @@ class CTRNN(Recurrent):
         self._initial_tau = positive("CTRNN", "tau", tau)
         self.method = one_of("CTRNN", "method", method, ("euler", "exponential"))
         self.nonlinearity = activation("CTRNN", "nonlinearity", nonlinearity)
+        self.missing = flag("CTRNN", "missing", missing)
+        if mean is not None and not missing:
+            raise ValueError("CTRNN: mean is given, expected None because missing=False")
         super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, recompute=recompute)
+        if self.missing:
+            self._make_fading(mean, learn_mean)
+
+    @property
+    def State(self) -> Any:
+        """The named tuple of the states."""
+        return FadingState if self.missing else RNNState
+
+    @property
+    def vectors(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the parameters beside W_ih, W_hh and b."""
+        return (*FADING_VECTORS, "tau") if self.missing else ("tau",)
 
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)
@@ -69,58 +105,7 @@ class CTRNN(Recurrent):
 
     @property
     def _kernel(self) -> str:
-        return "ctrnn"
+        return "ctrnn_fading" if self.missing else "ctrnn"
 
     def _options(self) -> list[float]:
         return [number_of(self.nonlinearity), float(self.method == "exponential")]
-
-    def forward(
-        self,
-        x: Any,
-        state: Any = None,
-        lengths: Any = None,
-        reset: Any = None,
-        *,
-        reverse: bool = False,
-        dt: Any = 1.0,
-    ) -> tuple[Tensor, Any]:
-        """Runs over a sequence, as every cell does.
-
-        Args:
-            x: (T, B, I).
-            state: RNNState (or tuple) of a (B, H) array or Tensor; None: zeros.
-            lengths: valid steps of each row; None: all T.
-            reset: (T, B) bool, where the state is set to zero before the step.
-            reverse: from each row's last valid step to its first.
-            dt: length of the steps, 0 or more: a number, (T,), or (T, B). No gradient flows to it.
-
-        Returns:
-            y (T, B, H) and the last state.
-        """
-        if isinstance(dt, (int, float)) and dt == 1:
-            return super().forward(x, state, lengths, reset, reverse=reverse)
-        shape = np.shape(x)[:2]
-        return self._run(x, state, lengths, reset, reverse, self._steps(dt, shape))
-
-    def step(self, x_t: Array, state: Any = None, dt: Any = 1.0) -> tuple[Array, Any]:
-        """One time step without a tape: x_t (B, I) -> y_t (B, H) and the next state. dt: a number or (B,)."""
-        if isinstance(dt, (int, float)) and dt == 1:
-            return super().step(x_t, state)
-        lengths = dt if np.ndim(dt) == 0 else np.asarray(dt)[None]
-        return self._careful_step(x_t, state, self._steps(lengths, (1, *np.shape(x_t)[:1])))
-
-    def _steps(self, dt: Any, shape: tuple[int, ...]) -> Array:
-        """dt for every step and row."""
-        if isinstance(dt, (str, bool)) or dt is None:
-            raise TypeError(f"CTRNN: dt is a {kind_of(dt)}, expected a number or an array")
-        array = np.asarray(dt)
-        if array.dtype.kind not in "iuf":
-            raise TypeError(f"CTRNN: dt has dtype {array.dtype}, expected numbers")
-        if array.ndim == 1 and array.shape == shape[:1]:
-            array = array[:, None]
-        elif array.ndim and array.shape != shape:
-            raise ValueError(f"CTRNN: dt has shape {array.shape}, expected a number, {shape[:1]} or {shape}")
-        if not (np.isfinite(array) & (array >= 0)).all():
-            raise ValueError("CTRNN: dt has a negative or infinite number, expected 0 or more")
-        steps = np.ascontiguousarray(np.broadcast_to(array, shape), self.dtype)
-        return floats("CTRNN", "dt", steps, self.dtype, shape, f"{shape}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from unrolled._native import core
 from unrolled.cells.call import prepare
-from unrolled.tensor import no_grad
+from unrolled.tensor import Tensor, no_grad
 
 if TYPE_CHECKING:
     from unrolled.cells.base import Recurrent
@@ -25,10 +25,18 @@ class Inspection(NamedTuple):
     states: dict[str, Array]  # (T, B, width) each: after every step
 
 
-def inspect(cell: Recurrent, x: Any, state: Any, lengths: Any, reset: Any, reverse: bool) -> Inspection:
+def inspect(
+    cell: Recurrent,
+    x: Any,
+    state: Any,
+    lengths: Any,
+    reset: Any,
+    reverse: bool,
+    scalar: Tensor | None = None,
+) -> Inspection:
     """Runs the cell as a call without a tape does, and keeps all of it."""
     with no_grad():
-        call = prepare(cell, x, state, lengths, reset, reverse)
+        call = prepare(cell, x, state, lengths, reset, reverse, scalar)
     whole = call.arguments._replace(keep=True, segment_steps=0)
     y, last, saved = core.cells_forward([whole])[0]
     assert saved is not None  # it was to keep

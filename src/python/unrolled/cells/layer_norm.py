@@ -6,7 +6,7 @@ import numpy as np
 
 from unrolled.cells.base import Recurrent
 from unrolled.cells.gru import GRUState
-from unrolled.cells.lstm import LSTMState
+from unrolled.cells.lstm import ForgetBias, LSTMState
 from unrolled.cells.regular import Gated
 from unrolled.cells.rnn import RNNState
 from unrolled.tensor import Tensor
@@ -52,7 +52,7 @@ class LayerNormRNN(_LayerNorm):
         return "layer_norm_rnn"
 
 
-class LayerNormLSTM(_LayerNorm, Gated):
+class LayerNormLSTM(_LayerNorm, ForgetBias):
     """Long short-term memory with layer normalisation of W_ih x, of W_hh h and of c.
 
         [i; f; g; o] = LN(W_ih x[t]; g_ih) + LN(W_hh h[t-1]; g_hh) + b      each LN over all 4H sums
@@ -66,6 +66,7 @@ class LayerNormLSTM(_LayerNorm, Gated):
     Args:
         input_size: features of x.
         hidden_size: hidden units.
+        forget_bias: initial value of b_f.
         bias: whether there are b and b_c.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
@@ -85,7 +86,6 @@ class LayerNormLSTM(_LayerNorm, Gated):
         super()._make_parameters(rng)
         self.g_c = self._vector(self.hidden_size, 1.0)
         self.b_c = self._vector(self.hidden_size) if self.bias else None
-        self._set_bias("f", 1.0)
 
     @property
     def _kernel(self) -> str:

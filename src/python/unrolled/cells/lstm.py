@@ -26,7 +26,26 @@ class LSTMState(NamedTuple):
     c: Any
 
 
-class LSTM(Gated):
+class ForgetBias(Gated):
+    """A cell with a forget gate f, whose bias starts at `forget_bias`."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        forget_bias: float = 1.0,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | None = None,
+        **options: Unpack[GatedOptions],
+    ) -> None:
+        self.forget_bias = number(type(self).__name__, "forget_bias", forget_bias)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
+        self._set_bias("f", self.forget_bias)
+
+
+class LSTM(ForgetBias):
     """Long short-term memory with forget gate.
 
         i = sigmoid(W_i x[t] + U_i h[t-1] + b_i)      input gate
@@ -72,11 +91,11 @@ class LSTM(Gated):
         rng: np.random.Generator | None = None,
         **options: Unpack[GatedOptions],
     ) -> None:
-        self.forget_bias = number("LSTM", "forget_bias", forget_bias)
         self.cell_clip = None if cell_clip is None else positive("LSTM", "cell_clip", cell_clip)
         self.activations = _activations(activations)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
-        self._set_bias("f", self.forget_bias)
+        super().__init__(
+            input_size, hidden_size, forget_bias=forget_bias, bias=bias, dtype=dtype, rng=rng, **options
+        )
 
     @property
     def _kernel(self) -> str:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from unrolled.cells.base import Recurrent
-from unrolled.cells.lstm import LSTMState
+from unrolled.cells.lstm import ForgetBias, LSTMState
 from unrolled.cells.regular import Gated, GatedOptions
-from unrolled.checks import number, positive, size
+from unrolled.checks import positive, size
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -70,7 +69,7 @@ class LSTM1997(Gated):
         return [self.candidate_range, self.output_range]
 
 
-class ProjectedLSTM(Gated):
+class ProjectedLSTM(ForgetBias):
     """Long short-term memory with a recurrent projection: a wide cell, a narrow output.
 
         i = sigmoid(W_i x[t] + U_i h[t-1] + b_i)      input gate
@@ -116,14 +115,14 @@ class ProjectedLSTM(Gated):
         self.projection_size = (
             half if projection_size is None else size("ProjectedLSTM", "projection_size", projection_size)
         )
-        self.forget_bias = number("ProjectedLSTM", "forget_bias", forget_bias)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
+        super().__init__(
+            input_size, hidden_size, forget_bias=forget_bias, bias=bias, dtype=dtype, rng=rng, **options
+        )
 
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)
         self.W_hh = self._recurrent_matrix(rng, 4, columns=self.projection_size)
         self.W_hr = self._recurrent_matrix(rng, 1, rows=self.projection_size)
-        self._set_bias("f", self.forget_bias)
 
     @property
     def output_size(self) -> int:
@@ -138,7 +137,7 @@ class ProjectedLSTM(Gated):
         return "projected_lstm"
 
 
-class MultiplicativeLSTM(Gated):
+class MultiplicativeLSTM(ForgetBias):
     """Long short-term memory with another recurrent transition for every input.
 
         m = (W_m x[t] + b_m) * (W_hm h[t-1])          intermediate state
@@ -167,24 +166,9 @@ class MultiplicativeLSTM(Gated):
     matrices = ("W_hm", "W_mh")
     State = LSTMState
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        forget_bias: float = 1.0,
-        bias: bool = True,
-        dtype: Any = np.float32,
-        rng: np.random.Generator | None = None,
-        **options: Unpack[GatedOptions],
-    ) -> None:
-        self.forget_bias = number("MultiplicativeLSTM", "forget_bias", forget_bias)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
-
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)
         self.W_hm, self.W_mh = self._recurrent_matrix(rng, 1), self._recurrent_matrix(rng, 4)
-        self._set_bias("f", self.forget_bias)
 
     def _slots(self) -> dict[str, int]:
         return {name: k for k, name in enumerate(self.gates) if name != "m"}
@@ -203,7 +187,7 @@ class SLSTMState(NamedTuple):
     m: Any
 
 
-class sLSTM(Recurrent):  # noqa: N801 - the name of the paper
+class sLSTM(ForgetBias):  # noqa: N801 - the name of the paper
     """Long short-term memory with exponential gates, a normaliser and a stabiliser; one head.
 
         z = tanh(a_z),    o = sigmoid(a_o)            a = W x[t] + U h[t-1] + b of each gate
@@ -214,7 +198,8 @@ class sLSTM(Recurrent):  # noqa: N801 - the name of the paper
         n[t] = f * n[t-1] + i                         normaliser
         h[t] = o * c[t] / n[t],    y[t] = h[t]
 
-    with W_ih = [W_i; W_f; W_z; W_o] and W_hh = [U_i; U_f; U_z; U_o]. A state given must have n >= 0.
+    with W_ih = [W_i; W_f; W_z; W_o] and W_hh = [U_i; U_f; U_z; U_o]. A state given must have n >= 0. zoneout_c keeps c,
+    n and m together.
 
     Args:
         input_size: features of x.
@@ -223,31 +208,13 @@ class sLSTM(Recurrent):  # noqa: N801 - the name of the paper
         bias: whether there is b.
         dtype: float32 or float64.
         rng: source of the initial values; None: a new one.
-        recompute: whether training keeps only a part of the steps at a time, see `Recurrent`.
+        options: those of every gated cell, see `Gated`.
 
     Source: M. Beck et al., xLSTM: extended long short-term memory, NeurIPS 2024.
     """
 
     gates = ("i", "f", "z", "o")
     State = SLSTMState
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        forget_bias: float = 1.0,
-        bias: bool = True,
-        dtype: Any = np.float32,
-        rng: np.random.Generator | None = None,
-        recompute: bool | int = False,
-    ) -> None:
-        self.forget_bias = number("sLSTM", "forget_bias", forget_bias)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, recompute=recompute)
-
-    def _make_parameters(self, rng: np.random.Generator) -> None:
-        super()._make_parameters(rng)
-        self._set_bias("f", self.forget_bias)
 
     @property
     def _kernel(self) -> str:

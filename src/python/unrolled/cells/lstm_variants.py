@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unrolled.cells.lstm import LSTMState
+from unrolled.cells.lstm import ForgetBias, LSTMState
 from unrolled.cells.regular import Gated, GatedOptions
-from unrolled.checks import number, one_of
+from unrolled.checks import one_of
 from unrolled.tensor import Tensor
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class PeepholeLSTM(Gated):
+class PeepholeLSTM(ForgetBias):
     """Long short-term memory whose gates see the cell through diagonal weights.
 
         i = sigmoid(W_i x[t] + U_i h[t-1] + p_i * c[t-1] + b_i)      input gate
@@ -63,8 +63,9 @@ class PeepholeLSTM(Gated):
         **options: Unpack[GatedOptions],
     ) -> None:
         self.peepholes = one_of("PeepholeLSTM", "peepholes", peepholes, ("output", "previous"))
-        self.forget_bias = number("PeepholeLSTM", "forget_bias", forget_bias)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
+        super().__init__(
+            input_size, hidden_size, forget_bias=forget_bias, bias=bias, dtype=dtype, rng=rng, **options
+        )
 
     @property
     def vectors(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -75,7 +76,6 @@ class PeepholeLSTM(Gated):
         super()._make_parameters(rng)
         for name in self.vectors:
             setattr(self, name, self._vector(self.hidden_size))
-        self._set_bias("f", self.forget_bias)
 
     @property
     def _kernel(self) -> str:
@@ -113,7 +113,7 @@ class CoupledLSTM(Gated):
         return "coupled_lstm"
 
 
-class FullPeepholeLSTM(Gated):
+class FullPeepholeLSTM(ForgetBias):
     """Long short-term memory whose gates see the cell through full matrices: sums over x, h and c joined.
 
         i = sigmoid(W_i x[t] + U_i h[t-1] + V_i c[t-1] + b_i)      input gate
@@ -143,24 +143,9 @@ class FullPeepholeLSTM(Gated):
     matrices = ("W_hh", "W_ch")
     State = LSTMState
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        *,
-        forget_bias: float = 1.0,
-        bias: bool = True,
-        dtype: Any = np.float32,
-        rng: np.random.Generator | None = None,
-        **options: Unpack[GatedOptions],
-    ) -> None:
-        self.forget_bias = number("FullPeepholeLSTM", "forget_bias", forget_bias)
-        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
-
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)
         self.W_ch = self._recurrent_matrix(rng, 3)
-        self._set_bias("f", self.forget_bias)
 
     @property
     def _kernel(self) -> str:

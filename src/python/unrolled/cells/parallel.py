@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from unrolled.cells.gru import GRUState
-from unrolled.cells.regular import Gated
+from unrolled.cells.regular import Gated, GatedOptions
+from unrolled.checks import one_of, size
 from unrolled.tensor import Tensor
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class MinimalGRU(Gated):
@@ -116,3 +120,83 @@ class SRU(Gated):
     @property
     def _kernel(self) -> str:
         return "sru"
+
+
+class QRNNState(NamedTuple):
+    """c: (B, H); x: (B, (width - 1) * I), the last inputs, oldest first."""
+
+    c: Any
+    x: Any
+
+
+class QRNN(Gated):
+    """Quasi-recurrent network: a convolution over the last inputs makes the gates, the recurrence is elementwise.
+
+        X = [x[t-width+1]; ...; x[t]]                     zeros before the sequence
+        z = tanh(W_z X + b_z)                             candidate
+        f = sigmoid(W_f X + b_f)                          forget gate
+        o = sigmoid(W_o X + b_o)                          output gate, in "fo" and "ifo"
+        i = sigmoid(W_i X + b_i)                          input gate, in "ifo"
+        c[t] = f * c[t-1] + (1 - f) * z                   f * c[t-1] + i * z with pooling="ifo"
+        h[t] = o * c[t],    y[t] = h[t]                   h[t] = c[t] with pooling="f"
+
+    with W_ih = [W_z; W_f; W_o; W_i] (G*H, width * I), the columns of the oldest input first. The state is (c, x): the
+    last width - 1 inputs are a part of it, so that steps and parts of a sequence give what the whole does. zoneout_c is
+    the paper's zoneout, which sets f to 1 (with "ifo", i to 0 as well).
+
+    Args:
+        input_size: features of x.
+        hidden_size: hidden units.
+        pooling: "f", "fo" or "ifo".
+        width: how many steps the convolution sees.
+        bias: whether there is b.
+        dtype: float32 or float64.
+        rng: source of the initial values; None: a new one.
+        options: those of every gated cell, see `Gated`.
+
+    Source: J. Bradbury, S. Merity, C. Xiong, R. Socher, Quasi-recurrent neural networks, ICLR 2017.
+    """
+
+    matrices = ()
+    State = QRNNState
+    _makes_input = True
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        pooling: str = "fo",
+        width: int = 2,
+        bias: bool = True,
+        dtype: Any = np.float32,
+        rng: np.random.Generator | None = None,
+        **options: Unpack[GatedOptions],
+    ) -> None:
+        self.pooling = one_of("QRNN", "pooling", pooling, ("f", "fo", "ifo"))
+        self.width = size("QRNN", "width", width)
+        super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
+
+    @property
+    def gates(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the candidate and the gates."""
+        return ("z", *(gate for gate in "foi" if gate in self.pooling))
+
+    @property
+    def _input_row(self) -> int:
+        return self.width * self.input_size
+
+    def _state_sizes(self) -> tuple[int, ...]:
+        return self.hidden_size, (self.width - 1) * self.input_size
+
+    def _width_of(self, state: str, size: int) -> str:
+        if state == "x":
+            return f"{self.width - 1} inputs of input_size={self.input_size}"
+        return super()._width_of(state, size)
+
+    @property
+    def _kernel(self) -> str:
+        return f"qrnn_{self.pooling}"
+
+    def _options(self) -> list[float]:
+        return [float(self.width - 1)]

@@ -20,8 +20,16 @@ class CellParameters(Module):
     dtype: np.dtype[Any]
     b: Tensor | None
 
+    @property
+    def _input_row(self) -> int:
+        """Columns of W_ih."""
+        return self.input_size
+
     def _input_matrix(self, rng: np.random.Generator, blocks: int) -> Tensor:
-        shape = (blocks * self.hidden_size, self.input_size)
+        return self._glorot_matrix(rng, blocks, self._input_row)
+
+    def _glorot_matrix(self, rng: np.random.Generator, blocks: int, columns: int) -> Tensor:
+        shape = (blocks * self.hidden_size, columns)
         values = init.glorot_uniform_values(shape, blocks=blocks, rng=rng, dtype=self.dtype)
         return Tensor(values, requires_grad=True)
 

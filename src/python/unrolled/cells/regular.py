@@ -40,8 +40,8 @@ class Gated(Recurrent):
             Ghahramani 2016); not of r * h[t-1] and the like.
         weight_dropout: dropout of the recurrent matrices, one mask for each call: DropConnect (Merity et al. 2018).
         gradient_clip: bound of the gradient of every gate's sum inside backward (Graves 2013); None: none.
-        learn_initial_state: whether the state that a call starts from where none is given is a parameter, `h0` (and
-            `c0`, ...), zeros at first. A reset sets the state to zero.
+        learn_initial_state: whether the state that a call starts from where none is given, and to which a reset goes
+            back, is a parameter, `h0` (and `c0`, ...), zeros at first.
         recompute: whether training keeps only a part of the steps at a time, see `Recurrent`.
 
     Masks are drawn in training mode, in calls over sequences; `step` and evaluation mode use what they are on average.
@@ -109,9 +109,16 @@ class Gated(Recurrent):
         last = 1 + len(self.matrices)
         dropped = [
             ops.dropout(w, self.weight_dropout, seed=self.seed, counter=self.counter * last + k)
-            for k, w in enumerate(weights[1:last])
+            if name in self.recurrent_matrices
+            else w
+            for k, (name, w) in enumerate(zip(self.matrices, weights[1:last], strict=True))
         ]
         return [weights[0], *dropped, *weights[last:]]
+
+    @property
+    def recurrent_matrices(self) -> tuple[str, ...]:
+        """Names of the matrices that multiply what comes from the step before."""
+        return self.matrices
 
     def _called(self) -> None:
         if self.training and self._random:
@@ -122,6 +129,9 @@ class Gated(Recurrent):
             return state
         zeros = self._zero_state(batch)
         return self.State(*(z + getattr(self, f"{n}0") for n, z in zeros._asdict().items()))
+
+    def _starts(self) -> list[Tensor]:
+        return [getattr(self, f"{n}0") for n in self.State._fields] if self.learn_initial_state else []
 
     def initial_state(self, batch_size: int) -> Any:
         """Zeros, or the learned initial state, for `batch_size` rows, as a named tuple of arrays."""

@@ -69,7 +69,8 @@ def gradient_terms(trace: Trace) -> Iterator[Term]:
                 gradients[name] = np.zeros_like(parameter.data) if parameter.grad is None else parameter.grad
                 parameter.grad = None
             if trace.starts_learned and k == order[0]:
-                gradients |= {f"{n}0": before[n].sum(axis=0) for n in trace.names}
+                for n in trace.names:  # beside what resets have sent there
+                    gradients[f"{n}0"] = gradients[f"{n}0"] + before[n].sum(axis=0)
             yield Term(t, k, gradients)
             if not any(d is not None and d.any() for d in carried.values()):
                 break

@@ -10,6 +10,7 @@ import numpy as np
 
 from unrolled import ops
 from unrolled.cells.base import Recurrent
+from unrolled.cells.timed import Timed
 from unrolled.tape import Array
 from unrolled.tensor import Tensor, no_grad, record_one
 
@@ -27,7 +28,7 @@ class Trace:
         cell: a copy of the cell.
         x: (T, B, I).
         lengths, reset, reverse: as in the call.
-        dt: (T, B) where the call had step lengths (`CTRNN`), else None.
+        dt: (T, B) where the call had times (`CTRNN`, `GRUD`), as the steps have used them; else None.
         dy: (T, B, H), the gradient of y from outside the layer, zero where nothing came.
         dlast: the same of the last state, one (B, H) array for each name.
         valid: (T, B) bool, the steps within `lengths`.
@@ -48,8 +49,8 @@ class Trace:
         steps, batch = x.shape[:2]
         self.dt: Array | None = None
         if dt is not None:
-            every = np.asarray(dt, cell.dtype)
-            self.dt = np.broadcast_to(every[:, None] if every.ndim == 1 else every, (steps, batch)).copy()
+            assert isinstance(cell, Timed)  # which took it
+            self.dt = cell.times(dt, (steps, batch), lengths, reverse)._data.copy()
         self.names: tuple[str, ...] = cell.State._fields
         initial = cell.initial_state(batch) if state is None else state
         self.starts_learned = state is None and getattr(cell, "learn_initial_state", False)

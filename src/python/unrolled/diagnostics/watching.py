@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from unrolled.cells.base import Recurrent
+from unrolled.cells.fading import Fading
 from unrolled.diagnostics.trace import Trace, spy
 from unrolled.module import Module
 from unrolled.tape import Array
@@ -75,9 +76,11 @@ def _forward(
     reset: Any = None,
     *,
     reverse: bool = False,
-    **options: Any,  # dt
+    **options: Any,  # dt, mask
 ) -> tuple[Tensor, Any]:
     y, last = type(cell).forward(cell, x, state, lengths, reset, reverse=reverse, **options)
+    if isinstance(cell, Fading):
+        x = cell.seen(x, options.get("mask"))
     trace = Trace(
         _twin(cell),
         np.array(x),
@@ -85,7 +88,7 @@ def _forward(
         None if lengths is None else np.array(lengths, np.int64),
         None if reset is None else np.array(reset, bool),
         reverse,
-        **options,
+        options.get("dt"),
     )
     traces.append(trace)
     if not y.requires_grad:

@@ -24,10 +24,10 @@ Arrays = dict[str, np.ndarray]
 def from_torch(source: Any, *, prefix: str = "", nonlinearity: str | None = None) -> Any:
     """The layer that computes what a PyTorch layer computes, with a copy of its weights, in evaluation mode.
 
-    source: a torch.nn RNN, LSTM, GRU, Linear or Embedding, or the state dictionary of one (values: tensors or
-    arrays). prefix: takes the part of a larger state dictionary whose names start with it, such as
-    "encoder.lstm.". nonlinearity: "tanh" or "relu" of an RNN; known from a module, "tanh" for a state
-    dictionary unless given.
+    source: a torch.nn RNN, LSTM (with proj_size: it gives a `ProjectedLSTM`), GRU, Linear or Embedding, or the
+    state dictionary of one (values: tensors or arrays). prefix: takes the part of a larger state dictionary
+    whose names start with it, such as "encoder.lstm.". nonlinearity: "tanh" or "relu" of an RNN; known from a
+    module, "tanh" for a state dictionary unless given.
 
     One layer gives a cell, or `Bidirectional`; several give a `Stack` of those. Inputs are always (time,
     batch, features), whatever `batch_first` was. Training dropout between layers is kept from a module.
@@ -52,7 +52,7 @@ def from_torch(source: Any, *, prefix: str = "", nonlinearity: str | None = None
         if nonlinearity is None:
             nonlinearity = "relu" if mode == "RNN_RELU" else "tanh"
         return _recurrent(
-            arrays, nonlinearity, float(getattr(module, "dropout", 0.0)), _CELLS.get(_gates(arrays), "")
+            arrays, nonlinearity, float(getattr(module, "dropout", 0.0)), _kind_of_cell(arrays)
         ).eval()
     return _plain(arrays, module).eval()
 
@@ -107,10 +107,11 @@ def _plain(arrays: Arrays, module: Any) -> Module:
     return layer
 
 
-def _gates(arrays: Arrays) -> int:
+def _kind_of_cell(arrays: Arrays) -> str:
+    """The name of our class, from the shapes."""
     hidden = arrays.get("weight_hh_l0")
     if any("_hr_" in name for name in arrays):
-        raise ValueError("from_torch: an LSTM with proj_size (a projected state) is not supported")
+        return "ProjectedLSTM"
     if hidden is None or hidden.ndim != 2:
         raise ValueError(
             "from_torch: there is no matrix weight_hh_l0, the recurrent weights of the first layer"
@@ -120,7 +121,7 @@ def _gates(arrays: Arrays) -> int:
         raise ValueError(
             f"from_torch: weight_hh_l0 has shape {hidden.shape}, expected (G*H, H) with G = 1, 3 or 4 gates"
         )
-    return int(gates)
+    return _CELLS[int(gates)]
 
 
 def _recurrent(arrays: Arrays, nonlinearity: str, dropout: float, kind: str) -> Module:
@@ -142,20 +143,26 @@ def _cell(arrays: Arrays, level: str, nonlinearity: str, kind: str) -> Module:
     import unrolled.cells as cells
 
     names = [f"{what}_{part}_{level}" for what in ("weight", "bias") for part in ("ih", "hh")]
-    bias = any(name.startswith("bias") for name in arrays)
-    missing = [name for name in names[: 4 if bias else 2] if name not in arrays]
+    bias, projected = any(name.startswith("bias") for name in arrays), kind == "ProjectedLSTM"
+    needed = names[: 4 if bias else 2] + ([f"weight_hr_{level}"] if projected else [])
+    missing = [name for name in needed if name not in arrays]
     if missing:
         raise ValueError(f"from_torch: {', '.join(missing)} is missing from the state dictionary")
     W_ih, W_hh = arrays[names[0]], arrays[names[1]]
-    hidden_size = W_hh.shape[1]
     values = {"W_ih": W_ih, "W_hh": W_hh}
+    options: dict[str, Any] = {}
+    hidden_size = W_hh.shape[1]
+    if projected:
+        values["W_hr"] = arrays[needed[-1]]
+        hidden_size, options["projection_size"] = values["W_hr"].shape[1], hidden_size
     if bias:
         b_ih, b_hh = arrays[names[2]], arrays[names[3]]
         values["b"] = b_ih + b_hh
         if kind == "GRU":
             n = slice(2 * hidden_size, None)
             values["b"][n], values["b_hn"] = b_ih[n], b_hh[n].copy()
-    options = {"nonlinearity": nonlinearity} if kind == "RNN" else {}
+    if kind == "RNN":
+        options["nonlinearity"] = nonlinearity
     cell: Module = getattr(cells, kind)(
         W_ih.shape[1], hidden_size, bias=bias, dtype=W_ih.dtype.type, **options
     )

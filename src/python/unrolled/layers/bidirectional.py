@@ -8,6 +8,7 @@ from unrolled import checks, ops
 from unrolled.cells.base import is_plain
 from unrolled.cells.call import prepare, run
 from unrolled.cells.recompute import RecomputedParts
+from unrolled.layers.recurrent import takes_dt, with_dt
 from unrolled.tensor import Tensor
 
 
@@ -70,13 +71,26 @@ class Bidirectional(RecomputedParts):
     def dtype(self) -> Any:
         return self.forward_cell.dtype
 
+    @property
+    def takes_dt(self) -> bool:
+        """Whether any of the two takes dt."""
+        return takes_dt(self.forward_cell, self.backward_cell)
+
     def forward(
-        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, reverse: bool = False
+        self,
+        x: Any,
+        state: Any = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        reverse: bool = False,
+        dt: Any = None,
     ) -> tuple[Tensor, BidirectionalState]:
         """x (T, B, I) -> y (T, B, H) and the last states of both directions; `reverse` exchanges the
-        directions.
+        directions. dt goes to the cells that take it, which turn it to their direction.
         """
         first, second = self._states(state)
+        times = with_dt("Bidirectional", (self.forward_cell, self.backward_cell), dt)
         if all(map(is_plain, (self.forward_cell, self.backward_cell))):
             # Neither direction waits for the other: they run at the same time.
             (there, there_state), (back, back_state) = run(
@@ -86,8 +100,8 @@ class Bidirectional(RecomputedParts):
                 ]
             )
         else:
-            there, there_state = self.forward_cell(x, first, lengths, reset, reverse=reverse)
-            back, back_state = self.backward_cell(x, second, lengths, reset, reverse=not reverse)
+            there, there_state = self.forward_cell(x, first, lengths, reset, reverse=reverse, **times[0])
+            back, back_state = self.backward_cell(x, second, lengths, reset, reverse=not reverse, **times[1])
         y = ops.concat([there, back], axis=-1) if self.merge == "concat" else there + back
         return y, BidirectionalState(there_state, back_state)
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from unrolled import checks, ops
-from unrolled.layers.recurrent import zero_padding
+from unrolled.layers.recurrent import with_dt, zero_padding
 from unrolled.layers.stack import Stack
 from unrolled.tensor import Tensor, as_tensor
 
@@ -59,33 +59,63 @@ class Pyramid(Stack):
     _steps_joined = 2
 
     def forward(  # type: ignore[override]
-        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, reverse: bool = False
+        self,
+        x: Any,
+        state: Any = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        reverse: bool = False,
+        dt: Any = None,
     ) -> tuple[Tensor, tuple[Any, ...], Array]:
         """x (T, B, I) -> y (T', B, H) of the top layer, the last state of every layer, and the lengths of y.
 
         `reset` may be set only where a pair begins in every layer, at multiples of 2^(L-1): elsewhere a pair
-        would hold steps of two sequences.
+        would hold steps of two sequences. The dt of a pair is the sum of those of its steps.
         """
         states = self._states(state)
-        y, last = self._layer(0, x, states[0], lengths, reset, reverse)
+        times = with_dt("Pyramid", self.cells, dt)
+        y, last = self._layer(0, x, states[0], lengths, reset, reverse, times[0])
         after = [last]
         sizes = np.full(y.shape[1], y.shape[0]) if lengths is None else np.asarray(lengths, np.int64)
         for number in range(1, len(self.cells)):
+            if dt is not None:
+                dt = _sums_of_pairs(dt, y.shape[:2], sizes)
+                times = with_dt("Pyramid", self.cells, dt)
             y, sizes = join_pairs(y, sizes)
             reset = _pairs_of(reset)
-            y, last = self._layer(number, y, states[number], sizes, reset, reverse)
+            y, last = self._layer(number, y, states[number], sizes, reset, reverse, times[number])
             after.append(last)
         return y, tuple(after), sizes
 
-    def step(self, x_t: Any, state: Any = None) -> NoReturn:
+    def step(self, x_t: Any, state: Any = None, dt: Any = None) -> NoReturn:
         """Not possible; raises TypeError."""
         raise TypeError("Pyramid: there is no step, because it has not one output for every input")
+
+    def joined_dt(self, dt: Any, shape: tuple[int, ...], lengths: Any = None) -> Any:
+        """The dt of y, from that of x, whose steps and rows are `shape`: None, or (T', B)."""
+        sizes = None if lengths is None else np.asarray(lengths)
+        for _ in self.cells[1:]:
+            if dt is not None:
+                dt = _sums_of_pairs(dt, shape, sizes)
+            shape = ((shape[0] + 1) // 2, shape[1])
+            sizes = None if sizes is None else (sizes + 1) // 2
+        return dt
 
     def joined_reset(self, reset: Any) -> Any:
         """The resets of y, from those of x: (T, B) -> (T', B)."""
         for _ in self.cells[1:]:
             reset = _pairs_of(reset)
         return reset
+
+
+def _sums_of_pairs(dt: Any, shape: tuple[int, ...], lengths: Any) -> Any:
+    """dt (number, (T,) or (T, B)) -> (ceil(T / 2), B): the time that both steps of a pair take."""
+    T, B = shape
+    times = dt if isinstance(dt, Tensor) else Tensor(np.asarray(dt, np.float64))
+    times = ops.broadcast_to(ops.unsqueeze(times, 1) if times.ndim == 1 else times, (T, B))
+    sums = ops.sum(join_pairs(ops.unsqueeze(times, 2), lengths)[0], axis=2)
+    return sums if isinstance(dt, Tensor) else sums._data
 
 
 def _pairs_of(reset: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,3 +18,16 @@ def zero_padding(x: Any, lengths: Any) -> Tensor:
         return tensor
     valid = np.arange(tensor.shape[0])[:, None] < np.asarray(lengths)
     return ops.where(valid.reshape(valid.shape + (1,) * (tensor.ndim - 2)), tensor, 0)
+
+
+def takes_dt(*layers: Any) -> bool:
+    """Whether the call of any of the layers has an argument dt."""
+    return any(getattr(layer, "takes_dt", False) for layer in layers)
+
+
+def with_dt(who: str, layers: Sequence[Any], dt: Any) -> list[dict[str, Any]]:
+    """The argument dt of each of the layers, for those that have it; None is none."""
+    if dt is not None and not takes_dt(*layers):
+        kinds = ", ".join(type(layer).__name__ for layer in layers)
+        raise TypeError(f"{who}: dt is given, expected None because no layer inside takes it ({kinds})")
+    return [{"dt": dt} if dt is not None and takes_dt(layer) else {} for layer in layers]

@@ -8,7 +8,7 @@ import numpy as np
 
 from unrolled import checks, init, ops
 from unrolled.cells.recompute import RecomputedParts
-from unrolled.layers.recurrent import zero_padding
+from unrolled.layers.recurrent import takes_dt, with_dt, zero_padding
 from unrolled.tensor import Tensor, no_grad
 
 Array = np.ndarray[Any, Any]
@@ -55,16 +55,32 @@ class Skip(RecomputedParts):
     def dtype(self) -> Any:
         return self.layer.dtype
 
+    @property
+    def takes_dt(self) -> bool:
+        """Whether the layer inside takes dt."""
+        return takes_dt(self.layer)
+
     def forward(
-        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, reverse: bool = False
+        self,
+        x: Any,
+        state: Any = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        reverse: bool = False,
+        dt: Any = None,
     ) -> tuple[Tensor, Any]:
-        """x (T, B, I) -> y (T, B, O) and the last state of the layer inside. Arguments as for a cell."""
-        y, state = self.layer(x, state, lengths, reset, reverse=reverse)
+        """x (T, B, I) -> y (T, B, O) and the last state of the layer inside. Arguments as for a cell; dt where that
+        layer takes it.
+        """
+        (times,) = with_dt(type(self).__name__, (self.layer,), dt)
+        y, state = self.layer(x, state, lengths, reset, reverse=reverse, **times)
         return self._combine(zero_padding(x, lengths), y), state
 
-    def step(self, x_t: Array, state: Any = None) -> tuple[Array, Any]:
+    def step(self, x_t: Array, state: Any = None, dt: Any = None) -> tuple[Array, Any]:
         """x_t (B, I) -> y_t (B, O) and the next state, all plain arrays, without a tape."""
-        y_t, state = self.layer.step(x_t, state)
+        (times,) = with_dt(type(self).__name__, (self.layer,), dt)
+        y_t, state = self.layer.step(x_t, state, **times)
         with no_grad():
             return self._combine(Tensor(x_t), Tensor(y_t))._data, state
 

@@ -10,6 +10,7 @@ import numpy as np
 from unrolled import checks, ops
 from unrolled.cells.recompute import RecomputedParts
 from unrolled.layers.dropout import Dropout
+from unrolled.layers.recurrent import takes_dt, with_dt
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
@@ -64,35 +65,48 @@ class Stack(RecomputedParts):
     def dtype(self) -> Any:
         return self.cells[0].dtype
 
+    @property
+    def takes_dt(self) -> bool:
+        """Whether any layer takes dt."""
+        return takes_dt(*self.cells)
+
     def forward(
-        self, x: Any, state: Any = None, lengths: Any = None, reset: Any = None, *, reverse: bool = False
+        self,
+        x: Any,
+        state: Any = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        reverse: bool = False,
+        dt: Any = None,
     ) -> tuple[Tensor, tuple[Any, ...]]:
         """x (T, B, I) -> y (T, B, H) of the top layer and the last state of every layer. Arguments as for a
-        cell.
+        cell; dt goes to the layers that take it.
         """
         states = self._states(state)
         y: Any = x
         last = []
-        for number in range(len(self.cells)):
-            y, layer_state = self._layer(number, y, states[number], lengths, reset, reverse)
+        for number, times in enumerate(with_dt(type(self).__name__, self.cells, dt)):
+            y, layer_state = self._layer(number, y, states[number], lengths, reset, reverse, times)
             last.append(layer_state)
         return y, tuple(last)
 
     def _layer(
-        self, number: int, x: Any, state: Any, lengths: Any, reset: Any, reverse: bool
+        self, number: int, x: Any, state: Any, lengths: Any, reset: Any, reverse: bool, times: dict[str, Any]
     ) -> tuple[Tensor, Any]:
         """One layer, with dropout of what comes from the layer below."""
         if number and self.masks:
             x = self.masks[number - 1](x)
-        y, last = self.cells[number](x, state, lengths, reset, reverse=reverse)
+        y, last = self.cells[number](x, state, lengths, reset, reverse=reverse, **times)
         return y, last
 
-    def step(self, x_t: Any, state: Any = None) -> tuple[np.ndarray, tuple[Any, ...]]:
+    def step(self, x_t: Any, state: Any = None, dt: Any = None) -> tuple[np.ndarray, tuple[Any, ...]]:
         """x_t (B, I) -> y_t (B, H) and the next states, all plain arrays, without a tape."""
         states = self._states(state)
         last = []
-        for layer, layer_state in zip(self.cells, states, strict=True):
-            x_t, layer_state = layer.step(x_t, layer_state)
+        each = zip(self.cells, states, with_dt(type(self).__name__, self.cells, dt), strict=True)
+        for layer, layer_state, times in each:
+            x_t, layer_state = layer.step(x_t, layer_state, **times)
             last.append(layer_state)
         return x_t, tuple(last)
 

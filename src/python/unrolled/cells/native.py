@@ -1,0 +1,94 @@
+"""A cell as its native kernel knows it: name, weights, options, and the weights packed for inference."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from unrolled._native import core
+from unrolled.cells.parameters import CellParameters
+from unrolled.tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+
+# Inference on at most so many time steps x rows keeps its packed weights for the next call: packing takes a tenth of a
+# call of a hundred steps of one row.
+_PLACES_WORTH_PACKING_FOR = 1024
+_NOT_PACKED: dict[str, Any] = {"_stepper": None, "_step": None, "_sequence": None}
+
+
+class Native(CellParameters):
+    """What a call hands to the native cell."""
+
+    State: ClassVar[Any]
+    matrices: ClassVar[tuple[str, ...]] = ("W_hh",)  # recurrent ones, in the order of the native cell
+    vectors: ClassVar[tuple[str, ...]] = ()  # per-unit parameters beside b, in its order
+    W_ih: Tensor
+    W_hh: Tensor
+    _stepper: Any  # weights packed for inference, and its functions for a step and a sequence
+    _step: Any
+    _sequence: Any
+
+    @property
+    def _kernel(self) -> str:
+        """Name of the native cell."""
+        raise NotImplementedError
+
+    def _options(self) -> list[float]:
+        """Options of the native cell, in its order."""
+        return []
+
+    def _weights(self) -> list[Tensor | None]:
+        """Parameters in the order of the native interface."""
+        return [
+            self.W_ih,
+            *(getattr(self, m) for m in self.matrices),
+            self.b,
+            *(getattr(self, v) for v in self.vectors),
+        ]
+
+    def _arrays(self) -> list[Array | None]:
+        return [None if w is None else w._data for w in self._weights()]
+
+    def _quick(self) -> bool:
+        """Whether packed weights alone say what a call without a tape does."""
+        return True
+
+    def _regular(self, training: bool) -> list[float]:
+        """Regularisation of a call for the native cell; none: empty."""
+        return []
+
+    # --- packed weights
+
+    def _fresh_stepper(self) -> Any:
+        """Weights packed as they are now."""
+        stepper = self._stepper  # once: another thread may forget it
+        if stepper is None or not stepper.unchanged():
+            weights = self._weights()
+            stepper = core.Stepper(self._kernel, weights, self.State, self._options(), self._regular(False))
+            quick = (stepper.step, stepper.sequence) if self._quick() else (None, None)
+            self._stepper, (self._step, self._sequence) = stepper, quick
+            if any(a is not b for a, b in zip(weights, self._weights(), strict=True)):
+                self._forget_packed()  # another thread has put a new Tensor in the place of a parameter
+        return stepper
+
+    def _forget_packed(self) -> None:
+        vars(self).update(_NOT_PACKED)
+
+    def _packed(self, places: int) -> Any:
+        """Weights packed by an earlier call, or now if that is worth it; None: let the call pack them."""
+        stepper = self._stepper
+        if stepper is not None and stepper.unchanged():
+            return stepper.packed
+        self._forget_packed()
+        worth_it = 0 < places <= _PLACES_WORTH_PACKING_FOR
+        return self._fresh_stepper().packed if worth_it else None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name not in _NOT_PACKED:  # perhaps another Tensor in the place of a parameter
+            self._forget_packed()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), **_NOT_PACKED}
