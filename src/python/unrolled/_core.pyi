@@ -1,6 +1,6 @@
 """Types of the native module, which exists once per ISA level (see _native.py)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
@@ -29,6 +29,7 @@ class Stepper:
         state_type: Any,
         numbers: Sequence[float],
         regular: Sequence[float],
+        cell: Any,
     ) -> None: ...
     def unchanged(self) -> bool: ...
     @property
@@ -51,7 +52,13 @@ class Op:
     def name(self) -> str: ...
     @property
     def results(self) -> int: ...
-    def forward(self, inputs: Sequence[Any], attributes: dict[str, Any]) -> tuple[Any, ...]: ...
+    def forward(
+        self,
+        inputs: Sequence[Any],
+        attributes: Mapping[str, Any],
+        keep: bool = True,
+        prepared: PreparedOp | None = None,
+    ) -> tuple[Any, ...]: ...
     def vjp(
         self,
         inputs: Sequence[Any],
@@ -60,6 +67,10 @@ class Op:
         gradients: Sequence[Any],
         wanted: Sequence[bool],
     ) -> tuple[Any, ...]: ...
+
+class PreparedOp:
+    def __init__(self, op: Op, tensors: Sequence[Any], attributes: Mapping[str, Any]) -> None: ...
+    def serves(self, tensors: Sequence[Any]) -> bool: ...
 
 def op(name: str) -> Op: ...
 def op_names() -> list[str]: ...
