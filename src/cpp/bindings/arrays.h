@@ -64,15 +64,16 @@ void set_numbers(Inputs<S>& in, const std::vector<double>& numbers) {
   std::copy(numbers.begin(), numbers.end(), in.numbers);
 }
 
-/// Regularisation, as numbers: zoneout of h and c, recurrent dropout, bound of gradients, seed, whether in training;
-/// empty: none.
+/// Regularisation, as numbers: zoneout of h and c, recurrent dropout, bound of gradients, seed, whether in training,
+/// time of the first step; empty: none.
 template <class S>
 void set_regular(Inputs<S>& in, const CellKernel<S>& cell, const std::vector<double>& numbers) {
   if (numbers.empty()) return;
-  if (numbers.size() != 6 || cell.regular_forward[0] == nullptr)
-    throw std::invalid_argument("regular: six numbers, for a gated cell, are expected");
+  if (numbers.size() != 7 || cell.regular_forward[0] == nullptr)
+    throw std::invalid_argument("regular: seven numbers, for a gated cell, are expected");
   in.regular = {numbers[0],     numbers[1], numbers[2], numbers[3], static_cast<std::uint64_t>(numbers[4]),
                 numbers[5] != 0};
+  in.first_time = static_cast<Index>(numbers[6]);
 }
 
 /// A cell's parameter arrays, checked, kept alive: W_ih, the matrices, b, the groups of per-unit vectors. b and vectors
