@@ -92,7 +92,8 @@ struct CellArrays {
     if (input.ndim() != 2 || input.shape(0) % info.input_gates != 0)
       throw std::invalid_argument("W_ih: unexpected shape");
     const Index hidden = input.shape(0) / info.input_gates;
-    sizes = Sizes(input.shape(1), hidden, output_size(info, hidden));
+    const Index second = second_size(info, hidden);
+    sizes = Sizes(input.shape(1), hidden, info.output == Space::Hidden ? hidden : second, second);
     if (sizes.hidden == 0 || sizes.input == 0) throw std::invalid_argument("sizes of at least 1 are expected");
     pointers.W_ih = data_of<S>(input, {info.input_gates * sizes.hidden, sizes.input}, "W_ih");
     for (int m = 0; m < info.matrices; ++m)
@@ -114,8 +115,8 @@ struct CellArrays {
   Shape state_shape(const CellInfo& info, int k, Index B) const { return {B, state_width(info, sizes, k)}; }
 
  private:
-  /// Width of the output, from a matrix that has it; that of the hidden units if none has.
-  Index output_size(const CellInfo& info, Index hidden) const {
+  /// Width of the second space, from a matrix that has it; that of the hidden units if none has.
+  Index second_size(const CellInfo& info, Index hidden) const {
     for (int m = 0; m < info.matrices; ++m) {
       const py::array array = array_of(arrays[std::size_t(1 + m)], "matrix");
       if (array.ndim() != 2) throw std::invalid_argument("matrix: unexpected number of dimensions");

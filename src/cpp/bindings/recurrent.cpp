@@ -154,6 +154,9 @@ py::dict describe(const std::string& name) {
 
 void bind_recurrent(py::module_& m) {
   m.def("cell_names", [] { return cells().names(); }, "Names of all cells.");
+  m.def(
+      "has_cell", [](const std::string& name) { return cells().has(name); }, py::arg("name"),
+      "Whether there is a cell of this name, which may end with +feedback.");
   m.def("describe_cell", &describe, py::arg("name"),
         "Numbers of gates, matrices, states and groups of per-unit vectors of a cell.");
   py::class_<Saved, std::shared_ptr<Saved>>(m, "SavedCall", "What one forward call left for its backward.")

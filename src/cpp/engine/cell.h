@@ -22,7 +22,7 @@
 namespace unrolled {
 
 inline constexpr int most_phases = 5, most_streams = 5, most_states = 3, most_gates = 4, most_input_gates = 8;
-inline constexpr int most_matrices = 3, most_vectors = 12, most_numbers = 8, most_input_norms = 2;
+inline constexpr int most_matrices = 5, most_vectors = 12, most_numbers = 8, most_input_norms = 2;
 
 /// Which units: the hidden ones (H), or those of the output where it has another size.
 enum class Space { Hidden, Output };
@@ -173,6 +173,7 @@ struct ForwardTile {
   S* const* stream[most_streams];           // [stream][row]
   const S* const* vectors;                  // [vector] zeros behind `units`
   RegularTile<S> regular;
+  const CellInfo* info = nullptr;  // of the whole cell, for points that serve any
 };
 
 template <class S>
@@ -193,6 +194,7 @@ struct BackwardTile {
   S* const* dvectors;  // [row] sums of the row's gradients: [vector][vector_step]
   Index vector_step;
   RegularTile<S> regular;
+  const CellInfo* info;
 };
 
 template <class S>

@@ -11,17 +11,21 @@ namespace unrolled {
 
 struct Sizes {
   Index input = 0, hidden = 0, output = 0;
+  Index second = 0;  // units of the second space: those of the output, but in a cell fed back
   Sizes() = default;
-  /// output: 0 where it is as wide as the hidden units.
-  Sizes(Index input, Index hidden, Index output = 0)
-      : input(input), hidden(hidden), output(output == 0 ? hidden : output) {}
-  Index width(Space space) const { return space == Space::Hidden ? hidden : output; }
+  /// output, second: 0 where they are as wide as the hidden units and the output.
+  Sizes(Index input, Index hidden, Index output = 0, Index second = 0)
+      : input(input),
+        hidden(hidden),
+        output(output == 0 ? hidden : output),
+        second(second == 0 ? this->output : second) {}
+  Index width(Space space) const { return space == Space::Hidden ? hidden : second; }
   template <class S>
   Index blocks(Space space) const {
     return (width(space) + lanes<S> - 1) / lanes<S>;
   }
   bool operator==(const Sizes& other) const {
-    return input == other.input && hidden == other.hidden && output == other.output;
+    return input == other.input && hidden == other.hidden && output == other.output && second == other.second;
   }
 };
 
