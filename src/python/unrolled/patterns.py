@@ -75,9 +75,9 @@ def one_to_many(
     feedback.
 
     With a name, the whole loop over time runs in C++, forward and backward, where the layer is a cell and `output` a
-    `Linear` or nothing; not for cells in training that draw masks, with layer normalisation, or whose output is
-    narrower than their units or not their state, nor for the largest (`RecurrentHighway` deeper than 3). Those, other
-    layers and functions take one call for each step: the same numbers, but for rounding.
+    `Linear` or nothing; not for cells in training that draw masks, with layer normalisation, with step lengths, or
+    whose output is narrower than their units or not their state, nor for the largest (`RecurrentHighway` deeper than
+    3). Those, other layers and functions take one call for each step: the same numbers, but for rounding.
     """
     steps = checks.size("one_to_many", "steps", steps)
     first = ops.unsqueeze(as_tensor(x), 0)

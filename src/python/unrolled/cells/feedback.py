@@ -9,7 +9,7 @@ import numpy as np
 from unrolled._native import core
 from unrolled.cells.activations import number_of
 from unrolled.cells.base import is_plain
-from unrolled.cells.call import Arguments, Call, run
+from unrolled.cells.call import Arguments, Call, checked_state, run
 from unrolled.cells.regular import Gated
 from unrolled.tensor import Tensor, needs_grad
 
@@ -45,7 +45,7 @@ def run_fed_back(
         cell._kernel + _SUFFIX,
         np.zeros((steps, batch, 1), cell.dtype),
         [None if w is None else w._data for w in weights],
-        cell._checked_state(state, batch),
+        checked_state(cell, state, batch),
         [*options, *[0.0] * (_NUMBERS - 1 - len(options)), number_of(nonlinearity)],
         cell._regular(True),
         keep=needs_grad(*[s for s in state if isinstance(s, Tensor)], *weights),
