@@ -103,6 +103,15 @@ def randomize(parameter: Any, rng: np.random.Generator, name: str = "") -> None:
     parameter.data[...] = 1.5 + np.abs(values) if name.split(".")[-1] in ("tau", "n0") else values
 
 
+def randomized(make: Callable[..., Any], dtype: Any, seed: int) -> Any:
+    """A layer with random parameters, biases too."""
+    rng = np.random.default_rng(seed)
+    layer = make(rng=rng, dtype=dtype)
+    for parameter in layer.parameters().values():
+        randomize(parameter, rng)
+    return layer
+
+
 CASES = [
     Case(
         "RNN-tanh", "RNN", ("h",), ("h",), steps.elman(np.tanh), {"nonlinearity": "tanh"}, {"b": 1},

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
 import pytest
 
 import unrolled as ur
+from unrolled.cells import call
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -66,3 +68,21 @@ def threads():
 @pytest.fixture
 def two_threads(threads):
     threads(2)
+
+
+@pytest.fixture
+def native_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The arguments of every call of a native cell over a sequence, in their order."""
+    seen: list[Any] = []
+    native = call.core.cells_forward
+
+    class Watched:
+        cells_backward = call.core.cells_backward
+
+        @staticmethod
+        def cells_forward(calls: Any) -> Any:
+            seen.extend(calls)
+            return native(calls)
+
+    monkeypatch.setattr(call, "core", Watched)
+    return seen

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import unrolled as ur
-from cases import randomize
+from cases import randomized
 from steps import Array, Parameters, sigmoid
 from wiring_cases import inside, lstm_block
 
@@ -91,11 +91,7 @@ class GridCase:
     turns: bool = True  # takes `reverse`
 
     def layer(self, dtype: Any = np.float64, seed: int = 0) -> Any:
-        rng = np.random.default_rng(seed)
-        layer = self.make(rng=rng, dtype=dtype)
-        for parameter in layer.parameters().values():
-            randomize(parameter, rng)
-        return layer
+        return randomized(self.make, dtype, seed)
 
     def run(self, p: Parameters, x: Array, lengths: Any = None, reverse: Any = False) -> Array:
         """The reference on every image of a batch, cut to its sizes and turned."""

@@ -119,6 +119,10 @@ def change_by_another_tensor(cell: Any, name: str, values: np.ndarray, folder: P
     setattr(cell, name, ur.Tensor(values, requires_grad=True))
 
 
+def change_in_the_dictionary_of_attributes(cell: Any, name: str, values: np.ndarray, folder: Path) -> None:
+    vars(cell)[name] = ur.Tensor(values, requires_grad=True)
+
+
 def change_through_a_detached_tensor(cell: Any, name: str, values: np.ndarray, folder: Path) -> None:
     cell.parameters()[name].detach().data[...] = values
 
@@ -147,6 +151,7 @@ def change_through_pieces(cell: Any, name: str, values: np.ndarray, folder: Path
 
 
 CHANGES = [
+    change_in_the_dictionary_of_attributes,
     change_by_another_tensor,
     change_through_a_detached_tensor,
     change_through_a_tensor_of_the_same_array,

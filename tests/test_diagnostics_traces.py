@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import unrolled as ur
+from traces import assert_gradients, assert_terms_add_up
 from unrolled import diagnostics
 
 CELLS = (ur.RNN, ur.LSTM, ur.PeepholeLSTM, ur.CoupledLSTM, ur.GRU, ur.GRUResetBefore)
@@ -159,9 +160,7 @@ def test_terms_add_up_to_the_gradient(kind, reverse, case):
         for name, gradient in gradients.items():
             totals[name] += gradient
     assert set(totals) >= {"W_ih", "W_hh", "b"}
-    for name, parameter in cell.parameters().items():
-        # The same products summed in another order.
-        np.testing.assert_allclose(totals[name], parameter.grad, rtol=1e-12, atol=1e-12)
+    assert_gradients(cell, totals)
 
 
 EVERY = [c for c in map(ur.__dict__.get, ur.__all__) if isinstance(c, type) and issubclass(c, ur.Recurrent)]
@@ -178,12 +177,7 @@ def test_every_cell_can_be_watched(kind):
     trace = seen.trace
     np.testing.assert_array_equal(trace.y, y.data)
     assert (trace.norms("h") > 0).all()
-    totals = {name: np.zeros(p.shape) for name, p in cell.parameters().items()}
-    for term in diagnostics.gradient_terms(trace):
-        for name, gradient in term.gradients.items():
-            totals[name] += gradient
-    for name, parameter in cell.parameters().items():
-        np.testing.assert_allclose(totals[name], parameter.grad, rtol=1e-11, atol=1e-11)
+    assert_terms_add_up(cell, trace)
 
 
 def test_terms_of_a_scalar_network_by_hand():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import unrolled as ur
 from grid_cases import CASES, GridCase, grid_lstm_3d
 from reference import TINY, assert_same_bits
+from roundtrip import WAYS, came_back
 
 B, I = 3, 5
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -133,17 +133,11 @@ def test_a_row_alone_gives_the_same_bits(case: GridCase) -> None:
         )
 
 
-@pytest.mark.parametrize("how", ["save", "copy"])
+@pytest.mark.parametrize("how", WAYS)
 @each_case
 def test_layers_come_back(case: GridCase, how: str, tmp_path: Any) -> None:
     layer, x = case.layer(np.float32), images(case, np.float32)
-    if how == "save":
-        ur.save(layer, tmp_path / "layer")
-        again = ur.load(tmp_path / "layer")
-    else:
-        again = copy.deepcopy(layer)
-    assert again.config() == layer.config()
-    assert repr(again) == repr(layer)
+    again = came_back(layer, how, tmp_path)
     assert_same_bits(np.asarray(run(again, x)), np.asarray(run(layer, x)))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 
 import unrolled as ur
 from reference import TINY, assert_same_bits
+from roundtrip import WAYS, came_back
 from steps import relu, sigmoid
 from unrolled._native import core
 
@@ -103,16 +102,10 @@ def test_a_new_network_of_a_hundred_layers_carries_and_trains() -> None:
     assert 0.02 < first / last < 50
 
 
-@pytest.mark.parametrize("how", ["save", "deepcopy", "pickle"])
+@pytest.mark.parametrize("how", WAYS)
 def test_networks_come_back(how: str, tmp_path: Any) -> None:
     model = network(4, 3, tied=True, nonlinearity="relu")
-    if how == "save":
-        ur.save(model, tmp_path / "model")
-        again = ur.load(tmp_path / "model")
-    else:
-        again = copy.deepcopy(model) if how == "deepcopy" else pickle.loads(pickle.dumps(model))
-    assert again.config() == model.config()
-    assert repr(again) == repr(model)
+    again = came_back(model, how, tmp_path)
     assert "tied=True" in repr(model)
     x = random(5, 4, dtype=np.float32)
     assert_same_bits(np.asarray(again(x)), np.asarray(model(x)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 
 import unrolled as ur
 from reference import TINY, assert_same_bits
+from roundtrip import WAYS, came_back
 from wiring_cases import CASES, WiringCase
 
 T, B, I = 7, 4, 5
@@ -185,20 +184,13 @@ def test_a_row_alone_and_any_number_of_threads_give_the_same_bits(case: WiringCa
     assert_same_bits(np.asarray(one)[:, 0], seen[0][0][:, 2])
 
 
-@pytest.mark.parametrize("how", ["save", "deepcopy", "pickle"])
+@pytest.mark.parametrize("how", WAYS)
 @each_case
 def test_layers_come_back(case: WiringCase, how: str, tmp_path: Any) -> None:
     layer, x, state = problem(case, np.float32)
-    if how == "save":
-        ur.save(layer, tmp_path / "layer")
-        again = ur.load(tmp_path / "layer")
-    else:
-        again = copy.deepcopy(layer) if how == "deepcopy" else pickle.loads(pickle.dumps(layer))
-    assert again.config() == layer.config()
-    assert repr(again) == repr(layer)
+    again = came_back(layer, how, tmp_path)
     assert repr(layer).startswith(type(layer).__name__)
     assert_same_bits(np.asarray(again(x, state)[0]), np.asarray(layer(x, state)[0]))
-    assert not {id(p) for p in again.parameters().values()} & {id(p) for p in layer.parameters().values()}
 
 
 @each_case

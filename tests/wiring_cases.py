@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import unrolled as ur
-from cases import randomize
+from cases import randomized
 from reference import run
 from steps import Array, Parameters, elman, gru, lstm, sigmoid
 
@@ -146,11 +146,7 @@ class WiringCase:
 
     def layer(self, dtype: Any = np.float64, seed: int = 0) -> Any:
         """A layer with random parameters, biases too."""
-        rng = np.random.default_rng(seed)
-        layer = self.make(rng=rng, dtype=dtype)
-        for parameter in layer.parameters().values():
-            randomize(parameter, rng)
-        return layer
+        return randomized(self.make, dtype, seed)
 
     def __str__(self) -> str:
         return self.name

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cells/feedback.h"
 #include "engine/engine.h"
 #include "engine/registry.h"
 #include "engine/segments.h"
@@ -16,6 +17,14 @@ namespace unrolled::testing {
 struct Shape {
   Index T, B, I, H;
 };
+
+/// All cells, and a few fed back: one gate, several, and more than one product gives.
+inline std::vector<std::string> all_kernels() {
+  std::vector<std::string> names = cells().names();
+  for (const char* cell : {"rnn_tanh", "gru", "multiplicative_lstm"})
+    names.push_back(cell + std::string(fed_back_suffix));
+  return names;
+}
 
 template <class S>
 struct Random {

@@ -53,7 +53,7 @@ extern "C" void* __wrap_aligned_alloc(std::size_t alignment, std::size_t size) {
 
 TEST_CASE_TEMPLATE("one thread equals many, forward and backward, bit for bit", S, float, double) {
   Threads threads;
-  for (const std::string& name : cells().names())
+  for (const std::string& name : all_kernels())
     for (const Shape& shape : all_shapes)
       for (int options = 0; options < 8; ++options) {
         const CellCall<S> call(name, shape, options & 1, options & 2, options & 4);
@@ -77,7 +77,7 @@ TEST_CASE_TEMPLATE("the threads of a team allocate nothing: there, short memory 
                    double) {
   Threads threads;
   set_num_threads(2);
-  for (const std::string& name : cells().names())
+  for (const std::string& name : all_kernels())
     for (const Shape& shape : {Shape{9, 1, 20, 200}, Shape{12, 64, 8, 33}}) {
       const CellCall<S> call(name, shape, true, true);
       const long before = allocations_in_team;
@@ -104,7 +104,7 @@ TEST_CASE_TEMPLATE("a size that no memory has is refused", S, float, double) {
 }
 
 TEST_CASE_TEMPLATE("inference equals the forward pass of training", S, float, double) {
-  for (const std::string& name : cells().names())
+  for (const std::string& name : all_kernels())
     for (const Shape& shape : all_shapes) {
       const CellCall<S> call(name, shape, true, true);
       Run<S> keeping, forgetting;
@@ -116,7 +116,7 @@ TEST_CASE_TEMPLATE("inference equals the forward pass of training", S, float, do
 TEST_CASE("many callers share packed weights") {
   Threads threads;
   set_num_threads(2);
-  for (const std::string& name : cells().names()) {
+  for (const std::string& name : all_kernels()) {
     const CellCall<float> call(name, {7, 20, 16, 48});
     ForwardWeights<float> packed;
     packed.prepare(call.kernel->info, call.sizes());
@@ -138,7 +138,7 @@ TEST_CASE("many callers share packed weights") {
 }
 
 TEST_CASE_TEMPLATE("a step allocates nothing after the first one", S, float, double) {
-  for (const std::string& name : cells().names())
+  for (const std::string& name : all_kernels())
     for (const Shape& shape : {Shape{1, 1, 64, 64}, Shape{1, 7, 33, 50}}) {
       const CellCall<S> call(name, shape);
       ForwardWeights<S> packed;

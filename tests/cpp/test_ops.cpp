@@ -175,6 +175,36 @@ TEST_CASE("numbers do not depend on threads, float32 stays near float64") {
   }
 }
 
+TEST_CASE("what is kept and what is prepared does not change the results") {
+  int keeping = 0, preparing = 0;
+  for (const Row& row : table) {
+    CAPTURE(row.name);
+    Problem<float> p(row), kept(row);
+    kept.op.forward(kept.inputs, kept.attributes, kept.outputs);
+    const auto same_results = [&] {
+      for (std::size_t r = 0; r < std::size_t(p.op.results); ++r)
+        for (Index i = 0; i < p.outputs[r].size(); ++i)
+          REQUIRE(p.outputs[r].as<float>()[i] == kept.outputs[r].as<float>()[i]);
+    };
+    if (p.op.keeps_if_asked) {
+      std::fill(p.outputs.begin() + p.op.results, p.outputs.end(), Array{});
+      p.op.forward(p.inputs, p.attributes, p.outputs);
+      same_results();
+      ++keeping;
+    }
+    if (p.op.preparation.make) {
+      const auto made = p.op.preparation.make(p.inputs, p.attributes);
+      for (std::size_t r = 0; r < std::size_t(p.op.results); ++r)
+        std::fill_n(p.outputs[r].as<float>(), p.outputs[r].size(), -1.0f);
+      p.op.preparation.forward(p.inputs, p.attributes, p.outputs, made.get());
+      same_results();
+      ++preparing;
+    }
+  }
+  CHECK(keeping >= 2);
+  CHECK(preparing >= 1);
+}
+
 TEST_CASE("every op is tested and unknown ones are refused") {
   for (const std::string& name : op_names())
     CHECK(std::any_of(table.begin(), table.end(), [&](const Row& row) { return name == row.name; }));

@@ -38,7 +38,7 @@ Results<S> of_rows(const CellCall<S>& call, const Results<S>& all) {
 
 TEST_CASE("segments give the outputs and gradients of the whole") {
   Threads threads;
-  for (const std::string& name : cells().names())
+  for (const std::string& name : all_kernels())
     for (const Shape& shape : {Shape{3, 0, 3, 5}, Shape{1, 2, 3, 5}, Shape{7, 3, 2, 17}, Shape{12, 33, 8, 33}})
       for (int options = 0; options < 8; ++options) {
         const CellCall<double> call(name, shape, options & 1, options & 2, options & 4);
@@ -59,7 +59,7 @@ TEST_CASE("segments give the outputs and gradients of the whole") {
 
 TEST_CASE_TEMPLATE("segments give the same bits at any number of threads", S, float, double) {
   Threads threads;
-  for (const std::string& name : cells().names())
+  for (const std::string& name : all_kernels())
     for (const Shape& shape : {Shape{9, 1, 20, 200}, Shape{12, 33, 24, 40}}) {
       const CellCall<S> call(name, shape, true, true, shape.B == 1);
       set_num_threads(1);

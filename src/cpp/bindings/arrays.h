@@ -64,15 +64,16 @@ void set_numbers(Inputs<S>& in, const std::vector<double>& numbers) {
   std::copy(numbers.begin(), numbers.end(), in.numbers);
 }
 
-/// Regularisation, as numbers: zoneout of h and c, recurrent dropout, bound of gradients, seed, whether in training;
-/// empty: none.
+/// Regularisation, as numbers: zoneout of h and c, recurrent dropout, bound of gradients, seed, whether in training,
+/// time of the first step; empty: none.
 template <class S>
 void set_regular(Inputs<S>& in, const CellKernel<S>& cell, const std::vector<double>& numbers) {
   if (numbers.empty()) return;
-  if (numbers.size() != 6 || cell.regular_forward[0] == nullptr)
-    throw std::invalid_argument("regular: six numbers, for a gated cell, are expected");
+  if (numbers.size() != 7 || cell.regular_forward[0] == nullptr)
+    throw std::invalid_argument("regular: seven numbers, for a gated cell, are expected");
   in.regular = {numbers[0],     numbers[1], numbers[2], numbers[3], static_cast<std::uint64_t>(numbers[4]),
                 numbers[5] != 0};
+  in.first_time = static_cast<Index>(numbers[6]);
 }
 
 /// A cell's parameter arrays, checked, kept alive: W_ih, the matrices, b, the groups of per-unit vectors. b and vectors
@@ -95,7 +96,8 @@ struct CellArrays {
     Inputs<S> options;
     set_numbers(options, numbers);
     const Index times = Sizes(info, options.numbers, 1, hidden).row;  // columns for every feature of x
-    sizes = Sizes(info, options.numbers, input.shape(1) / times, hidden, output_size(info, hidden));
+    const Index second = second_size(info, hidden), output = info.output == Space::Hidden ? hidden : second;
+    sizes = Sizes(info, options.numbers, input.shape(1) / times, hidden, output, second);
     if (sizes.hidden == 0 || sizes.input == 0) throw std::invalid_argument("sizes of at least 1 are expected");
     pointers.W_ih = data_of<S>(input, {info.input_gates * sizes.hidden, sizes.row}, "W_ih");
     for (int m = 0; m < info.matrices; ++m)
@@ -117,8 +119,8 @@ struct CellArrays {
   Shape state_shape(const CellInfo& info, int k, Index B) const { return {B, state_width(info, sizes, k)}; }
 
  private:
-  /// Width of the output, from a matrix that has it; that of the hidden units if none has.
-  Index output_size(const CellInfo& info, Index hidden) const {
+  /// Width of the second space, from a matrix that has it; that of the hidden units if none has.
+  Index second_size(const CellInfo& info, Index hidden) const {
     for (int m = 0; m < info.matrices; ++m) {
       const py::array array = array_of(arrays[std::size_t(1 + m)], "matrix");
       if (array.ndim() != 2) throw std::invalid_argument("matrix: unexpected number of dimensions");

@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bindings/watch.h"
 #include "ops/op.h"
 
 namespace py = pybind11;
@@ -69,19 +70,64 @@ Attributes attributes_of(const py::dict& given) {
   return attributes;
 }
 
-py::tuple forward(const Op& op, const py::sequence& inputs, const py::dict& attributes) {
+/// What an op has made of an input, until the Tensor behind that changes.
+class PreparedOp {
+ public:
+  PreparedOp(const Op& op, const py::sequence& tensors, const py::dict& attributes)
+      : op_(op), source_(source_of(op, tensors)), watch_(py::make_tuple(source_)) {
+    py::list arrays;
+    for (const py::handle tensor : tensors)
+      arrays.append(tensor.is_none() ? py::object(py::none()) : py::object(tensor.attr("_data")));
+    const Arrays in = input_views(op, arrays);
+    const Attributes constants = attributes_of(attributes);
+    op.shapes(in, constants);  // checks them
+    data_ = in[std::size_t(op.preparation.input)].data;
+    py::gil_scoped_release release;
+    made_ = op.preparation.make(in, constants);
+  }
+  /// Whether it is good for a call with these inputs.
+  bool serves(const py::sequence& tensors) {
+    return py::object(tensors[std::size_t(op_.preparation.input)]).is(source_) && watch_.unchanged();
+  }
+  void forward(const Op& op, const Arrays& in, const Attributes& attributes, const Arrays& out) const {
+    if (&op != &op_ || in[std::size_t(op.preparation.input)].data != data_)
+      throw std::invalid_argument("prepared for another op or input");
+    op.preparation.forward(in, attributes, out, made_.get());
+  }
+
+ private:
+  static py::object source_of(const Op& op, const py::sequence& tensors) {
+    if (op.preparation.make == nullptr || tensors.size() <= std::size_t(op.preparation.input))
+      throw std::invalid_argument(std::string(op.name) + ": nothing can be prepared");
+    return tensors[std::size_t(op.preparation.input)];
+  }
+
+  const Op& op_;
+  py::object source_;
+  Watch watch_;
+  const void* data_ = nullptr;
+  std::shared_ptr<const void> made_;
+};
+
+/// The results, and with `keep` what vjp needs beside them.
+py::tuple forward(const Op& op, const py::sequence& inputs, const py::dict& attributes, bool keep,
+                  const PreparedOp* prepared) {
   const Arrays in = input_views(op, inputs);
   const Attributes constants = attributes_of(attributes);
   const std::vector<Spec> specs = op.shapes(in, constants);
-  py::tuple results(specs.size());
-  Arrays out;
-  for (std::size_t i = 0; i < specs.size(); ++i) {
+  const std::size_t made = keep || !op.keeps_if_asked ? specs.size() : static_cast<std::size_t>(op.results);
+  py::tuple results(made);
+  Arrays out(specs.size());
+  for (std::size_t i = 0; i < made; ++i) {
     py::array array = allocate(specs[i]);
-    out.push_back({specs[i], array.mutable_data(), true});
+    out[i] = {specs[i], array.mutable_data(), true};
     results[i] = std::move(array);
   }
   py::gil_scoped_release release;
-  op.forward(in, constants, out);
+  if (prepared)
+    prepared->forward(op, in, constants, out);
+  else
+    op.forward(in, constants, out);
   return results;
 }
 
@@ -119,9 +165,14 @@ void bind_ops(py::module_& m) {
   py::class_<Op>(m, "Op", "One op of the table: shapes, forward and vector-Jacobian product.")
       .def_property_readonly("name", [](const Op& op) { return op.name; })
       .def_readonly("results", &Op::results)
-      .def("forward", &forward, py::arg("inputs"), py::arg("attributes"))
+      .def("forward", &forward, py::arg("inputs"), py::arg("attributes"), py::arg("keep") = true,
+           py::arg("prepared") = py::none())
       .def("vjp", &vjp, py::arg("inputs"), py::arg("attributes"), py::arg("outputs"), py::arg("gradients"),
            py::arg("wanted"));
+  py::class_<PreparedOp>(m, "PreparedOp", "What an op has made of one input, such as packed weights, for many calls.")
+      .def(py::init<const Op&, const py::sequence&, const py::dict&>(), py::arg("op"), py::arg("tensors"),
+           py::arg("attributes"))
+      .def("serves", &PreparedOp::serves, py::arg("tensors"), "Whether a call with these inputs may use it.");
   m.def("op", &ops::find_op, py::return_value_policy::reference, py::arg("name"));
   m.def("op_names", &ops::op_names);
 }

@@ -9,128 +9,14 @@
 #include <stdexcept>
 
 #include "bindings/arrays.h"
+#include "bindings/saved_call.h"
 #include "bindings/stepper.h"
-#include "bindings/task.h"
 #include "engine/registry.h"
-#include "engine/segments.h"
 
 namespace py = pybind11;
 
 namespace unrolled::bindings {
 namespace {
-
-/// A forward call that backward may follow: everything its pointers point to is kept alive here.
-class Saved {
- public:
-  virtual ~Saved() = default;
-  virtual Task backward(const py::object& dy, const std::vector<py::object>& dlast, const std::vector<bool>& wanted_of,
-                        bool wanted_scalar) = 0;
-  virtual py::array slot(int k) = 0;
-  virtual py::array stream(int k) = 0;
-};
-
-template <class S>
-class SavedCall final : public Saved {
- public:
-  Run<S> run;            // of a call that keeps everything,
-  Segments<S> segments;  // or of one that keeps segment_steps > 0 at a time
-  Index segment_steps = 0;
-  CellArrays<S> parameters;
-  Inputs<S> in;
-  py::array x, y;
-  std::vector<py::object> kept;  // initial states, starts, ids, lengths, resets
-  const CellKernel<S>* cell = nullptr;
-  bool used = false;
-
-  py::array slot(int k) override {
-    if (used || segment_steps > 0 || k < 0 || k >= cell->info.slots)
-      throw std::invalid_argument("slot: out of range, or after backward");
-    S* data = nullptr;
-    py::array values = new_array<S>({in.T, in.B, parameters.sizes.hidden}, &data);
-    std::fill_n(data, values.size(), S(0));
-    run.copy_slot(k, data);
-    return values;
-  }
-  py::array stream(int k) override {
-    if (used || segment_steps > 0 || k < 0 || k >= cell->info.streams)
-      throw std::invalid_argument("stream: out of range, or after backward");
-    S* data = nullptr;
-    py::array values = new_array<S>({in.T, in.B, parameters.sizes.width(cell->info.stream_space[k])}, &data);
-    std::fill_n(data, values.size(), S(0));
-    run.copy_stream(k, data);
-    return values;
-  }
-
-  /// `wanted_of`: x, then the weights in their order, whose gradients are None where it is false; those of the states
-  /// and starts come for free.
-  Task backward(const py::object& dy, const std::vector<py::object>& dlast, const std::vector<bool>& wanted_of,
-                bool wanted_scalar) override {
-    if (used) throw std::runtime_error("backward through this call has run already: its memory is freed after use");
-    const Sizes& sizes = parameters.sizes;
-    const Index T = in.T, B = in.B;
-    const CellInfo& info = cell->info;
-    OutputGradients<S> given;
-    given.dy = optional_data<S>(dy, {T, B, sizes.output}, "dy");
-    if (static_cast<int>(dlast.size()) != info.carried())
-      throw std::invalid_argument("dlast: one gradient per state expected");
-    for (int k = 0; k < info.carried(); ++k)
-      state_of(info, given.dh_last, given.dstate_last, k) =
-          optional_data<S>(dlast[std::size_t(k)], parameters.state_shape(info, k, B), "dlast");
-
-    if (static_cast<int>(wanted_of.size()) != 3 + info.matrices + info.vector_groups)
-      throw std::invalid_argument("wanted: one flag for x and each weight expected");
-    InputGradients<S> wanted;
-    py::object dx = py::none(), dscalar = py::none();
-    if (wanted_of[0]) dx = new_array<S>(in.ids ? Shape{in.symbols, sizes.input} : Shape{T, B, sizes.input}, &wanted.dx);
-    if (wanted_scalar) dscalar = new_array<S>({T, B}, &wanted.dscalar);
-    py::list dstates, dstarts;
-    for (int k = 0; k < info.carried(); ++k) {
-      dstates.append(new_array<S>(parameters.state_shape(info, k, B), &state_of(info, wanted.dh0, wanted.dstate0, k)));
-      if (in.start[k]) dstarts.append(new_array<S>({state_width(info, sizes, k)}, &wanted.dstart[k]));
-    }
-    const py::list dweights = make_weight_gradients(wanted, wanted_of);
-    used = true;
-    const auto work = [this, given, wanted] {
-      if (segment_steps > 0) {
-        segments.backward(parameters.pointers, given, wanted);
-        segments = Segments<S>();
-      } else {
-        run.backward(parameters.pointers, in, static_cast<const S*>(y.data()), given, wanted);
-        run = Run<S>();
-      }
-    };
-    return {2 * multiply_adds(), work, [=] { return py::make_tuple(dx, dstates, dweights, dscalar, dstarts); }};
-  }
-
-  double multiply_adds() const {
-    const CellInfo& info = cell->info;
-    const double gates = std::max(info.input_gates, info.weight_gates());
-    return double(in.T) * double(in.B) * gates * double(parameters.sizes.hidden) *
-           double(parameters.sizes.hidden + parameters.sizes.row);
-  }
-
- private:
-  /// Arrays for the gradients of the weights, in the order of the weights; None where they are not wanted.
-  py::list make_weight_gradients(InputGradients<S>& wanted, const std::vector<bool>& wanted_of) const {
-    const CellInfo& info = cell->info;
-    const Sizes& sizes = parameters.sizes;
-    py::list made;
-    const auto add = [&](bool present, const Shape& shape, S** data) {
-      const bool make = present && wanted_of[1 + made.size()];
-      made.append(make ? py::object(new_array<S>(shape, data)) : py::object(py::none()));
-    };
-    add(true, {info.input_gates * sizes.hidden, sizes.row}, &wanted.dW_ih);
-    for (int m = 0; m < info.matrices; ++m) add(true, parameters.matrix_shape(info, m), &wanted.dmatrix[m]);
-    add(parameters.pointers.b != nullptr, {info.input_gates * sizes.hidden}, &wanted.db);
-    for (int group = 0, k = 0; group < info.vector_groups; k += info.vector_group[group++].count) {
-      const VectorGroup& of = info.vector_group[group];
-      const Index width = of.shared ? 1 : sizes.width(of.space), count = of.count;
-      add(parameters.pointers.vector[k] != nullptr, {count * width}, &wanted.dvector[k]);
-      for (Index n = 1; wanted.dvector[k] && n < count; ++n) wanted.dvector[k + n] = wanted.dvector[k] + n * width;
-    }
-    return made;
-  }
-};
 
 /// What a call is given beside x, the weights and the states.
 struct CallOptions {
@@ -277,6 +163,9 @@ py::dict describe(const std::string& name) {
 
 void bind_recurrent(py::module_& m) {
   m.def("cell_names", [] { return cells().names(); }, "Names of all cells.");
+  m.def(
+      "has_cell", [](const std::string& name) { return cells().has(name); }, py::arg("name"),
+      "Whether there is a cell of this name, which may end with +feedback.");
   m.def("describe_cell", &describe, py::arg("name"),
         "Numbers of gates, matrices, states and groups of per-unit vectors of a cell.");
   py::class_<Saved, std::shared_ptr<Saved>>(m, "SavedCall", "What one forward call left for its backward.")

@@ -1,5 +1,4 @@
-// Steps and short sequences in inference: weights packed once, scratch used again, and a cheap proof that no parameter
-// has changed.
+// Steps and short sequences in inference: weights packed once, scratch used again.
 #include "bindings/stepper.h"
 
 #include <pybind11/stl.h>
@@ -9,6 +8,8 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/quick_arrays.h"
+#include "bindings/watch.h"
 #include "engine/registry.h"
 
 namespace unrolled::bindings {
@@ -19,91 +20,10 @@ constexpr double release_from = 4e5;
 /// Steps x rows up to which the scratch of a call is kept for the next one.
 constexpr Index most_kept_places = 1024;
 
-/// Watches the arrays behind a cell's parameters. They are unchanged for certain if each Tensor still holds the same
-/// array, its version is the one seen, and nobody but the Tensor (and this object) refers to the array, now or when it
-/// was packed: whoever could write to it must hold it. The version counts how often the array was handed out.
-class Watch {
- public:
-  explicit Watch(const py::list& tensors) {
-    for (const py::handle tensor : tensors) {
-      if (tensor.is_none()) continue;
-      py::array data = py::cast<py::array>(tensor.attr("_data"));
-      sole_ = sole_ && data.owndata();
-      tensors_.push_back(py::reinterpret_borrow<py::object>(tensor));
-      versions_.push_back(py::cast<long long>(tensor.attr("_version")));
-      arrays_.push_back(std::move(data));
-    }
-    sole_ = unchanged();  // else whoever holds an array now may write to it and let it go before the next look
-  }
-  bool unchanged() const {
-    if (!sole_) return false;
-    static PyObject* const data_name = PyUnicode_InternFromString("_data");
-    static PyObject* const version_name = PyUnicode_InternFromString("_version");
-    for (std::size_t k = 0; k < tensors_.size(); ++k) {
-      PyObject* const data = PyObject_GetAttr(tensors_[k].ptr(), data_name);
-      PyObject* const version = data ? PyObject_GetAttr(tensors_[k].ptr(), version_name) : nullptr;
-      if (version == nullptr) {
-        Py_XDECREF(data);
-        throw py::error_already_set();
-      }
-      constexpr Py_ssize_t ours = 3;  // the Tensor, arrays_, and `data` just now
-      const bool same =
-          data == arrays_[k].ptr() && Py_REFCNT(data) <= ours && PyLong_AsLongLong(version) == versions_[k];
-      Py_DECREF(data);
-      Py_DECREF(version);
-      if (!same) return false;
-    }
-    return true;
-  }
-
- private:
-  bool sole_ = true;
-  std::vector<py::object> tensors_;
-  std::vector<py::array> arrays_;
-  std::vector<long long> versions_;
-};
-
-PyObject* checked(PyObject* object) {
-  if (object == nullptr) throw py::error_already_set();
-  return object;
-}
-
-/// What a call needs of NumPy, without pybind11's conversions: they would cost more than a step.
-template <class S>
-class Rows {
- public:
-  /// A C-contiguous array of S in native byte order with `dimensions` dimensions, the last one `columns`; null if it is
-  /// anything else.
-  const py::detail::PyArray_Proxy* array(PyObject* object, int dimensions, Index columns) const {
-    if (Py_TYPE(object) != api_.PyArray_Type_) return nullptr;
-    const auto* const array = py::detail::array_proxy(object);
-    const bool fits = array->nd == dimensions && array->dimensions[dimensions - 1] == columns;
-    if (!fits || array->descr != dtype_.ptr() || (array->flags & py::array::c_style) == 0) return nullptr;
-    return array;
-  }
-  /// Data of such an array of shape (rows, columns).
-  const S* data(PyObject* object, Index rows, Index columns) const {
-    const auto* const found = array(object, 2, columns);
-    return found && found->dimensions[0] == rows ? reinterpret_cast<const S*>(found->data) : nullptr;
-  }
-  PyObject* make(int dimensions, const Index* sizes, S** data) const {
-    Py_intptr_t shape[3];
-    std::copy_n(sizes, dimensions, shape);
-    PyObject* const array = checked(api_.PyArray_NewFromDescr_(api_.PyArray_Type_, dtype_.inc_ref().ptr(), dimensions,
-                                                               shape, nullptr, nullptr, 0, nullptr));
-    *data = reinterpret_cast<S*>(py::detail::array_proxy(array)->data);
-    return array;
-  }
-
- private:
-  py::detail::npy_api& api_ = py::detail::npy_api::get();
-  py::dtype dtype_ = py::dtype::of<S>();  // the one object NumPy uses for it
-};
-
 class Stepper {
  public:
   virtual ~Stepper() = default;
-  bool unchanged() const { return watch_.unchanged(); }
+  bool unchanged() { return watch_.unchanged(); }
   const std::shared_ptr<PackedWeights>& packed() const { return packed_; }
   /// New reference to (y, state) of one step, x (B, I), or of a sequence, x (T, B, I), as `dimensions` of x tells; null
   /// if a parameter may have changed, or x or a state is not an array of the right kind: the caller then packs anew or
@@ -134,7 +54,7 @@ class StepperOf final : public Stepper {
     const CellInfo& info = weights_->cell->info;
     const Sizes& sizes = weights_->sizes;
     const int states = info.carried();
-    const auto* const sequence = rows_.array(x, dimensions, sizes.input);
+    const auto* const sequence = arrays_.array(x, dimensions, sizes.input);
     if (sequence == nullptr || !unchanged()) return nullptr;
     Inputs<S> in = in_;
     in.x = reinterpret_cast<const S*>(sequence->data);
@@ -143,18 +63,18 @@ class StepperOf final : public Stepper {
     if (state != Py_None) {
       if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != states) return nullptr;
       for (int k = 0; k < states; ++k) {
-        const S* const data = rows_.data(PyTuple_GET_ITEM(state, k), in.B, state_width(info, sizes, k));
+        const S* const data = arrays_.data(PyTuple_GET_ITEM(state, k), in.B, state_width(info, sizes, k));
         if (data == nullptr) return nullptr;
         state_of(info, in.h0, in.state0, k) = data;
       }
     }
     Outputs<S> out;
     const Index shape[3] = {in.T, in.B, sizes.output};
-    const py::object y = py::reinterpret_steal<py::object>(rows_.make(dimensions, shape + 3 - dimensions, &out.y));
+    const py::object y = py::reinterpret_steal<py::object>(arrays_.make(dimensions, shape + 3 - dimensions, &out.y));
     py::tuple last(states);
     for (int k = 0; k < states; ++k) {
       const Index of_state[2] = {in.B, state_width(info, sizes, k)};
-      PyTuple_SET_ITEM(last.ptr(), k, rows_.make(2, of_state, &state_of(info, out.h_last, out.state_last, k)));
+      PyTuple_SET_ITEM(last.ptr(), k, arrays_.make(2, of_state, &state_of(info, out.h_last, out.state_last, k)));
     }
 
     std::unique_ptr<Run<S>> run = take();
@@ -186,7 +106,7 @@ class StepperOf final : public Stepper {
     return run;
   }
 
-  Rows<S> rows_;
+  QuickArrays<S> arrays_;
   Inputs<S> in_;  // the options of the cell
   PackedWeightsOf<S>* weights_ = nullptr;
   std::vector<std::unique_ptr<Run<S>>> runs_;
@@ -233,8 +153,9 @@ py::object function_of(const std::shared_ptr<Stepper>& stepper, PyMethodDef& met
 }
 
 std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& tensors, const py::object& state_type,
-                                      const std::vector<double>& numbers, const std::vector<double>& regular) {
-  Watch watch(tensors);  // before anything here refers to the arrays
+                                      const std::vector<double>& numbers, const std::vector<double>& regular,
+                                      const py::object& cell) {
+  Watch watch(tensors, cell);  // before anything here refers to the arrays
   std::vector<py::object> weights;
   for (const py::handle tensor : tensors)
     weights.push_back(tensor.is_none() ? py::object(py::none()) : py::object(tensor.attr("_data")));
@@ -251,7 +172,7 @@ void bind_stepper(py::module_& m) {
   py::class_<PackedWeights, std::shared_ptr<PackedWeights>>(m, "PackedWeights", "A cell's weights in kernel layout.");
   py::class_<Stepper, std::shared_ptr<Stepper>>(m, "Stepper", "Inference of one cell with its weights as they are now.")
       .def(py::init(&make_stepper), py::arg("name"), py::arg("tensors"), py::arg("state_type"), py::arg("numbers"),
-           py::arg("regular"))
+           py::arg("regular"), py::arg("cell"), "`cell`: whose attributes the tensors are, or None.")
       .def("unchanged", &Stepper::unchanged, "True if no parameter can have changed since packing.")
       .def_property_readonly("packed", &Stepper::packed)
       .def_property_readonly("step", [](const std::shared_ptr<Stepper>& s) { return function_of(s, step_method); })

@@ -143,6 +143,7 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
     tile.dstream[k] = at.dstream[k].data();
   }
   tile.vectors = vector_data_;
+  tile.info = &cell;
   tile.dvectors = at.dvectors.data();
   tile.vector_step = vector_step_;
   tile.dscalar = with_scalar ? at.dscalar.data() : nullptr;

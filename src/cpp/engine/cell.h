@@ -26,7 +26,7 @@
 namespace unrolled {
 
 inline constexpr int most_phases = 5, most_streams = 5, most_states = 3, most_gates = 4, most_input_gates = 8;
-inline constexpr int most_matrices = 3, most_vectors = 12, most_numbers = 8, most_input_norms = 2;
+inline constexpr int most_matrices = 5, most_vectors = 12, most_numbers = 8, most_input_norms = 2;
 
 /// Which units: the hidden ones (H), those of the output where it has another size, or what is kept of inputs.
 enum class Space { Hidden, Output, Kept };
@@ -189,6 +189,7 @@ struct ForwardTile {
   S* const* stream[most_streams];           // [stream][row]
   const S* const* vectors;                  // [vector] zeros behind `units`
   RegularTile<S> regular;
+  const CellInfo* info = nullptr;  // of the whole cell, for points that serve any
 };
 
 template <class S>
@@ -210,6 +211,7 @@ struct BackwardTile {
   Index vector_step;
   S* const* dscalar;  // [row] gradient of the scalar by way of each unit, or null: not wanted
   RegularTile<S> regular;
+  const CellInfo* info;
 };
 
 /// One row of the batch at one step, for a cell that makes what W_ih multiplies.

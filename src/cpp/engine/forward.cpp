@@ -223,6 +223,7 @@ void Run<S>::forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in,
   tile.keep = keep_;
   tile.numbers = in.numbers;
   tile.vectors = vector_data_;
+  tile.info = &cell;
   tile.scalar = in.scalar;
   if (regularised_) tile.regular = draw_zones(s, rows, mine, at);
   if (masked_operand_) mask_operand(s, rows, mine, at);

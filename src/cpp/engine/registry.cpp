@@ -3,6 +3,8 @@
 #include <stdexcept>
 #include <type_traits>
 
+#include "cells/feedback.h"
+
 namespace unrolled {
 
 void register_rnn(Registry&);
@@ -64,10 +66,16 @@ Registry& cells() {
   return *all;
 }
 
+void Registry::put(const std::string& name, const Entry& entry) {
+  entries_[name] = entry;
+  const auto single = feed_back(entry.single);
+  if (single) fed_back_[name + fed_back_suffix] = {*single, *feed_back(entry.twice)};
+}
+
 template <class S>
 const CellKernel<S>& Registry::find(const std::string& name) const {
-  const auto at = entries_.find(name);
-  if (at == entries_.end()) {
+  auto at = fed_back_.find(name);
+  if (at == fed_back_.end() && (at = entries_.find(name)) == entries_.end()) {
     std::string known;
     for (const std::string& other : names()) known += (known.empty() ? "" : ", ") + other;
     throw std::invalid_argument("no cell is called '" + name + "'; there are: " + known);

@@ -14,17 +14,19 @@ class Registry {
   /// Adds a cell for both scalar types under info.name; a cell of that name is replaced.
   template <class Cell>
   void add(const CellInfo& info) {
-    entries_[info.name] = Entry{make_kernel<Cell, float>(info), make_kernel<Cell, double>(info)};
+    put(info.name, Entry{make_kernel<Cell, float>(info), make_kernel<Cell, double>(info)});
   }
   /// The same for a gated cell, which takes regularisation.
   template <class Cell>
   void add_gated(const CellInfo& info) {
-    entries_[info.name] = Entry{make_regular_kernel<Cell, float>(info), make_regular_kernel<Cell, double>(info)};
+    put(info.name, Entry{make_regular_kernel<Cell, float>(info), make_regular_kernel<Cell, double>(info)});
   }
-  /// The kernel of the cell of that name. Throws std::invalid_argument with the names there are.
+  /// The kernel of the cell of that name, or of one fed back (see cells/feedback.h). Throws std::invalid_argument with
+  /// the names there are.
   template <class S>
   const CellKernel<S>& find(const std::string& name) const;
-  /// Names of all cells, sorted.
+  bool has(const std::string& name) const { return entries_.count(name) + fed_back_.count(name) > 0; }
+  /// Names of all cells, sorted, without those that are fed back.
   std::vector<std::string> names() const;
 
  private:
@@ -32,7 +34,9 @@ class Registry {
     CellKernel<float> single;
     CellKernel<double> twice;
   };
-  std::map<std::string, Entry> entries_;
+  void put(const std::string& name, const Entry& entry);
+
+  std::map<std::string, Entry> entries_, fed_back_;
 };
 
 /// All cells of the library. Adding to it is not meant for use beside running calls.

@@ -7,8 +7,8 @@
 
 namespace unrolled {
 
-Sizes::Sizes(const CellInfo& cell, const double* numbers, Index input, Index hidden, Index output)
-    : Sizes(input, hidden, output) {
+Sizes::Sizes(const CellInfo& cell, const double* numbers, Index input, Index hidden, Index output, Index second)
+    : Sizes(input, hidden, output, second) {
   constexpr double most = 1 << 20;
   const double more = cell.input.more_option == no_option ? 0 : numbers[cell.input.more_option];
   if (!(more >= 0 && more <= most) || more != static_cast<double>(static_cast<Index>(more)))

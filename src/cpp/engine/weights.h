@@ -11,20 +11,27 @@ namespace unrolled {
 
 struct Sizes {
   Index input = 0, hidden = 0, output = 0;
+  Index second = 0;         // units of the second space: those of the output, but in a cell fed back
   Index row = 0, kept = 0;  // what W_ih multiplies, and what is kept of inputs
   Sizes() = default;
-  /// output: 0 where it is as wide as the hidden units. Of a cell that has no input of its own making.
-  Sizes(Index input, Index hidden, Index output = 0)
-      : input(input), hidden(hidden), output(output == 0 ? hidden : output), row(input) {}
+  /// output, second: 0 where they are as wide as the hidden units and the output. Of a cell that has no input of its
+  /// own making.
+  Sizes(Index input, Index hidden, Index output = 0, Index second = 0)
+      : input(input),
+        hidden(hidden),
+        output(output == 0 ? hidden : output),
+        second(second == 0 ? this->output : second),
+        row(input) {}
   /// Of any cell; `numbers` are its options. Throws std::invalid_argument for an option that is no width.
-  Sizes(const CellInfo& cell, const double* numbers, Index input, Index hidden, Index output = 0);
-  Index width(Space space) const { return space == Space::Hidden ? hidden : space == Space::Output ? output : kept; }
+  Sizes(const CellInfo& cell, const double* numbers, Index input, Index hidden, Index output = 0, Index second = 0);
+  Index width(Space space) const { return space == Space::Hidden ? hidden : space == Space::Output ? second : kept; }
   template <class S>
   Index blocks(Space space) const {
     return (width(space) + lanes<S> - 1) / lanes<S>;
   }
   bool operator==(const Sizes& other) const {
-    return input == other.input && hidden == other.hidden && output == other.output && row == other.row;
+    return input == other.input && hidden == other.hidden && output == other.output && second == other.second &&
+           row == other.row;
   }
 };
 

@@ -68,8 +68,10 @@ void forward_point(const Sizes& s, const S* sums, const S* bias, const S* before
   }
   z = sigmoid(z);
   h = s.relu ? max(h, Vec<S>::zero()) : tanh(h);
-  z.store_partial(gates + unit, count);
-  h.store_partial(gates + s.H + unit, count);
+  if (gates) {
+    z.store_partial(gates + unit, count);
+    h.store_partial(gates + s.H + unit, count);
+  }
   const Vec<S> a = Vec<S>::load_partial(before + unit, count);
   fma(z, a, (Vec<S>(S(1)) - z) * h).store_partial(after + unit, count);
 }
@@ -91,24 +93,30 @@ template <class S>
 void forward_on(const Sizes& s, const Arrays& in, const Arrays& out) {
   GatePanels<S> panels(s.layers, 1, 2, s.H, s.H);
   panels.pack(in[1].as<S>());
-  S *const y = out[0].as<S>(), *const states = out[1].as<S>(), *const gates = out[2].as<S>();
-  std::copy_n(in[0].as<S>(), s.rows * s.H, states);
+  S *const y = out[0].as<S>(), *const gates = out[2].as<S>();
+  const bool keep = bool(out[1]);
+  Buffer<S> two;  // where nothing is kept: the states of two layers in turns
+  if (!keep) two.resize(2 * s.rows * s.H);
+  const auto state = [&](Index t) {
+    return keep ? out[1].as<S>() + t * s.rows * s.H : two.data() + t % 2 * s.rows * s.H;
+  };
+  std::copy_n(in[0].as<S>(), s.rows * s.H, state(0));
   for_rows(s, [&](Index first, Index count) {
     alignas(64) S sums[rows_at_once * 2 * lanes<S>];
     const S* from[rows_at_once];
     S* to[rows_at_once];
     for (Index t = 0; t < s.depth; ++t) {
       for (Index r = 0; r < count; ++r) {
-        from[r] = states + (t * s.rows + first + r) * s.H;
+        from[r] = state(t) + (first + r) * s.H;
         to[r] = sums + r * 2 * lanes<S>;
       }
-      S* const after = t + 1 < s.depth ? states + (t + 1) * s.rows * s.H : y;
+      S* const after = t + 1 < s.depth ? state(t + 1) : y;
       const S* bias = in[2] ? in[2].as<S>() + s.layer(t) * 2 * s.H : nullptr;
       for (Index block = 0; block < panels.blocks; ++block) {
         panels.multiply(s.layer(t), block, count, from, to);
         for (Index r = 0; r < count; ++r)
-          forward_point(s, to[r], bias, from[r], block * lanes<S>, gates + (t * s.rows + first + r) * 2 * s.H,
-                        after + (first + r) * s.H);
+          forward_point(s, to[r], bias, from[r], block * lanes<S>,
+                        keep ? gates + (t * s.rows + first + r) * 2 * s.H : nullptr, after + (first + r) * s.H);
       }
     }
   });
@@ -145,11 +153,12 @@ void backward_on(const Sizes& s, const Arrays& in, const Arrays& out, const Arra
   std::copy_n(dy.as<S>(), s.rows * s.H, gradient);
   backward_through_layers(s, in, out, dgates.data(), gradient);
   for (Index layer = 0; layer < s.layers; ++layer) {
-    std::vector<const S*> gates, states;
+    std::vector<const S*> gates;
+    std::vector<std::vector<const S*>> states(1);
     const Index first = layer * s.rows, last = s.layers == 1 ? s.depth * s.rows : first + s.rows;
     for (Index place = first; place < last; ++place) {
       gates.push_back(dgates.data() + place * 2 * s.H);
-      states.push_back(out[1].as<S>() + place * s.H);
+      states[0].push_back(out[1].as<S>() + place * s.H);
     }
     sum_layer_gradients(gates, 2 * s.H, states, s.H, dx[1] ? dx[1].as<S>() + layer * 2 * s.H * s.H : nullptr,
                         dx[2] ? dx[2].as<S>() + layer * 2 * s.H : nullptr);
@@ -167,7 +176,7 @@ void highway_vjp(const Arrays& inputs, const Attributes& attributes, const Array
   dispatch(inputs[0].spec.type, [&](auto scalar) { backward_on<decltype(scalar)>(s, inputs, outputs, dy[0], dx); });
 }
 
-const Registration highway_op({"highway", 2, 3, 1, highway_shapes, highway_forward, highway_vjp});
+const Registration highway_op({"highway", 2, 3, 1, highway_shapes, highway_forward, highway_vjp, true});
 
 }  // namespace
 }  // namespace unrolled::ops

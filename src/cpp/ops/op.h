@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <variant>
@@ -78,6 +79,15 @@ class Attributes {
   std::map<std::string, Value> values_;
 };
 
+/// What forward makes of one input alone, such as packed weights, for calls between which that does not change.
+struct Preparation {
+  int input = -1;  // none
+  std::shared_ptr<const void> (*make)(const Arrays& inputs, const Attributes& attributes) = nullptr;
+  /// Forward with what `make` made of the same input.
+  void (*forward)(const Arrays& inputs, const Attributes& attributes, const Arrays& outputs,
+                  const void* made) = nullptr;
+};
+
 struct Op {
   const char* name;
   int least_inputs;  // inputs beyond these are optional
@@ -91,6 +101,10 @@ struct Op {
   /// Overwrites dx of every wanted input, given dy of every result. dx has the shape of its input.
   void (*vjp)(const Arrays& inputs, const Attributes& attributes, const Arrays& outputs, const Arrays& dy,
               const Arrays& dx);
+
+  /// Whether outputs that are kept for vjp only may be absent in forward, where nothing will go back.
+  bool keeps_if_asked = false;
+  Preparation preparation = {};
 };
 
 /// Throws std::invalid_argument for an unknown name.

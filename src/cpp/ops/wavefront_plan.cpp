@@ -81,27 +81,37 @@ Geometry make_geometry(const Arrays& inputs, const Attributes& attributes) {
   return g;
 }
 
+std::vector<Index> Plan::next(int operands) const {
+  std::vector<Index> places(before.size(), no_place);
+  for (std::size_t at = 0; at < before.size(); ++at)
+    if (before[at] >= 0) places[std::size_t(before[at] * operands) + at % std::size_t(operands)] = Index(at) / operands;
+  return places;
+}
+
 Plan make_plan(const Geometry& g, const std::int64_t* live) {
   const Index positions = g.positions(), B = g.rows;
   Plan plan;
-  plan.next.assign(static_cast<std::size_t>(g.places() * g.operands), -1);
+  plan.before.assign(static_cast<std::size_t>(g.places() * g.operands), no_place);
   std::vector<Index> level(static_cast<std::size_t>(positions)), order(level.size());
   const Index stride[grid_axes] = {g.size[1] * g.size[2], g.size[2], 1};
   for (Index p = 0; p < positions; ++p) {
     const Index at[grid_axes] = {p / stride[0], p / stride[1] % g.size[1], p % g.size[2]};
     level[std::size_t(p)] = level_of(g, at);
     for (int k = 0; k < g.operands; ++k) {
-      Index to = 0;
+      Index from = 0;
       bool inside = true;
       for (int d = 0; d < grid_axes; ++d) {
-        const Index there = at[d] + g.step[k][d];
+        const Index there = at[d] - g.step[k][d];
         inside = inside && there >= 0 && there < g.size[d];
-        to += there * stride[d];
+        from += there * stride[d];
       }
       for (Index b = 0; inside && b < B; ++b)
-        if (k != 0 || live[to * B + b] != Reset) plan.next[std::size_t((p * B + b) * g.operands + k)] = to * B + b;
+        if (k != 0 || live[p * B + b] != Reset) plan.before[std::size_t((p * B + b) * g.operands + k)] = from * B + b;
     }
   }
+  for_starts(g, live, [&](int k, Index place, Index row) {
+    plan.before[std::size_t(place * g.operands + k)] = start_place(row);
+  });
   const auto layer_of = [&](Index p) { return g.layers == 1 ? 0 : p % g.size[2]; };
   std::iota(order.begin(), order.end(), Index(0));
   std::stable_sort(order.begin(), order.end(), [&](Index p, Index q) {

@@ -55,8 +55,10 @@ struct Plan {
   std::vector<Index> live, dead;  // places, level by level
   std::vector<Run> runs;
   std::vector<Level> levels;
-  std::vector<Index> next;  // [place][operand] the place whose operand this place's output is, or -1
+  std::vector<Index> before;  // [place][operand] the place whose output it is; see below where there is none
 
+  /// [place][operand] the place whose operand this place's output is, or -1.
+  std::vector<Index> next(int operands) const;
   Index rows_of(const Level& level) const {
     return level.first_run == level.last_run
                ? 0
@@ -68,6 +70,11 @@ struct Plan {
 enum Liveness : std::int64_t { Dead = 0, Live = 1, Reset = 2 };  // Reset: live, and operand 0 is zero
 
 Plan make_plan(const Geometry& geometry, const std::int64_t* live);
+
+/// Values of `before` where no place is: the operand is zero, or a row of the start array (which may be absent).
+inline constexpr Index no_place = -1;
+constexpr Index start_place(Index row) { return -2 - row; }
+constexpr Index start_row(Index place) { return -2 - place; }
 
 /// f(operand, place, row of the operand's start array) for every place whose operand is a start value.
 template <class F>

@@ -44,10 +44,16 @@ class GatePanels {
 
   /// to[r][gate][lane] = from[r] . weights, for the packet of units `unit` (of streams x blocks).
   void multiply(Index layer, Index unit, Index rows, const S* const* from, S* const* to) const {
+    multiply_part(layer, unit, 0, shape.depth, rows, from, to);
+  }
+  /// The same of `length` columns of the weights from column `first` on; where `first` is not 0, `to` is added to.
+  void multiply_part(Index layer, Index unit, Index first, Index length, Index rows, const S* const* from,
+                     S* const* to) const {
     const S* panel = data_.data() + (layer * units + unit) * shape.size();
     for (Index group = 0; group < shape.groups(); ++group)
-      multiply_group(shape, panel + shape.offset(group), group, Depth::contiguous(shape.depth), rows, from, to,
-                     Start::Zero, static_cast<const S*>(nullptr));
+      multiply_group(shape, panel + shape.offset(group) + first * shape.vectors(group) * lanes<S>, group,
+                     Depth::contiguous(length), rows, from, to, first == 0 ? Start::Zero : Start::Continue,
+                     static_cast<const S*>(nullptr));
   }
 
   const PanelShape<S> shape;  // of one panel
@@ -93,16 +99,20 @@ class OperandPanels {
   Buffer<S> data_;
 };
 
-/// Gradients of weights and biases of one layer, either absent: sums over rows, in their order.
+/// Gradients of weights and biases of one layer, either absent: sums over rows, in their order. The columns of the
+/// weights are those of one or more operands of `operand_count` each, side by side.
 template <class S>
-void sum_layer_gradients(const std::vector<const S*>& gates, Index gate_count, const std::vector<const S*>& operands,
-                         Index operand_count, S* dW, S* db) {
-  const Index rows = static_cast<Index>(gates.size());
+void sum_layer_gradients(const std::vector<const S*>& gates, Index gate_count,
+                         const std::vector<std::vector<const S*>>& operands, Index operand_count, S* dW, S* db) {
+  const Index rows = static_cast<Index>(gates.size()), columns = static_cast<Index>(operands.size()) * operand_count;
   if (dW) {
-    std::vector<S*> sums(static_cast<std::size_t>(gate_count));
-    for (std::size_t m = 0; m < sums.size(); ++m) sums[m] = dW + Index(m) * operand_count;
-    const OuterProduct<S> product{operands.data(), operand_count, sums.data()};
-    accumulate_outer(rows, gates.data(), gate_count, &product, 1, false);
+    std::vector<std::vector<S*>> sums(operands.size());
+    std::vector<OuterProduct<S>> products;
+    for (std::size_t k = 0; k < operands.size(); ++k) {
+      for (Index m = 0; m < gate_count; ++m) sums[k].push_back(dW + m * columns + Index(k) * operand_count);
+      products.push_back({operands[k].data(), operand_count, sums[k].data()});
+    }
+    accumulate_outer(rows, gates.data(), gate_count, products.data(), static_cast<int>(products.size()), false);
   }
   if (db)
     sum_rows(rows, gate_count, db, [&](Index row, S* partial) {

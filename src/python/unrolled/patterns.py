@@ -23,6 +23,9 @@ from typing import Any
 import numpy as np
 
 from unrolled import checks, ops
+from unrolled.cells.activations import activate, activation
+from unrolled.cells.feedback import can_be_fed_back, run_fed_back
+from unrolled.layers.linear import Linear
 from unrolled.layers.recurrent import zero_padding
 from unrolled.tensor import Tensor, as_tensor
 from unrolled.train.truncated import TruncatedPart as TruncatedPart
@@ -62,13 +65,19 @@ def one_to_many(
     *,
     state: Any = None,
     output: Function | None = None,
-    feedback: Function | None = None,
+    feedback: Function | str | None = None,
 ) -> Result:
     """One input, many outputs: x (B, I) -> y (steps, B, O) and the state. Cost sum over t of l(y[t], target[t]).
 
-    Without `feedback`, x is the input of the first step and the others get zeros: one call of the layer. With it,
-    input t + 1 is `feedback(y[t])`, such as `lambda y: y`, or an embedding of the likeliest symbol: one call of the
-    layer for each step, since nothing is known of `feedback`. Gradients pass through the feedback.
+    Without `feedback`, x is the input of the first step and the others get zeros: one call of the layer. With it, input
+    t + 1 is the output y[t], after a nonlinearity of this name ("identity": y[t] itself; sigmoid, hard_sigmoid, tanh,
+    relu, softsign), or any function of it, such as an embedding of the likeliest symbol. Gradients pass through the
+    feedback.
+
+    With a name, the whole loop over time runs in C++, forward and backward, where the layer is a cell and `output` a
+    `Linear` or nothing; not for cells in training that draw masks, with layer normalisation, with step lengths, or
+    whose output is narrower than their units or not their state, nor for the largest (`RecurrentHighway` deeper than
+    3). Those, other layers and functions take one call for each step: the same numbers, but for rounding.
     """
     steps = checks.size("one_to_many", "steps", steps)
     first = ops.unsqueeze(as_tensor(x), 0)
@@ -76,6 +85,31 @@ def one_to_many(
         silence = np.zeros((steps - 1, *first.shape[1:]), first.dtype)
         y, state = layer(ops.concat([first, silence]), state)
         return _through(output, y), state
+    if isinstance(feedback, str):
+        activation("one_to_many", "feedback", feedback)
+        if steps > 1 and can_be_fed_back(layer) and (output is None or type(output) is Linear):
+            return _fed_back(layer, first, steps, state, output, feedback)
+        name = feedback
+        return _step_by_step(layer, first, steps, state, output, lambda y: activate(name, y))
+    return _step_by_step(layer, first, steps, state, output, feedback)
+
+
+def _fed_back(layer: Any, first: Tensor, steps: int, state: Any, output: Any, name: str) -> Result:
+    """All steps but the first in one call."""
+    h, state = layer(first, state)
+    W_y = Tensor(np.eye(layer.output_size, dtype=layer.dtype)) if output is None else output.W
+    if W_y.shape[0] != layer.input_size:
+        raise ValueError(
+            f"one_to_many: the output has {W_y.shape[0]} features, expected {layer.input_size}, the input size of the "
+            f"{type(layer).__name__} that it is fed back to"
+        )
+    rest, state = run_fed_back(layer, state, steps - 1, W_y, None if output is None else output.b, name)
+    return _through(output, ops.concat([h, rest])), state
+
+
+def _step_by_step(
+    layer: Any, first: Tensor, steps: int, state: Any, output: Function | None, feedback: Function
+) -> Result:
     outputs, x_t = [], first
     for t in range(steps):
         h, state = layer(x_t, state)
@@ -94,7 +128,7 @@ def many_to_one_to_many(
     *,
     lengths: Any = None,
     output: Function | None = None,
-    feedback: Function | None = None,
+    feedback: Function | str | None = None,
 ) -> Result:
     """The encoder's last state starts the decoder: x (T, B, I) -> y (T', B, O) and the decoder's state.
 

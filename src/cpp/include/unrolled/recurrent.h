@@ -24,7 +24,7 @@
 namespace unrolled {
 
 /// Most states of a cell (h, c, ...), per-unit vectors (b_hn, ...), recurrent matrices and options.
-inline constexpr int max_states = 4, max_unit_vectors = 12, max_matrices = 3, max_options = 8;
+inline constexpr int max_states = 4, max_unit_vectors = 12, max_matrices = 5, max_options = 8;
 
 /// Names of all cells.
 std::vector<std::string> cell_names();

@@ -8,7 +8,7 @@ import numpy as np
 
 from unrolled import checks
 from unrolled._native import core
-from unrolled.cells.call import Arguments, prepare, run
+from unrolled.cells.call import Arguments, checked_state, prepare, run
 from unrolled.cells.inspection import Inspection, inspect
 from unrolled.cells.native import Native
 from unrolled.cells.recompute import Recomputed
@@ -146,20 +146,6 @@ class Recurrent(Recomputed, Native):
     def _shape_of_x(self, axes: str) -> str:
         return f"({axes}, {self.input_size}) because input_size={self.input_size}"
 
-    def _checked_state(self, state: Any, batch: int) -> list[Array | None]:
-        who, names = type(self).__name__, self.State._fields
-        if state is None:
-            return [None] * len(names)
-        if not isinstance(state, tuple) or len(state) != len(names):
-            got = f"a tuple of {len(state)}" if isinstance(state, tuple) else f"a {checks.kind_of(state)}"
-            kind = ValueError if isinstance(state, tuple) else TypeError
-            raise kind(f"{who}: state is {got}, expected {self.State.__name__}({', '.join(names)})")
-        checked: list[Array | None] = []
-        for name, array, size in zip(names, state, self._state_sizes(), strict=True):
-            why = f"{(batch, size)}: the batch of x and {self._width_of(name, size)}"
-            checked.append(checks.floats(who, name, array, self.dtype, (batch, size), why))
-        return checked
-
     # --- steps
 
     def initial_state(self, batch_size: int) -> Any:
@@ -196,7 +182,7 @@ class Recurrent(Recomputed, Native):
         return y[0], self.State(*last)
 
     def _filled_state(self, state: Any, batch: int) -> list[Array]:
-        checked, zeros = self._checked_state(state, batch), self.initial_state(batch)
+        checked, zeros = checked_state(self, state, batch), self.initial_state(batch)
         return [zero if s is None else s for s, zero in zip(checked, zeros, strict=True)]
 
 

@@ -45,8 +45,8 @@ class Call(NamedTuple):
     source: Tensor | None  # x, or its table, where it is a Tensor
     states: list[Tensor | None]  # those given that are Tensors
     weights: list[Tensor | None]
-    scalar: Tensor | None
-    starts: list[Tensor]
+    scalar: Tensor | None = None
+    starts: Sequence[Tensor] = ()
 
     @property
     def inputs(self) -> list[Tensor | None]:
@@ -56,6 +56,22 @@ class Call(NamedTuple):
     def wanted(self) -> list[bool]:
         """Whether the gradients of x and of each weight are wanted."""
         return [tensor is not None and tensor.requires_grad for tensor in (self.source, *self.weights)]
+
+
+def checked_state(cell: Recurrent, state: Any, batch: int) -> list[Array | None]:
+    """The arrays of a state for `batch` rows; None for each where none is given."""
+    who, names = type(cell).__name__, cell.State._fields
+    if state is None:
+        return [None] * len(names)
+    if not isinstance(state, tuple) or len(state) != len(names):
+        got = f"a tuple of {len(state)}" if isinstance(state, tuple) else f"a {checks.kind_of(state)}"
+        kind = ValueError if isinstance(state, tuple) else TypeError
+        raise kind(f"{who}: state is {got}, expected {cell.State.__name__}({', '.join(names)})")
+    checked: list[Array | None] = []
+    for name, array, size in zip(names, state, cell._state_sizes(), strict=True):
+        why = f"{(batch, size)}: the batch of x and {cell._width_of(name, size)}"
+        checked.append(checks.floats(who, name, array, cell.dtype, (batch, size), why))
+    return checked
 
 
 def prepare(
@@ -73,7 +89,7 @@ def prepare(
     array = checks.floats(who, "x", x, cell.dtype, shape, cell._shape_of_x("time, batch"))
     T, B = array.shape[:2]
     state = cell._started(state, B)
-    states = cell._checked_state(state, B)
+    states = checked_state(cell, state, B)
     sizes = checks.lengths(who, lengths, T, B)
     cuts = checks.resets(who, reset, T, B)
     weights = cell._call_weights()

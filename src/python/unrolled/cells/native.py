@@ -66,7 +66,9 @@ class Native(CellParameters):
         stepper = self._stepper  # once: another thread may forget it
         if stepper is None or not stepper.unchanged():
             weights = self._weights()
-            stepper = core.Stepper(self._kernel, weights, self.State, self._options(), self._regular(False))
+            stepper = core.Stepper(
+                self._kernel, weights, self.State, self._options(), self._regular(False), self
+            )
             quick = (stepper.step, stepper.sequence) if self._quick() else (None, None)
             self._stepper, (self._step, self._sequence) = stepper, quick
             if any(a is not b for a, b in zip(weights, self._weights(), strict=True)):

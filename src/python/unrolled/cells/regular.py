@@ -48,6 +48,9 @@ class Gated(Recurrent):
     They are functions of `seed`, `counter` (of the calls), the time, the row and the unit alone.
     """
 
+    # Set: calls repeat parts of an earlier one, from this time of it on, with the masks it drew.
+    _replayed_from: int | None = None
+
     def __init__(
         self,
         input_size: int,
@@ -98,9 +101,10 @@ class Gated(Recurrent):
         clip = self.gradient_clip or 0.0
         if not max(self.zoneout_h, self.zoneout_c, self.recurrent_dropout, clip) > 0:
             return []
+        first = float(self._replayed_from or 0)
         seed = (self.seed + self.counter * 0x9E3779B97F4A7C15) % _SEEDS
         kinds = [self.zoneout_h, self.zoneout_c, self.recurrent_dropout, clip]
-        return [*kinds, float(seed), float(training and self.training)]
+        return [*kinds, float(seed), float(training and self.training), first]
 
     def _call_weights(self) -> list[Tensor | None]:
         weights = self._weights()
@@ -121,7 +125,7 @@ class Gated(Recurrent):
         return self.matrices
 
     def _called(self) -> None:
-        if self.training and self._random:
+        if self.training and self._random and self._replayed_from is None:
             self.counter += 1
 
     def _started(self, state: Any, batch: int) -> Any:

@@ -12,6 +12,7 @@ asked for, step by step on a copy of the cell as it was.
 
 from unrolled.diagnostics.gates import Gate, GateValues, Saturation, gate_values, register_gates, saturation
 from unrolled.diagnostics.jacobians import jacobian_bound, jacobian_norms, step_jacobian
+from unrolled.diagnostics.outputs import register_output
 from unrolled.diagnostics.plots import (
     plot_gradient_norms,
     plot_jacobian_norms,
@@ -46,6 +47,7 @@ __all__ = [
     "plot_terms",
     "plot_vanishing_gradient",
     "register_gates",
+    "register_output",
     "saturation",
     "spectrum",
     "step_jacobian",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,9 @@ class Gate:
 
 @dataclass(frozen=True)
 class GateValues:
-    """All gates of one call by name, and dh[t]/ds[t] for every state s beside h, (T, B, H)."""
+    """All gates of one call by name."""
 
     gates: dict[str, Gate]
-    slopes: States = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,6 @@ def register_gates(cell_name: str) -> Callable[[Formula], Formula]:
         return formula
 
     return keep
-
-
-def has_gates(cell: Any) -> bool:
-    """Whether there is a formula for this cell."""
-    return type(cell).__name__ in _FORMULAS
 
 
 def gate_values(trace: Trace) -> GateValues:
@@ -114,25 +108,33 @@ def _projected(cell: Any, values: Array, weights: str, bias: bool) -> dict[str, 
     return dict(zip(cell.gates, np.split(a, len(cell.gates), axis=-1), strict=True))
 
 
+_RANGES: dict[str, tuple[Callable[[Array], Array], float, float]] = {
+    "sigmoid": (_sigmoid, 0.0, 1.0),
+    "hard_sigmoid": (lambda a: np.clip(0.2 * a + 0.5, 0, 1), 0.0, 1.0),
+    "tanh": (np.tanh, -1.0, 1.0),
+    "softsign": (lambda a: a / (1 + np.abs(a)), -1.0, 1.0),
+    "relu": (lambda a: np.maximum(a, 0), 0.0, math.inf),
+    "identity": (lambda a: a, -math.inf, math.inf),
+}
+
+
+def _activated(name: str, a: Array) -> Gate:
+    function, low, high = _RANGES[name]
+    return Gate(function(a), low, high)
+
+
 @register_gates("RNN")
 def _rnn(cell: Any, x: Array, before: States, after: States) -> GateValues:
-    inputs, recurrent = _projected(cell, x, "W_ih", True), _projected(cell, before["h"], "W_hh", False)
-    a = inputs["h"] + recurrent["h"]
-    gate = {
-        "tanh": lambda: Gate(np.tanh(a), -1.0, 1.0),
-        "sigmoid": lambda: Gate(_sigmoid(a)),
-        "relu": lambda: Gate(np.maximum(a, 0), 0.0, math.inf),
-    }[cell.nonlinearity]()
-    return GateValues({"h": gate})
+    phi = cell.nonlinearity
+    h = _activated(phi, before["h"]).values if cell.state == "pre" else before["h"]
+    inputs, recurrent = _projected(cell, x, "W_ih", True), _projected(cell, h, "W_hh", False)
+    return GateValues({"h": _activated(phi, inputs["h"] + recurrent["h"])})
 
 
 @register_gates("LSTM")
 def _lstm(cell: Any, x: Array, before: States, after: States) -> GateValues:
     inputs, recurrent = _projected(cell, x, "W_ih", True), _projected(cell, before["h"], "W_hh", False)
-    gates = {name: Gate(_sigmoid(inputs[name] + recurrent[name])) for name in ("i", "f", "o")}
-    gates["g"] = Gate(np.tanh(inputs["g"] + recurrent["g"]), -1.0, 1.0)
-    slope = gates["o"].values * (1 - np.tanh(after["c"]) ** 2)  # h = o tanh(c)
-    return GateValues({name: gates[name] for name in cell.gates}, {"c": slope})
+    return GateValues({n: _activated(cell.activations[n], inputs[n] + recurrent[n]) for n in cell.gates})
 
 
 @register_gates("PeepholeLSTM")
@@ -144,11 +146,7 @@ def _peephole_lstm(cell: Any, x: Array, before: States, after: States) -> GateVa
     i, f, o = (_sigmoid(inputs[n] + recurrent[n] + p[n] * c) for n, c in seen.items())
     candidate = inputs["g"] + recurrent["g"]
     g = np.tanh(candidate + np.asarray(cell.p_g) * before["c"] if previous else candidate)
-    squashed = np.tanh(after["c"])
-    slope = o * (1 - squashed**2)
-    if not previous:  # o moves with c as well
-        slope = slope + squashed * o * (1 - o) * p["o"]
-    return GateValues({"i": Gate(i), "f": Gate(f), "g": Gate(g, -1.0, 1.0), "o": Gate(o)}, {"c": slope})
+    return GateValues({"i": Gate(i), "f": Gate(f), "g": Gate(g, -1.0, 1.0), "o": Gate(o)})
 
 
 @register_gates("CoupledLSTM")
@@ -156,8 +154,7 @@ def _coupled_lstm(cell: Any, x: Array, before: States, after: States) -> GateVal
     inputs, recurrent = _projected(cell, x, "W_ih", True), _projected(cell, before["h"], "W_hh", False)
     i, o = (_sigmoid(inputs[name] + recurrent[name]) for name in ("i", "o"))
     g = np.tanh(inputs["g"] + recurrent["g"])
-    slope = o * (1 - np.tanh(after["c"]) ** 2)
-    return GateValues({"i": Gate(i), "g": Gate(g, -1.0, 1.0), "o": Gate(o)}, {"c": slope})
+    return GateValues({"i": Gate(i), "g": Gate(g, -1.0, 1.0), "o": Gate(o)})
 
 
 @register_gates("GRU")

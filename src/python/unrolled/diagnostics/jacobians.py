@@ -12,7 +12,8 @@ from unrolled.tape import Array
 from unrolled.tensor import Tensor
 
 _EXACT_UP_TO = 256  # rows of a matrix whose singular values are all computed; larger ones by power iteration
-_STEEPEST = {"tanh": 1.0, "relu": 1.0, "sigmoid": 0.25}  # largest slope of every nonlinearity
+# The largest slope of every nonlinearity.
+_STEEPEST = {"tanh": 1.0, "relu": 1.0, "sigmoid": 0.25, "identity": 1.0}
 
 
 def step_jacobian(trace: Trace, t: int, row: int = 0) -> Array:
@@ -20,6 +21,7 @@ def step_jacobian(trace: Trace, t: int, row: int = 0) -> Array:
 
     Each row of the matrix is one vector-Jacobian product, and all of them are one batch.
     """
+    trace.refuse_masks("step_jacobian")
     sizes = [trace.initial[name].shape[1] for name in trace.names]
     total = sum(sizes)
     states = [

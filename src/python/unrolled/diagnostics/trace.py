@@ -10,7 +10,9 @@ import numpy as np
 
 from unrolled import ops
 from unrolled.cells.base import Recurrent
+from unrolled.cells.regular import Gated
 from unrolled.cells.timed import Timed
+from unrolled.diagnostics.outputs import h_is_output, memories, through_output
 from unrolled.tape import Array
 from unrolled.tensor import Tensor, no_grad, record_one
 
@@ -46,6 +48,7 @@ class Trace:
         dt: Any = None,
     ) -> None:
         self.cell, self.x, self.lengths, self.reset, self.reverse = cell, x, lengths, reset, reverse
+        self._replay(0)
         steps, batch = x.shape[:2]
         self.dt: Array | None = None
         if dt is not None:
@@ -96,6 +99,7 @@ class Trace:
         state = self.cell.State(*self.initial.values())
         with no_grad():
             for t in self.order:
+                self._replay(t)
                 y, following = self.cell(self.x[t : t + 1], state, **self.arguments(t))
                 for name, old, new in zip(self.names, state, following, strict=True):
                     before[name][t], after[name][t] = np.asarray(old), np.asarray(new)
@@ -126,6 +130,7 @@ class Trace:
         The gradients of the parameters are added to those of `cell`.
         """
         states = [Tensor(self.before[name][t], requires_grad=True) for name in self.names]
+        self._replay(t)
         y, after = self.cell(self.x[t : t + 1], self.cell.State(*states), **self.arguments(t))
         seeds = [None if dy is None else dy[None], *(dstate[name] for name in self.names)]
         pull(list(zip((y, *after), seeds, strict=True)))
@@ -135,27 +140,22 @@ class Trace:
         }
 
     def gradients(self) -> States:
-        """Total gradients of the loss, (T, B, H): dL/dh[t], and dL/dc[t] where there is a c.
+        """Total gradients of the loss, (T, B, H): dL/dh[t], and dL/dc[t] where there is a c, or other memory states.
 
         dL/dh[t] has what comes through y[t] and what comes through the following step. dL/dc[t] has, beside the
-        following step, what comes through h[t], for which the formulas of the gates are needed: without them
-        (`register_gates`) the state is left out. Zero behind `lengths`. Where h is
-        no state (SRU), it acts through y alone.
+        following step, what comes through y[t], for which it must be known how that is made of c[t]: where it is not
+        (`register_output`), and with zoneout, where c[t] and the cell of the output are not the same, the state is left
+        out. Zero behind `lengths`. Where h is no state (SRU), it acts through y alone.
         """
         if self._totals is None:
             self._totals = self._sweep()
         return self._totals
 
     def _sweep(self) -> States:
-        from unrolled.diagnostics.gates import gate_values, has_gates  # whose formulas are over traces
-
         self.need_gradients()
         assert self.dy is not None
         totals = {"h": np.zeros_like(self.after.get("h", self.y))}
-        slopes: States = {}
-        if len(self.names) > 1 and has_gates(self.cell):
-            slopes = gate_values(self).slopes
-            totals |= {name: np.zeros_like(self.after[name]) for name in slopes}
+        totals |= {name: np.zeros_like(self.after[name]) for name in memories(self.cell)}
         outside = self.dy if self.y_is_h or "h" not in self.names else np.zeros_like(totals["h"])
         carried = dict(self.dlast)
         for t in reversed(self.order):
@@ -164,12 +164,36 @@ class Trace:
                 arrived = carried.get(name)
                 total[t] = 0 if arrived is None else np.where(valid, arrived, 0)
             totals["h"][t] += np.where(valid, outside[t], 0)
-            for name, slope in slopes.items():
-                totals[name][t] += slope[t] * totals["h"][t]
             carried = {**self.vjp(t, self.dy[t], carried)}
         for parameter in self.cell.parameters().values():
             parameter.grad = None
+        if memories(self.cell):
+            through = totals["h"] if h_is_output(self.cell) else self.dy
+            for name, part in through_output(self.cell, self.gates, self.after, self.valid, through).items():
+                totals[name] += part
         return totals
+
+    @cached_property
+    def gates(self) -> States:
+        """The gates of every step as the kernel has computed them, (T, B, H) by name; see `cell.inspect`."""
+        self._replay(0)
+        state = self.cell.State(*self.initial.values())
+        return self.cell.inspect(self.x, state, self.lengths, self.reset, reverse=self.reverse).gates
+
+    # --- masks
+
+    def _replay(self, first_time: int) -> None:
+        """The next call of the cell starts at this time of the call of the trace, and draws the masks it drew."""
+        if isinstance(self.cell, Gated):
+            self.cell._replayed_from = first_time
+
+    def refuse_masks(self, who: str) -> None:
+        """Raises if the call drew masks, which are those of its rows and of no others."""
+        if isinstance(self.cell, Gated) and self.cell.training and self.cell._random:
+            raise ValueError(
+                f"{who}: this {type(self.cell).__name__} drew masks of zoneout or dropout, another one for each row, "
+                "which this cannot repeat; watch a call in evaluation mode"
+            )
 
     def norms(self, name: str = "h") -> Array:
         """||dL/dh[t]|| (or of another state) over rows and units, (T,), in float64."""

@@ -78,11 +78,12 @@ def _forward(
     reverse: bool = False,
     **options: Any,  # dt, mask
 ) -> tuple[Tensor, Any]:
+    twin = _twin(cell)  # with the counter of masks as the call finds it
     y, last = type(cell).forward(cell, x, state, lengths, reset, reverse=reverse, **options)
     if isinstance(cell, Fading):
         x = cell.seen(x, options.get("mask"))
     trace = Trace(
-        _twin(cell),
+        twin,
         np.array(x),
         state,
         None if lengths is None else np.array(lengths, np.int64),

@@ -17,6 +17,7 @@ from unrolled.layers.wavefront import (
     zero_outside,
 )
 from unrolled.module import Module
+from unrolled.ops.prepared import Prepared
 from unrolled.tensor import Tensor, as_tensor, no_grad
 
 Array = np.ndarray[Any, Any]
@@ -93,6 +94,7 @@ class GridLSTM(Module):
         self.bias = checks.flag(who, "bias", bias)
         self.dtype = checks.float_dtype(who, dtype)
         self._set_parameters(checks.generator(who, rng))
+        self._prepared = Prepared()
 
     def _set_parameters(self, rng: np.random.Generator) -> None:
         D, H, L = self.dimensions, self.hidden_size, 1 if self.tied else self.depth
@@ -151,7 +153,8 @@ class GridLSTM(Module):
         into += [entering[..., :H], entering[..., H:]]
         steps = [*((1, 0, 0), (0, 1, 0))[: D - 1], (0, 0, 1)]
         all_live = np.broadcast_to(np.reshape(live, (*sizes, 1, B)), (*sizes, L, B))
-        return wavefront(steps, (1, 1, 1), all_live, self.W, None, self.b, into, streams=D, memories=1)
+        options: dict[str, Any] = {"streams": D, "memories": 1, "prepared": self._prepared}
+        return wavefront(steps, (1, 1, 1), all_live, self.W, None, self.b, into, **options)
 
     def _leaving(self, h: Tensor, axis: int) -> Tensor:
         """What leaves the grid at the end of an axis: (.., B, depth * H)."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unrolled import checks, ops
+from unrolled.ops.prepared import Prepared
 from unrolled.tensor import Tensor, as_tensor, record_one
 
 Array = np.ndarray[Any, Any]
@@ -87,12 +88,17 @@ def wavefront(
     *,
     streams: int,
     memories: int,
+    prepared: Prepared | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """h and c (n0, n1, n2, B, S H) of every position; see src/cpp/ops/wavefront.cpp for the arguments."""
+    """h and c (n0, n1, n2, B, S H) of every position; see src/cpp/ops/wavefront.cpp for the arguments.
+
+    `prepared` keeps packed weights between calls of inference.
+    """
     geometry = np.array([*steps, front], np.int64)
     constants = (Tensor(geometry), Tensor(np.ascontiguousarray(live, np.int64)))
     given = [t if t is None else as_tensor(t) for t in (W, a, b, *starts)]
-    h, c = ops.apply("wavefront", *constants, *given, streams=streams, memories=memories)
+    sizes = {"streams": streams, "memories": memories}
+    h, c = ops.apply("wavefront", *constants, *given, prepared=prepared, **sizes)
     return h, c
 
 

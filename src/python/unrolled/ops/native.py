@@ -9,6 +9,7 @@ import numpy as np
 
 from unrolled._native import core
 from unrolled.ops.checks import check_range, float_tensor, integer_array, one_axis, same_dtype
+from unrolled.ops.prepared import Prepared
 from unrolled.ops.shape import broadcast_to, reshape, swapaxes
 from unrolled.row_gradient import RowGradient
 from unrolled.tensor import Lookup, Tensor, needs_grad, record
@@ -18,13 +19,19 @@ _PRODUCTS = frozenset(("linear", "matmul"))
 _table = {name: core.op(name) for name in core.op_names()}
 
 
-def apply(name: str, *inputs: Tensor | None, **attributes: int | float) -> tuple[Tensor, ...]:
-    """Runs and records the op of this name of the native table. None: an optional input not given."""
+def apply(
+    name: str, *inputs: Tensor | None, prepared: Prepared | None = None, **attributes: int | float
+) -> tuple[Tensor, ...]:
+    """Runs and records the op of this name of the native table. None: an optional input not given. `prepared`: where
+    what the op makes of its weights is kept between calls that are not recorded.
+    """
     op = _table[name]
+    recorded = needs_grad(*inputs)
+    made = None if prepared is None or recorded else prepared.of(op, inputs, attributes)
     arrays = [None if t is None else t._data for t in inputs]
-    outputs = op.forward(arrays, attributes)
+    outputs = op.forward(arrays, attributes, recorded, made)
     results = outputs[: op.results]
-    if not needs_grad(*inputs):
+    if not recorded:
         return record(name, (), results, _no_vjp)
     wanted = [t is not None and t.requires_grad for t in inputs]
     shapes = [(array.shape, array.dtype) for array in results]
