@@ -1,7 +1,7 @@
 // sLSTM of xLSTM (Beck et al. 2024): exponential gates, a normaliser n and a stabiliser m; one head.
 //
 //   z = tanh(a_z), o = sigmoid(a_o);   a = W x + U h[t-1] + b for i, f, z, o
-//   m[t] = max(a_f + m[t-1], a_i)
+//   m[t] = max(a_f + m[t-1], a_i), a_i where n[t-1] = 0: there is nothing yet that f could dwarf i for
 //   i = exp(a_i - m[t]),   f = exp(a_f + m[t-1] - m[t])          the larger of them is 1
 //   c[t] = f * c[t-1] + i * z
 //   n[t] = f * n[t-1] + i
@@ -25,12 +25,19 @@ struct Slstm {
   enum Stream { c, n, m };
   static constexpr int phases = 1;
 
+  /// Where the cell has held anything since it was empty.
+  template <class Point>
+  static typename Point::V holds(const Point& at) {
+    return less(Point::V::zero(), at.state_prev(n));
+  }
+
   template <int, class Point>
   static void forward(Point& at) {
     using V = typename Point::V;
     const V sum_i = at.a(i) + at.u(i), sum_f = at.a(f) + at.u(f) + at.state_prev(m);
-    const V stabiliser = max(sum_f, sum_i);
-    const V in = exp_saturated(sum_i - stabiliser), forget = exp_saturated(sum_f - stabiliser);
+    const V stabiliser = select(holds(at), max(sum_f, sum_i), sum_i);
+    // The bound acts where the cell is empty only: what is forgotten is 0, and must not become 0 * infinity.
+    const V in = exp_saturated(sum_i - stabiliser), forget = exp_saturated(min(sum_f - stabiliser, V(80)));
     const V candidate = tanh(at.a(z) + at.u(z)), out = sigmoid(at.a(o) + at.u(o));
     const V cell = fma(forget, at.state_prev(c), in * candidate);
     const V normaliser = fma(forget, at.state_prev(n), in);
@@ -58,9 +65,9 @@ struct Slstm {
     const V di = fma(dc, candidate, dn) * in;
     const V df = fma(dc, at.state_prev(c), dn * at.state_prev(n)) * forget;
     const V dm = at.dstream(m) - di - df;
-    const V past = less(in, forget);  // m[t] = a_f + m[t-1]
-    const V da_f = df + select(past, dm, V::zero());
-    at.set_delta(i, di + select(past, V::zero(), dm));
+    const V past = select(holds(at), select(less(in, forget), dm, V::zero()), V::zero());  // m[t] = a_f + m[t-1]
+    const V da_f = df + past;
+    at.set_delta(i, di + dm - past);
     at.set_delta(f, da_f);
     at.set_dstate_prev(c, dc * forget);
     at.set_dstate_prev(n, dn * forget);

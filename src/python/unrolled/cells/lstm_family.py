@@ -207,7 +207,7 @@ class sLSTM(Recurrent):  # noqa: N801 - the name of the paper
     """Long short-term memory with exponential gates, a normaliser and a stabiliser; one head.
 
         z = tanh(a_z),    o = sigmoid(a_o)            a = W x[t] + U h[t-1] + b of each gate
-        m[t] = max(a_f + m[t-1], a_i)                 stabiliser: no exponential exceeds 1
+        m[t] = max(a_f + m[t-1], a_i)                 stabiliser: no exponential exceeds 1; a_i where n[t-1] = 0
         i = exp(a_i - m[t])                           input gate
         f = exp(a_f + m[t-1] - m[t])                  forget gate
         c[t] = f * c[t-1] + i * z
