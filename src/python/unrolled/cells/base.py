@@ -102,6 +102,10 @@ class Recurrent(Recomputed, CellParameters):
         """Where the native cell saves each gate."""
         return {name: k for k, name in enumerate(self.gates)}
 
+    def _shown(self, name: str, saved: Array) -> Array:
+        """A gate, from what the native cell saves of it."""
+        return saved
+
     # --- what gated cells add, see regular.py
 
     def _quick(self) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from unrolled.cells.base import Recurrent
+from unrolled.cells.base import Array, Recurrent
 from unrolled.cells.lstm import LSTMState
 from unrolled.cells.regular import Gated, GatedOptions
 from unrolled.checks import number, positive, size
@@ -63,8 +63,8 @@ class LSTM1997(Gated):
     def _kernel(self) -> str:
         return "lstm_1997"
 
-    def _slots(self) -> dict[str, int]:
-        return {"i": 0, "o": 2}  # of g the native cell keeps tanh(a / 2)
+    def _shown(self, name: str, saved: Array) -> Array:
+        return saved * saved.dtype.type(self.candidate_range) if name == "g" else saved
 
     def _options(self) -> list[float]:
         return [self.candidate_range, self.output_range]
