@@ -148,7 +148,8 @@ def cells(draw: Any, I: int, H: int) -> Node:
         options.update({f"zoneout_{name}": rate for name, rate in zoneout.items()})
         step = more.with_zoneout(step, case.states, zoneout)
         # Without effect in evaluation, and a bound that nothing reaches.
-        options.update(recurrent_dropout=draw(rates), weight_dropout=draw(rates))
+        if case.new(1, 1).matrices:
+            options.update(recurrent_dropout=draw(rates), weight_dropout=draw(rates))
         options.update(gradient_clip=draw(st.sampled_from([None, 1e9])))
         options.update(learn_initial_state=draw(st.booleans()))
     if case.size_option:
