@@ -155,7 +155,7 @@ CASES = [
     ),
     Case(
         "sLSTM", "sLSTM", ("i", "f", "z", "o"), ("h", "c", "n", "m"), more.slstm, {}, {"b": 4},
-        positive=("n",),
+        positive=("n",), bounded=False,
     ),
     Case(
         "LayerNormRNN", "LayerNormRNN", ("h",), ("h",), more.layer_norm_rnn, {}, {"b": 1},

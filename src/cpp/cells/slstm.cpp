@@ -14,6 +14,8 @@
 //   di = (dc * z + dn) * i,   df = (dc * c[t-1] + dn * n[t-1]) * f      gradients of the exponents
 //   dm = dm - di - df, which goes to the exponent that is m[t]:  df += dm if f = 1, else di += dm
 //   da_i = di,   da_f = dm[t-1] = df,   dc[t-1] = dc * f,   dn[t-1] = dn * f,   dh[t-1] = da W_hh
+#include <limits>
+
 #include "engine/point.h"
 #include "engine/registry.h"
 
@@ -25,10 +27,11 @@ struct Slstm {
   enum Stream { c, n, m };
   static constexpr int phases = 1;
 
-  /// Where the cell has held anything since it was empty.
+  /// Where the cell has held anything since it was empty: n is 1 or more after any step.
   template <class Point>
   static typename Point::V holds(const Point& at) {
-    return less(Point::V::zero(), at.state_prev(n));
+    using V = typename Point::V;
+    return less(V(static_cast<typename V::Scalar>(std::numeric_limits<float>::min())), at.state_prev(n));
   }
 
   template <int, class Point>
