@@ -18,7 +18,7 @@ import steps
 import steps_more as more
 import unrolled as ur
 import wiring_cases as wiring
-from cases import CASES, VARIANTS, Array, Case, Parameters, State, Step
+from cases import CASES, VARIANTS, Array, Case, Parameters, State, Step, randomize
 from reference import run
 from unrolled.cells import Gated
 
@@ -147,7 +147,8 @@ def cells(draw: Any, I: int, H: int) -> Node:
         options.update({f"zoneout_{name}": rate for name, rate in zoneout.items()})
         step = more.with_zoneout(step, case.states, zoneout)
         # Without effect in evaluation, and a bound that nothing reaches.
-        options.update(recurrent_dropout=draw(rates), weight_dropout=draw(rates))
+        if case.new(1, 1).matrices:
+            options.update(recurrent_dropout=draw(rates), weight_dropout=draw(rates))
         options.update(gradient_clip=draw(st.sampled_from([None, 1e9])))
         options.update(learn_initial_state=draw(st.booleans()))
     if case.size_option:
@@ -237,7 +238,7 @@ class Config:
         rng = np.random.default_rng(self.seed)
         layer = self.node.make(rng=rng, dtype=dtype)
         for name, parameter in layer.parameters().items():
-            wiring.randomize(parameter, rng, name)
+            randomize(parameter, rng, name)
         return layer.eval()
 
     def call(self) -> dict[str, Any]:

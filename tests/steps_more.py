@@ -97,10 +97,10 @@ def multiplicative_lstm(p: Parameters, x: Array, state: State) -> tuple[Array, S
 
 
 def slstm(p: Parameters, x: Array, state: State) -> tuple[Array, State]:
-    """Beck et al. (2024), xLSTM: sLSTM with the stabiliser m."""
+    """Beck et al. (2024), xLSTM: sLSTM with the stabiliser m, which starts at a_i as in their published code."""
     h, c, n, m = state
     i, f, z, o = sums(p, x, h, 4)
-    new = np.where((f + m).real > i.real, f + m, i)
+    new = np.where((n.real > np.finfo(np.float32).tiny) & ((f + m).real > i.real), f + m, i)
     i, f = np.exp(i - new), np.exp(f + m - new)
     c, n = f * c + i * np.tanh(z), f * n + i
     h = sigmoid(o) * c / n

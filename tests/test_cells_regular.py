@@ -34,6 +34,11 @@ def make(case: Case, shape: tuple[int, int, int, int] = SHAPE, **options: Any) -
     return problem(replace(case, options={**case.options, **options}), shape)
 
 
+def dropout(case: Case, **rates: float) -> dict[str, float]:
+    """Of these options those that the cell takes."""
+    return rates if case.make(1, 1).matrices else {}
+
+
 def zoneout(case: Case) -> dict[str, float]:
     return {f"zoneout_{name}": rate for name, rate in (("h", 0.3), ("c", 0.2)) if name in case.states}
 
@@ -58,7 +63,7 @@ def test_zoneout_in_evaluation_is_the_mean(case: Case) -> None:
 
 @each
 def test_a_step_is_that_of_evaluation(case: Case) -> None:
-    p = make(case, **zoneout(case), recurrent_dropout=0.0, weight_dropout=0.3)
+    p = make(case, **zoneout(case), **dropout(case, weight_dropout=0.3))
     p.cell.eval()
     y, _ = forward(p)
     state = p.cell.State(*p.state)
@@ -84,7 +89,7 @@ def numeric(p: Problem, name: str, direction: np.ndarray, counter: int) -> float
 
 @each
 def test_gradients_with_masks_agree_with_finite_differences(case: Case) -> None:
-    p = make(case, (5, 3, 3, 19), **zoneout(case), recurrent_dropout=0.4, weight_dropout=0.3)
+    p = make(case, (5, 3, 3, 19), **zoneout(case), **dropout(case, recurrent_dropout=0.4, weight_dropout=0.3))
     p.cell.counter = 7
     rng = np.random.default_rng(3)
     for name, gradient in gradients(p).items():
@@ -105,7 +110,9 @@ def test_zoneout_keeps_units_with_its_probability(case: Case) -> None:
 
 @each
 def test_masks_are_functions_of_seed_and_counter_alone(case: Case) -> None:
-    p = make(case, (6, 17, 5, 70), **zoneout(case), recurrent_dropout=0.4, weight_dropout=0.3)
+    p = make(
+        case, (6, 17, 5, 70), **zoneout(case), **dropout(case, recurrent_dropout=0.4, weight_dropout=0.3)
+    )
     before = ur.get_num_threads()
     results = []
     try:
@@ -125,7 +132,7 @@ def test_masks_are_functions_of_seed_and_counter_alone(case: Case) -> None:
 
 @each
 def test_recomputed_segments_draw_the_same_masks(case: Case) -> None:
-    p = make(case, (9, 3, 4, 17), **zoneout(case), recurrent_dropout=0.4)
+    p = make(case, (9, 3, 4, 17), **zoneout(case), **dropout(case, recurrent_dropout=0.4))
     p.cell.counter = 3
     wanted = gradients(p)
     p.cell.counter, p.cell.recompute = 3, 4
@@ -208,12 +215,12 @@ def test_a_learned_initial_state(case: Case) -> None:
 
 @each
 def test_options_travel_with_the_cell(case: Case, tmp_path: Any) -> None:
-    p = make(case, **zoneout(case), weight_dropout=0.2)
+    p = make(case, **zoneout(case), **dropout(case, weight_dropout=0.2))
     p.cell.eval()
     ur.save(p.cell, tmp_path / "cell.safetensors")
     other = ur.load(tmp_path / "cell.safetensors")
     other.eval()
-    assert other.weight_dropout == 0.2
+    assert other.weight_dropout == p.cell.weight_dropout
     assert_same_bits(forward(replace(p, cell=other)), forward(p))
 
 
@@ -229,5 +236,11 @@ def test_options_travel_with_the_cell(case: Case, tmp_path: Any) -> None:
 def test_wrong_options(options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         ur.LSTM(3, 4, **options)
+    for name in ("recurrent_dropout", "weight_dropout"):
+        for kind in (ur.MinimalGRU, ur.MinimalLSTM, ur.SRU, ur.BistableGRU):
+            expected = f"{kind.__name__}: {name} is given, expected 0 because no matrix multiplies its past"
+            with pytest.raises(ValueError, match=expected):
+                kind(3, 4, **{name: 0.1})
+    ur.BistableGRU(3, 4, recurrent="matrix", weight_dropout=0.1)
     with pytest.raises(ValueError, match=r"GRU: zoneout_c is given, expected 0 because its state has no c"):
         ur.GRU(3, 4, zoneout_c=0.1)

@@ -54,11 +54,13 @@ def parameters_by_cell(stack: Any, directions: str) -> list[dict[str, str]]:
 
 def initial_states(case: Case, stack: Any, directions: str) -> list[tuple[Array, ...]]:
     rng = np.random.default_rng(6)
-    sizes = [
-        [case.state_size(name, H, cell.input_size) for name in case.states]
-        for cell, _ in cells_of(stack, directions)
-    ]
-    return [tuple(rng.normal(size=(B, n)) * 0.5 for n in of_cell) for of_cell in sizes]
+
+    def drawn(name: str, cell: Any) -> Array:
+        values: Array = rng.normal(size=(B, case.state_size(name, H, cell.input_size))) * 0.5
+        return np.abs(values) + 0.5 if name in case.positive else values
+
+    cells = [cell for cell, _ in cells_of(stack, directions)]
+    return [tuple(drawn(name, cell) for name in case.states) for cell in cells]
 
 
 def reference(

@@ -57,6 +57,8 @@ def test_final_hidden_joins_the_states_of_all_layers_and_gives_gradients():
     np.testing.assert_array_equal(np.asarray(final_hidden(state[0])), np.asarray(state[0].h))
     with pytest.raises(TypeError, match="state is ndarray"):
         final_hidden(np.zeros(3))
+    with pytest.raises(TypeError, match=r"final_hidden: SRUState\(c\) has no h, expected states with one"):
+        final_hidden(Stack([ur.GRU(2, 3), ur.SRU(3, 2)])(np.zeros((1, 1, 2), np.float32))[1])
 
 
 def test_state_goes_on_and_steps_equal_the_call():
@@ -156,6 +158,12 @@ def test_layers_come_back(how, tmp_path):
     [
         (lambda: Stack([]), ValueError, "Stack: there are no layers"),
         (lambda: Stack([Linear(2, 2)]), TypeError, "layer 0 is a Linear, expected a recurrent layer"),
+        (lambda: Stack([ur.LSTM]), TypeError, r"layer 0 is the class LSTM, expected a layer: LSTM\(..\)"),
+        (
+            lambda: Stack([ur.GridLSTM(2, 2, 1, dimensions=3)]),
+            TypeError,
+            "layer 0 is a GridLSTM over images, expected a layer over sequences",
+        ),
         (lambda: Stack([RNN(2, 3), RNN(2, 3)]), ValueError, r"layer 1 \(RNN\) has input_size=2, expected 3"),
         (lambda: Stack([RNN(2, 3), RNN(3, 3, dtype=np.float64)]), TypeError, "layer 1 has dtype float64"),
         (

@@ -194,3 +194,15 @@ def test_bad_arguments(change: Any, error: type[Exception], message: str) -> Non
     arguments = {"x": x, "targets": targets, "k1": 2, "k2": 4, **change}
     with pytest.raises(error, match=message):
         ur.patterns.truncated_bptt(cell, arguments.pop("x"), arguments.pop("targets"), squares, **arguments)
+
+
+def test_a_layer_that_reads_both_ways_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    both = ur.Bidirectional(ur.GRU(4, 3, rng=rng), ur.GRU(4, 3, rng=rng))
+    for layer in (both, ur.Stack([both, ur.LSTM(6, 5, rng=rng)])):
+        with pytest.raises(
+            TypeError, match=f"truncated_bptt: {type(layer).__name__} reads both ways, expected"
+        ):
+            ur.patterns.truncated_bptt(
+                layer, np.zeros((4, 1, 4), np.float32), np.zeros((4, 1)), squares, k1=1, k2=2
+            )

@@ -26,6 +26,12 @@ struct Gru {
   enum Vector { b_hn };
   static constexpr int phases = 1;
 
+  /// From what z keeps to what it is said to do, and back.
+  template <class V>
+  static V as_named(V keeps) {
+    return takes_new ? V(1) - keeps : keeps;
+  }
+
   template <int, class Point>
   static void forward(Point& at) {
     using V = typename Point::V;
@@ -35,7 +41,7 @@ struct Gru {
     const V candidate = tanh(fma(reset, recurrent, at.a(n)));
     at.set_output(fma(update, at.h_prev() - candidate, candidate));
     at.save(r, reset);
-    at.save(z, update);
+    at.save(z, as_named(update));
     at.save(n, candidate);
     at.save(hn, recurrent);
   }
@@ -44,7 +50,7 @@ struct Gru {
   static void backward(Point& at) {
     using V = typename Point::V;
     const V one(1);
-    const V reset = at.saved(r), update = at.saved(z), candidate = at.saved(n), recurrent = at.saved(hn);
+    const V reset = at.saved(r), update = as_named(at.saved(z)), candidate = at.saved(n), recurrent = at.saved(hn);
     const V dh = at.dh();
     const V da_n = at.set_delta(n, dh * (one - update) * (one - candidate * candidate));
     at.add_dvector(b_hn, at.set_delta(hn, da_n * reset));

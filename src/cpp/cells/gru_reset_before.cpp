@@ -29,6 +29,12 @@ struct GruResetBefore {
   enum PhaseIndex { gates, candidate };
   static constexpr int phases = 2;
 
+  /// From what z keeps to what it is said to do, and back.
+  template <class V>
+  static V as_named(V keeps) {
+    return takes_new ? V(1) - keeps : keeps;
+  }
+
   template <int phase, class Point>
   static void forward(Point& at) {
     using V = typename Point::V;
@@ -40,7 +46,9 @@ struct GruResetBefore {
       at.save(r, reset);
     } else {
       const V next = tanh(at.a(n) + at.u(n));
-      at.set_output(fma(at.a(z), at.h_prev() - next, next));
+      const V update = at.a(z);
+      at.set_output(fma(update, at.h_prev() - next, next));
+      at.save(z, as_named(update));
       at.save(n, next);
     }
   }
@@ -50,7 +58,7 @@ struct GruResetBefore {
     using V = typename Point::V;
     const V one(1);
     if constexpr (phase == candidate) {
-      const V update = at.saved(z), next = at.saved(n);
+      const V update = as_named(at.saved(z)), next = at.saved(n);
       const V dh = at.dh();
       at.set_delta(n, dh * (one - update) * (one - next * next));
       const V da_z = dh * (at.h_prev() - next) * update * (one - update);

@@ -9,7 +9,7 @@
 //   dz = dh * (h[t-1] - n)          da_z = dz * z (1 - z)
 //   dn = dh * (1 - z)               da_n = dn
 //   dh[t-1] = dh * z
-//   df = dz * i / (f + i)^2 = dz * (1 - z) / (f + i),   di = -dz * z / (f + i)
+//   df = dz * i / (f + i)^2 and so  da_f = dz * z (1 - z) (1 - f),   da_i = -dz * z (1 - z) (1 - i)
 #include "engine/point.h"
 #include "engine/registry.h"
 
@@ -46,7 +46,10 @@ struct MinimalLstm {
   template <int, class Point>
   static void forward(Point& at) {
     using V = typename Point::V;
-    const V forget = sigmoid(at.a(f)), in = sigmoid(at.a(i)), candidate = at.a(n);
+    // Where both sums are below -40, sigmoid is exp to the last digit, and z the same if both are moved up: f + i is
+    // never 0.
+    const V up = max(V(-40) - max(at.a(f), at.a(i)), V::zero());
+    const V forget = sigmoid(at.a(f) + up), in = sigmoid(at.a(i) + up), candidate = at.a(n);
     at.set_output(fma(forget / (forget + in), at.h_prev() - candidate, candidate));
     at.save(f, forget);
     at.save(i, in);
@@ -56,11 +59,11 @@ struct MinimalLstm {
   static void backward(Point& at) {
     using V = typename Point::V;
     const V one(1);
-    const V forget = at.saved(f), in = at.saved(i), all = forget + in, keep = forget / all;
+    const V forget = at.saved(f), in = at.saved(i), keep = forget / (forget + in);
     const V dh = at.dh();
-    const V dz = dh * (at.h_prev() - at.saved(n)) / all;
-    at.set_delta(f, dz * (one - keep) * forget * (one - forget));
-    at.set_delta(i, -(dz * keep * in * (one - in)));
+    const V da_z = dh * (at.h_prev() - at.saved(n)) * keep * (one - keep);
+    at.set_delta(f, da_z * (one - forget));
+    at.set_delta(i, -(da_z * (one - in)));
     at.set_delta(n, dh * (one - keep));
     at.set_dh_prev(dh * keep);
   }

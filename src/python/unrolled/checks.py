@@ -127,8 +127,14 @@ def recurrent_layers(who: str, layers: Mapping[str, Any]) -> None:
     """Name -> layer: every one a recurrent layer with an output at every step, and of the dtype of the first."""
     first: tuple[str, Any] | None = None
     for name, layer in layers.items():
+        if isinstance(layer, type):
+            raise TypeError(
+                f"{who}: {name} is the class {layer.__name__}, expected a layer: {layer.__name__}(..)"
+            )
         if not hasattr(layer, "initial_state"):
             raise TypeError(f"{who}: {name} is {_a(layer)}, expected a recurrent layer")
+        if getattr(layer, "dimensions", 2) != 2:
+            raise TypeError(f"{who}: {name} is {_a(layer)} over images, expected a layer over sequences")
         if hasattr(layer, "joined_reset"):
             raise TypeError(
                 f"{who}: {name} is {_a(layer)}, which gives fewer steps than it gets; expected a layer that "

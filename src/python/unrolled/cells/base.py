@@ -87,6 +87,10 @@ class Recurrent(Recomputed, Native):
         """Where the native cell saves each gate."""
         return {name: k for k, name in enumerate(self.gates)}
 
+    def _shown(self, name: str, saved: Array) -> Array:
+        """A gate, from what the native cell saves of it."""
+        return saved
+
     # --- what gated cells add, see regular.py
 
     def _call_weights(self) -> list[Tensor | None]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unrolled.cells.base import Array
 from unrolled.cells.gru import GRUState
 from unrolled.cells.regular import Gated, GatedOptions
 from unrolled.checks import number, one_of, size
@@ -102,8 +103,8 @@ class BistableGRU(Gated):
         for name in self.vectors:
             setattr(self, name, self._vector(self.hidden_size, 1.0))
 
-    def _slots(self) -> dict[str, int]:
-        return {"c": 1, "n": 2}  # of a the native cell keeps a - 1
+    def _shown(self, name: str, saved: Array) -> Array:
+        return saved + 1 if name == "a" else saved
 
     @property
     def _kernel(self) -> str:

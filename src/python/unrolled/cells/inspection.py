@@ -40,7 +40,11 @@ def inspect(
     whole = call.arguments._replace(keep=True, segment_steps=0)
     y, last, saved = core.cells_forward([whole])[0]
     assert saved is not None  # it was to keep
-    gates = {name: saved.slot(slot) for name, slot in cell._slots().items()}
+    sizes, T = whole.lengths, y.shape[0]
+    live = np.ones((T, 1, 1), bool) if sizes is None else np.arange(T)[:, None, None] < sizes[:, None]
+    gates = {
+        name: np.where(live, cell._shown(name, saved.slot(slot)), 0) for name, slot in cell._slots().items()
+    }
     names = cell.State._fields
     own = names[1:] if names[:1] == ("h",) and cell._output_is_state else names
     states = {"h": y} if len(own) < len(names) else {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from unrolled.cells.base import Array
 from unrolled.cells.lstm import ForgetBias, LSTMState
 from unrolled.cells.regular import Gated, GatedOptions
 from unrolled.checks import positive, size
@@ -62,8 +63,8 @@ class LSTM1997(Gated):
     def _kernel(self) -> str:
         return "lstm_1997"
 
-    def _slots(self) -> dict[str, int]:
-        return {"i": 0, "o": 2}  # of g the native cell keeps tanh(a / 2)
+    def _shown(self, name: str, saved: Array) -> Array:
+        return saved * saved.dtype.type(self.candidate_range) if name == "g" else saved
 
     def _options(self) -> list[float]:
         return [self.candidate_range, self.output_range]
@@ -191,7 +192,7 @@ class sLSTM(ForgetBias):  # noqa: N801 - the name of the paper
     """Long short-term memory with exponential gates, a normaliser and a stabiliser; one head.
 
         z = tanh(a_z),    o = sigmoid(a_o)            a = W x[t] + U h[t-1] + b of each gate
-        m[t] = max(a_f + m[t-1], a_i)                 stabiliser: no exponential exceeds 1
+        m[t] = max(a_f + m[t-1], a_i)                 stabiliser: no exponential exceeds 1; a_i where n[t-1] = 0
         i = exp(a_i - m[t])                           input gate
         f = exp(a_f + m[t-1] - m[t])                  forget gate
         c[t] = f * c[t-1] + i * z

@@ -39,6 +39,7 @@ class Gated(Recurrent):
         recurrent_dropout: dropout of h[t-1] where a matrix multiplies it, one mask for each row of a call (Gal and
             Ghahramani 2016); not of r * h[t-1] and the like.
         weight_dropout: dropout of the recurrent matrices, one mask for each call: DropConnect (Merity et al. 2018).
+            Neither of the two where the cell has no such matrix.
         gradient_clip: bound of the gradient of every gate's sum inside backward (Graves 2013); None: none.
         learn_initial_state: whether the state that a call starts from where none is given, and to which a reset goes
             back, is a parameter, `h0` (and `c0`, ...), zeros at first.
@@ -77,6 +78,9 @@ class Gated(Recurrent):
                 )
         self.recurrent_dropout = checks.fraction(who, "recurrent_dropout", recurrent_dropout)
         self.weight_dropout = checks.fraction(who, "weight_dropout", weight_dropout)
+        for name in ("recurrent_dropout", "weight_dropout"):
+            if getattr(self, name) and not self.matrices:
+                raise ValueError(f"{who}: {name} is given, expected 0 because no matrix multiplies its past")
         self.gradient_clip = (
             None if gradient_clip is None else checks.positive(who, "gradient_clip", gradient_clip)
         )

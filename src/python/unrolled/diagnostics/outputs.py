@@ -53,7 +53,8 @@ def through_output(cell: Any, gates: States, after: States, valid: Array, dy: Ar
     made = {name: np.where(ran, after[name], 1).astype(cell.dtype) for name in memories(cell)}
     states = {name: Tensor(values, requires_grad=True) for name, values in made.items()}
     y = _OUTPUTS[type(cell).__name__](cell, {name: Tensor(g) for name, g in gates.items()}, states)
-    y.backward(np.where(ran, dy, 0).astype(cell.dtype))
+    if y.requires_grad:  # not of kept inputs, which act on later steps alone
+        y.backward(np.where(ran, dy, 0).astype(cell.dtype))
     return {name: np.zeros_like(s._data) if s.grad is None else s.grad for name, s in states.items()}
 
 
@@ -114,6 +115,16 @@ def _slstm(cell: Any, gates: Tensors, states: Tensors) -> Tensor:
 @register_output("SRU")
 def _sru(cell: Any, gates: Tensors, states: Tensors) -> Tensor:
     return gates["r"] * states["c"]
+
+
+@register_output("QRNN")
+def _qrnn(cell: Any, gates: Tensors, states: Tensors) -> Tensor:
+    return states["c"] if cell.pooling == "f" else gates["o"] * states["c"]
+
+
+@register_output("GRUD")
+def _gru_d(cell: Any, gates: Tensors, states: Tensors) -> Tensor:
+    return gates["n"]  # of a given step; y is h
 
 
 @register_output("LeakyRNN")

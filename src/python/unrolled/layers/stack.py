@@ -129,7 +129,8 @@ def final_hidden(state: Any) -> Tensor:
     """The hidden states of all layers and directions of a state, side by side: (B, sum of their sizes).
 
     A classifier on the last states of a whole stack: `y, state = stack(x); logits =
-    linear(ur.final_hidden(state))`. Cell states (`c` of an LSTM) are left out.
+    linear(ur.final_hidden(state))`. Cell states (`c` of an LSTM) are left out; a cell whose state has no h (`SRU`) has
+    its last output in y only, which is an error here.
     """
     parts = _hidden(state)
     return parts[0] if len(parts) == 1 else ops.concat(parts, axis=-1)
@@ -138,6 +139,11 @@ def final_hidden(state: Any) -> Tensor:
 def _hidden(state: Any) -> list[Any]:
     if hasattr(state, "h"):
         return [state.h]
+    if hasattr(state, "_fields") and not hasattr(state, "forward"):
+        raise TypeError(
+            f"final_hidden: {type(state).__name__}({', '.join(state._fields)}) has no h, expected states with one; the "
+            "last output of the layer is in y"
+        )
     if not isinstance(state, (tuple, list)):
         raise TypeError(
             f"final_hidden: state is {type(state).__name__}, expected the state of a recurrent layer"

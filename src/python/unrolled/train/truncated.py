@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unrolled import checks, ops
+from unrolled.layers.bidirectional import Bidirectional
+from unrolled.module import Module
 from unrolled.train.trees import detach
 
 
@@ -70,6 +72,11 @@ def truncated_bptt(
     k1, k2 = checks.size(who, "k1", k1), checks.size(who, "k2", k2)
     if k2 < k1:
         raise ValueError(f"{who}: k2 is {k2}, expected at least k1={k1}, or some losses would reach no step")
+    if isinstance(layer, Module) and any(isinstance(m, Bidirectional) for m in layer.modules().values()):
+        raise TypeError(
+            f"{who}: {type(layer).__name__} reads both ways, expected a layer that reads forward: the backward "
+            "direction of a part would start where the sequence has not ended"
+        )
     T, B = np.shape(x)[:2]
     if len(targets) != T:
         raise ValueError(f"{who}: targets have {len(targets)} steps, expected {T} as x has")
