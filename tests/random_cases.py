@@ -18,7 +18,7 @@ import steps
 import steps_more as more
 import unrolled as ur
 import wiring_cases as wiring
-from cases import CASES, VARIANTS, Array, Case, Parameters, State, Step
+from cases import CASES, VARIANTS, Array, Case, Parameters, State, Step, randomize
 from reference import run
 from unrolled.cells import Gated
 
@@ -237,7 +237,7 @@ class Config:
         rng = np.random.default_rng(self.seed)
         layer = self.node.make(rng=rng, dtype=dtype)
         for name, parameter in layer.parameters().items():
-            wiring.randomize(parameter, rng, name)
+            randomize(parameter, rng, name)
         return layer.eval()
 
     def call(self) -> dict[str, Any]:

@@ -26,8 +26,8 @@ PHI = {
     "softsign": more.softsign,
 }
 # Their kernels cannot be fed back: the output is narrower than the units, or not the state, or inputs are normalised,
-# or (CTRNN) calls have an argument of their own.
-STEP_BY_STEP = {"Jordan", "ProjectedLSTM", "SRU", "RNN-pre", "CTRNN"} | {
+# or (CTRNN, GRUD) calls have an argument of their own.
+STEP_BY_STEP = {"Jordan", "ProjectedLSTM", "SRU", "QRNN", "RNN-pre", "CTRNN", "GRUD"} | {
     f"LayerNorm{kind}" for kind in ("RNN", "LSTM", "GRU")
 }
 

@@ -116,6 +116,11 @@ def _sru(cell: Any, gates: Tensors, states: Tensors) -> Tensor:
     return gates["r"] * states["c"]
 
 
+@register_output("QRNN")
+def _qrnn(cell: Any, gates: Tensors, states: Tensors) -> Tensor:
+    return gates["o"] * states["c"] if "o" in gates else states["c"]
+
+
 @register_output("LeakyRNN")
 def _leaky_rnn(cell: Any, gates: Tensors, states: Tensors) -> Tensor:
     return ops.tanh(states["c"])
