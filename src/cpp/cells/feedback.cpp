@@ -67,9 +67,10 @@ void input_backward(const BackwardTile<S>&) {}
 
 bool has_room(const CellInfo& cell) {
   const int parts = (cell.input_gates + most_gates - 1) / most_gates;
-  return cell.output == Space::Hidden && cell.output_slots == 0 && cell.output_is_state && cell.input_norms == 0 &&
-         cell.phases + 1 + parts <= most_phases && cell.matrices + 2 <= most_matrices && cell.streams < most_streams &&
-         cell.vectors < most_vectors;
+  const bool reads_x_alone = cell.input.row == 1 && cell.input.kept == 0;
+  return reads_x_alone && cell.output == Space::Hidden && cell.output_slots == 0 && cell.output_is_state &&
+         cell.input_norms == 0 && cell.phases + 1 + parts <= most_phases && cell.matrices + 2 <= most_matrices &&
+         cell.streams < most_streams && cell.vectors < most_vectors;
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace unrolled {
 inline constexpr char fed_back_suffix[] = "+feedback";
 
 /// The kernel of a cell fed back, see feedback.cpp; none for a cell that the engine has no room to feed back, whose
-/// output is not its first state, or that normalises its input part.
+/// output is not its first state, that normalises its input part, or that makes what it reads of more than x[t].
 template <class S>
 std::optional<CellKernel<S>> feed_back(const CellKernel<S>& cell);
 
