@@ -101,3 +101,20 @@ def test_zoneout_keeps_some_units_and_leaves_the_others_alone(case: Case, which:
         assert np.abs(seen.y[t] - wanted).max() < 1e-10
     for ours, theirs in zip(seen.state, state, strict=True):
         assert np.abs(ours - theirs).max() < 1e-10
+
+
+@pytest.mark.parametrize("case", GATED, ids=str)
+def test_backward_may_have_more_threads_than_forward(case: Case, threads: Any) -> None:
+    options = {f"zoneout_{n}": 0.2 for n in case.states if n in "hc"}
+    if case.new(1, 1).matrices:
+        options["recurrent_dropout"] = 0.3
+    found = []
+    for forward_threads, backward_threads in [(1, 1), (1, 3), (3, 1)]:
+        p = problem(replace(case, options={**case.options, **options}), (6, 17, 5, 70))
+        threads(forward_threads)
+        y, _ = p.cell(p.x)
+        threads(backward_threads)
+        (y * ur.Tensor(p.dy)).sum().backward()
+        found.append({name: q.grad for name, q in p.cell.parameters().items() if q.grad is not None})
+    assert_same_bits(found[1], found[0])
+    assert_same_bits(found[2], found[0])

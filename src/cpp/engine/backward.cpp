@@ -13,6 +13,7 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
   const CellInfo& cell = kernel_->info;
   plan_partition(Direction::Backward);
   plan_threads();
+  plan_regular_threads();
   const bool with_rows = wanted.dx != nullptr || makes_input();
   if (!wanted.continues) back_.prepare(cell, sizes_, parameters, with_rows, schedule_.places());
   for (int k = 0; k < cell.vectors; ++k) vector_data_[k] = vectors_[k].data();

@@ -235,6 +235,7 @@ class Run {
 
   // regular.cpp
   void plan_regular(const Inputs<S>& in);
+  void plan_regular_threads();
   RegularTile<S> draw_zones(Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
   void mask_operand(Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
   const S* masked_before(Index s, Index i) const {

@@ -35,6 +35,22 @@ void Run<S>::plan_regular(const Inputs<S>& in) {
   regularised_ = regular_.on();
   masked_operand_ = regular_.training && regular_.recurrent_dropout > 0;
   if (!regularised_) return;
+  plan_regular_threads();
+  if (!masked_operand_) return;
+  const Space space = kernel_->info.output;
+  mask_.resize(in.B * units(space));
+  masked_.resize((keep_ ? schedule_.places() : in.B) * units(space));
+  const double p = regular_.recurrent_dropout;
+  for (Index i = 0; i < in.B; ++i)
+    draw(regular_.seed, static_cast<std::uint64_t>(schedule_.row(i)) * 4 + 2, 0, units(space),
+         mask_.data() + i * units(space),
+         [p](std::uint32_t number) { return happens(number, p) ? S(0) : static_cast<S>(1 / (1 - p)); });
+}
+
+/// Room for the masks of every thread: backward may have more of them than forward had.
+template <class S>
+void Run<S>::plan_regular_threads() {
+  if (!regularised_) return;
   const Space space = kernel_->info.output;
   const Index widest = std::max(units_[0], units_[1]);
   for (ThreadRows<S>& at : threads_) {
@@ -46,14 +62,6 @@ void Run<S>::plan_regular(const Inputs<S>& in) {
     at.masked_rows.resize(static_cast<std::size_t>(rows));
     for (Index n = 0; n < rows; ++n) at.masked_rows[static_cast<std::size_t>(n)] = at.masked.data() + n * units(space);
   }
-  if (!masked_operand_) return;
-  mask_.resize(in.B * units(space));
-  masked_.resize((keep_ ? schedule_.places() : in.B) * units(space));
-  const double p = regular_.recurrent_dropout;
-  for (Index i = 0; i < in.B; ++i)
-    draw(regular_.seed, static_cast<std::uint64_t>(schedule_.row(i)) * 4 + 2, 0, units(space),
-         mask_.data() + i * units(space),
-         [p](std::uint32_t number) { return happens(number, p) ? S(0) : static_cast<S>(1 / (1 - p)); });
 }
 
 /// Masks of zoneout at step s for this thread's rows and units.
@@ -105,6 +113,7 @@ void Run<S>::mask_operand(Index s, Index rows, const Shares& mine, ThreadRows<S>
 
 #define UNROLLED_REGULAR(S)                                                                \
   template void Run<S>::plan_regular(const Inputs<S>&);                                    \
+  template void Run<S>::plan_regular_threads();                                            \
   template RegularTile<S> Run<S>::draw_zones(Index, Index, const Shares&, ThreadRows<S>&); \
   template void Run<S>::mask_operand(Index, Index, const Shares&, ThreadRows<S>&);
 UNROLLED_REGULAR(float)
