@@ -72,7 +72,7 @@ def two_threads(threads):
 
 @pytest.fixture
 def native_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The arguments of every call of a native cell over a sequence, in their order."""
+    """The arguments of every call of a native cell over a sequence, in their order; cells are not warmed up."""
     seen: list[Any] = []
     native = call.core.cells_forward
 
@@ -85,4 +85,5 @@ def native_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             return native(calls)
 
     monkeypatch.setattr(call, "core", Watched)
+    monkeypatch.setattr(ur.cells.Recurrent, "_warm_up", lambda cell: None)
     return seen

@@ -21,7 +21,7 @@ class RegularForwardPoint : public ForwardPoint<S> {
     ForwardPoint<S>::set_output(zoned(this->t_.regular.zone_h, h, [&] { return this->h_prev(); }));
   }
   void set_stream(int stream, V value) {
-    if (stream < this->t_.regular.zoned)
+    if (stream < most_states && stream < this->t_.regular.zoned)
       value = zoned(this->t_.regular.zone_c, value, [&] { return this->state_prev(stream); });
     ForwardPoint<S>::set_stream(stream, value);
   }
@@ -47,7 +47,8 @@ class RegularBackwardPoint : public BackwardPoint<S> {
   void set_dh_prev(V value) { Plain::set_dh_prev(value + past_h_); }
   V dstream(int stream) {
     const V d = Plain::dstream(stream);
-    return stream < this->t_.regular.zoned ? split(this->t_.regular.zone_c, d, past_[stream]) : d;
+    return stream < most_states && stream < this->t_.regular.zoned ? split(this->t_.regular.zone_c, d, past_[stream])
+                                                                   : d;
   }
   void set_dstate_prev(int state, V value) {
     Plain::set_dstate_prev(state, state < this->t_.regular.zoned ? value + past_[state] : value);

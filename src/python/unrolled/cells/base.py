@@ -12,9 +12,12 @@ from unrolled.cells.call import Arguments, checked_state, prepare, run
 from unrolled.cells.inspection import Inspection, inspect
 from unrolled.cells.native import Native
 from unrolled.cells.recompute import Recomputed
-from unrolled.tensor import Tensor, is_grad_enabled, wrap
+from unrolled.tensor import Tensor, is_grad_enabled, no_grad, wrap
 
 Array = np.ndarray[Any, Any]
+
+# Of the calls that warm a cell up: enough multiply-adds to start the threads.
+_WARM_UP_WORK, _MOST_WARM_STEPS, _MOST_WARM_WEIGHTS = 2**21, 100, 2**20
 
 
 class Recurrent(Recomputed, Native):
@@ -56,8 +59,9 @@ class Recurrent(Recomputed, Native):
         self.bias = checks.flag(who, "bias", bias)
         self.dtype = checks.float_dtype(who, dtype)
         self.recompute = recompute
-        self._make_parameters(checks.generator(who, rng))
         self._forget_packed()
+        self._make_parameters(checks.generator(who, rng))
+        self._warm_up()
 
     def _make_parameters(self, rng: np.random.Generator) -> None:
         """Initial values of all parameters."""
@@ -149,6 +153,23 @@ class Recurrent(Recomputed, Native):
 
     def _shape_of_x(self, axes: str) -> str:
         return f"({axes}, {self.input_size}) because input_size={self.input_size}"
+
+    def _warm_up(self) -> None:
+        """A few calls now, so that the first one that counts finds code, threads, memory and packed weights as the
+        tenth does. Not where weights are many, which take long to pack, but not beside a call, nor where the class has
+        more of them to make.
+        """
+        whole = all(hasattr(self, name) for name in (*self.matrices, *self.vectors))
+        weights = sum(w.size for w in self._weights() if w is not None) if whole else 0
+        if not 0 < weights <= _MOST_WARM_WEIGHTS or not self._quick():
+            return
+        x = np.zeros((min(-(-_WARM_UP_WORK // weights), _MOST_WARM_STEPS), 1, self.input_size), self.dtype)
+        with no_grad():
+            for steps in (len(x), 1, 1):
+                Recurrent.forward(self, x[:steps])
+        state = None
+        for _ in range(3):
+            state = Recurrent.step(self, x[0], state)[1]
 
     # --- steps
 

@@ -42,6 +42,9 @@ class ForgetBias(Gated):
     ) -> None:
         self.forget_bias = number(type(self).__name__, "forget_bias", forget_bias)
         super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
+
+    def _make_parameters(self, rng: np.random.Generator) -> None:
+        super()._make_parameters(rng)
         self._set_bias("f", self.forget_bias)
 
 

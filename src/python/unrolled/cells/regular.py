@@ -86,12 +86,13 @@ class Gated(Recurrent):
         )
         self.learn_initial_state = checks.flag(who, "learn_initial_state", learn_initial_state)
         rng = checks.generator(who, rng)
+        self.seed = self.counter = 0
         super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, recompute=recompute)
         if self.learn_initial_state:
             for name, size in zip(names, self._state_sizes(), strict=True):
                 setattr(self, f"{name}0", self._vector(size))
-        self.seed = int(rng.integers(_SEEDS)) if self._random else 0
-        self.counter = 0
+        if self._random:
+            self.seed = int(rng.integers(_SEEDS))
 
     @property
     def _random(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.cells.base import Recurrent
 from unrolled.cells.recompute import set_all, settings_of
 from unrolled.io.file import CheckpointError, StrPath, read, write
 from unrolled.module import Module, parts_of
@@ -80,7 +81,11 @@ def build(path: StrPath, description: Mapping[str, Any], arrays: Mapping[str, np
             set_all(model, description["recompute"])
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise CheckpointError(f"{path} does not fit the classes defined here: {error}") from error
-    return model.eval()
+    model.eval()
+    for module in model.modules().values():
+        if isinstance(module, Recurrent):
+            module._warm_up()
+    return model
 
 
 def tie(model: Module, name: str, first: str) -> None:

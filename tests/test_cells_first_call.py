@@ -1,0 +1,52 @@
+"""A new cell is warm: its weights are packed before the first call, and that call has the bits of any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unrolled as ur
+from cases import CASES, Case
+
+
+def packed(cell: Any) -> Any:
+    return vars(cell)["_stepper"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_first_call_finds_packed_weights_and_leaves_no_trace(case: Case) -> None:
+    cell = case.new(5, 7, rng=np.random.default_rng(0))
+    makes_more = cell._kernel == "gru_d"  # of its weights after those of its base
+    assert (packed(cell) is None) == makes_more
+    before = packed(cell)
+    x = np.random.default_rng(1).standard_normal((3, 2, 5)).astype(np.float32)
+    with ur.no_grad():
+        first = np.array(cell(x)[0])
+        assert makes_more or packed(cell) is before
+        np.testing.assert_array_equal(np.array(cell(x)[0]), first)
+    assert all(p.grad is None for p in cell.parameters().values())
+
+
+def test_not_where_packing_takes_long_or_masks_are_drawn() -> None:
+    assert packed(ur.RNN(1024, 1024)) is None
+    dropped = ur.LSTM(4, 4, recurrent_dropout=0.5)
+    assert packed(dropped) is None and dropped.counter == 0
+
+
+def test_a_loaded_model_is_warm(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    ur.save(ur.Stack([ur.LSTM(3, 4), ur.GRU(4, 5, zoneout_h=0.1)]), path)
+    for cell in ur.load(path).cells:
+        assert packed(cell).unchanged()
+
+
+def test_new_values_are_seen() -> None:
+    cell = ur.LSTM(4, 4, rng=np.random.default_rng(0))
+    cell.W_hh.data[...] = 0
+    cell.W_ih.data[...] = 0
+    cell.b.data[...] = 0
+    y, _ = cell.step(np.ones((1, 4), np.float32))
+    assert not y.any()
