@@ -48,6 +48,19 @@ def test_one_to_one() -> None:
     close(patterns.one_to_one(CELL, X[0])[0], steps_of(X[:1], np.zeros((B, H)))[0])
 
 
+def test_many_to_one_of_a_layer_that_shortens_sequences() -> None:
+    pyramid = ur.Pyramid([ur.GRU(I, 3, dtype=np.float64), ur.GRU(6, 2, dtype=np.float64)])
+    found, state = patterns.many_to_one(pyramid, X, lengths=LENGTHS)
+    for row, length in enumerate(LENGTHS[:2]):
+        y, last, _ = pyramid(X[:length, row : row + 1])
+        close(found[row], np.asarray(y)[-1, 0])
+        close(state[1].h[row], np.asarray(last[1].h)[0])
+    assert not np.asarray(found[2]).any()
+    decoder = ur.Stack([ur.GRU(I, 3, dtype=np.float64), ur.GRU(3, 2, dtype=np.float64)])
+    y, _ = patterns.many_to_one_to_many(pyramid, decoder, X, X[:2], lengths=LENGTHS)
+    close(y, np.asarray(decoder(X[:2], tuple(state))[0]))
+
+
 def test_many_to_one() -> None:
     h = steps_of(X, START)
     y, state = patterns.many_to_one(CELL, X, state=(START,), output=OUTPUT)

@@ -46,9 +46,10 @@ def many_to_one(
 ) -> Result:
     """The output at the last valid step: x (T, B, I) -> y (B, O) and the state. Cost l(y, target).
 
-    `output` is applied once per row, not once per step. Rows of length 0 give `output` of zeros.
+    `output` is applied once per row, not once per step. Rows of length 0 give `output` of zeros. The layer may be a
+    `Pyramid`, whose output has fewer steps.
     """
-    y, state = layer(x, state, lengths)
+    y, state, lengths = _called(layer, x, state, lengths)
     T, B = y.shape[:2]
     if T == 0:
         return _through(output, Tensor(np.zeros(y.shape[1:], y.dtype))), state
@@ -136,7 +137,7 @@ def many_to_one_to_many(
     then zeros or `feedback` as in `one_to_many`; without, all of its inputs (T', B, I'), as the targets shifted by one
     in training. The states of both must be alike.
     """
-    _, state = encoder(x, None, lengths)
+    _, state, _ = _called(encoder, x, None, lengths)
     if steps is not None:
         return one_to_many(decoder, first, steps, state=state, output=output, feedback=feedback)
     if feedback is not None:
@@ -211,6 +212,12 @@ def last_cost(
     """The loss over the last n steps of every row; over all of them, in rows that have no more."""
     n = checks.size("last_cost", "n", n)
     return window_cost(loss, y, targets, max(-n, -y.shape[0]), -1, lengths=lengths, **options)
+
+
+def _called(layer: Any, x: Any, state: Any, lengths: Any) -> tuple[Any, Any, Any]:
+    """y, the state, and the lengths of y: those of x, but of a layer that shortens sequences."""
+    y, state, *shorter = layer(x, state, lengths)
+    return y, state, shorter[0] if shorter else lengths
 
 
 def _through(output: Function | None, y: Tensor) -> Any:
