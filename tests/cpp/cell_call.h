@@ -26,6 +26,10 @@ inline std::vector<std::string> all_kernels() {
   return names;
 }
 
+/// Which of lengths, resets and the reverse direction (1, 2, 4) to try with the kernel at a place of the list: none,
+/// all, and one of the others in turn, since every kernel goes the same ways through the engine.
+inline std::vector<int> some_options(std::size_t place) { return {0, 7, 1 + int(place % 6)}; }
+
 template <class S>
 struct Random {
   std::mt19937 engine{7};
