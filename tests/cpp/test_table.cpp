@@ -26,13 +26,15 @@ std::pair<CellCall<double>, CellCall<double>> table_and_rows(const std::string& 
     table.ids.push_back(id);
     std::copy_n(table.x.data() + id * shape.I, shape.I, rows.x.data() + place * shape.I);
   }
+  if (table.ids.empty()) table.ids.push_back(0);  // of no row, but a table all the same
   return {table, rows};
 }
 
 /// dx of the rows, summed over the places of every symbol.
 std::vector<double> by_symbol(const CellCall<double>& table, const std::vector<double>& dx) {
   std::vector<double> sums(table.x.size());
-  for (std::size_t place = 0; place < table.ids.size(); ++place)
+  const std::size_t places = std::size_t(table.shape.T * table.shape.B);
+  for (std::size_t place = 0; place < places; ++place)
     for (Index i = 0; i < table.shape.I; ++i)
       sums[std::size_t(table.ids[place] * table.shape.I + i)] +=
           dx[place * std::size_t(table.shape.I) + std::size_t(i)];

@@ -101,7 +101,7 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
     }
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
-    if (in.ids) {
+    if (in.ids && steps > 0) {
       project_table(weights, in, id, count, at);
       tabled.wait(count);
     }
@@ -267,32 +267,32 @@ void Run<S>::fused_phase(const GatePanels<S>& panels, int p, Index rows, const S
     point(tile);
     return;
   }
-  panels.each(panels.group_of(own.first), panels.group_of(own.last), rows == 1, back,
-              [&](Index group, int panels_here) {
-                const int width = static_cast<int>(panels.blocks_of(group)) * panels.gates;
-                tile.first_block = panels.first_block(group);
-                tile.blocks = panels.blocks_of(group) * panels_here;
-                tile.u_row = width * P;
-                tile.u_block = panels.gates * P;
-                if (rows == 1) {
-                  S* out = at.u.data();
-                  run_row(panels_here, width,
-                          Tile<S>{Depth::contiguous(panels.depth), at.operand.data(), panels.panel(group), &out, P,
-                                  Start::Zero, nullptr, width * P});
-                  aim(tile, cell, phase, at, 0, 1);
-                  point(tile);
-                  return;
-                }
-                for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
-                  S* out[max_tile_rows];
-                  for (int r = 0; r < count; ++r) out[r] = at.u.data() + r * width * P;
-                  run_tile(count, width,
-                           Tile<S>{Depth::contiguous(panels.depth), at.operand.data() + r0, panels.panel(group), out, P,
-                                   Start::Zero, nullptr});
-                  aim(tile, cell, phase, at, r0, count);
-                  point(tile);
-                });
-              });
+  const Index first = panels.group_of(own.first), last = panels.group_of(own.last);
+  panels.each(first, last, rows == 1, back, [&](Index group, int panels_here) {
+    const int width = static_cast<int>(panels.blocks_of(group)) * panels.gates;
+    tile.first_block = panels.first_block(group);
+    tile.blocks = panels.blocks_of(group) * panels_here;
+    tile.u_row = width * P;
+    tile.u_block = panels.gates * P;
+    if (rows == 1) {
+      S* out = at.u.data();
+      run_row(panels_here, width,
+              Tile<S>{Depth::contiguous(panels.depth), at.operand.data(), panels.panel(group), &out, P, Start::Zero,
+                      nullptr, width * P});
+      aim(tile, cell, phase, at, 0, 1);
+      point(tile);
+      return;
+    }
+    for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
+      S* out[max_tile_rows];
+      for (int r = 0; r < count; ++r) out[r] = at.u.data() + r * width * P;
+      run_tile(count, width,
+               Tile<S>{Depth::contiguous(panels.depth), at.operand.data() + r0, panels.panel(group), out, P,
+                       Start::Zero, nullptr});
+      aim(tile, cell, phase, at, r0, count);
+      point(tile);
+    });
+  });
 }
 
 /// The same where u is normalised over the row: the products first, for all units.
