@@ -30,8 +30,10 @@ def test_the_first_call_finds_packed_weights_and_leaves_no_trace(case: Case) -> 
     assert all(p.grad is None for p in cell.parameters().values())
 
 
-def test_not_where_packing_takes_long_or_masks_are_drawn() -> None:
-    assert packed(ur.RNN(1024, 1024)) is None
+def test_not_where_packing_takes_long_or_masks_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unrolled.cells.base._MOST_WARM_WEIGHTS", 100)
+    assert packed(ur.RNN(4, 5)) is not None and packed(ur.RNN(10, 10)) is None
+    monkeypatch.undo()
     dropped = ur.LSTM(4, 4, recurrent_dropout=0.5)
     assert packed(dropped) is None and dropped.counter == 0
 
@@ -50,3 +52,14 @@ def test_new_values_are_seen() -> None:
     cell.b.data[...] = 0
     y, _ = cell.step(np.ones((1, 4), np.float32))
     assert not y.any()
+
+
+@pytest.mark.parametrize(("input_size", "kept"), [(3, True), (1 << 17, False)])
+def test_training_gives_the_memory_of_many_weights_back(input_size: int, kept: bool) -> None:
+    cell = ur.RNN(input_size, 9)
+    x = np.ones((1, 1, input_size), np.float32)
+    assert packed(cell) is not None
+    y, _ = cell(x)
+    assert (packed(cell) is not None) == kept
+    with ur.no_grad():
+        np.testing.assert_array_equal(cell(x)[0].data, y.data)

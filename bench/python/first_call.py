@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 from .rows import OURS, Bench, Goal, Row
 from .timing import Times
-from .workloads import Shape
+from .workloads import CELLS, GRID, QUICK_GRID, Shape
 
-SHAPES: list[Shape] = [(1, 1, 64, 64), (100, 1, 128, 128), (100, 32, 128, 256)]
 SCRIPT = """
 import sys, time
 import numpy as np
@@ -29,8 +28,8 @@ for _ in range(10):
 
 def first_calls(bench: Bench) -> Iterator[Row]:
     """The first call takes no more than twice the tenth."""
-    for cell in ("LSTM", "GRU"):
-        for shape in SHAPES[:1] if bench.quick else SHAPES:
+    for cell in CELLS:
+        for shape in QUICK_GRID if bench.quick else GRID:
             name = "{} T={} B={} I={} H={}".format(cell, *shape)
             if bench.wants("first", name):
                 first, tenth = first_and_tenth(cell, shape, bench.threads, 2 if bench.quick else 5)

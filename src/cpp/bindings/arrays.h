@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings/quick_arrays.h"
 #include "engine/engine.h"
 
 namespace unrolled::bindings {
@@ -44,9 +45,9 @@ const S* optional_data(const py::object& object, const Shape& shape, const char*
 
 template <class S>
 py::array new_array(const Shape& shape, S** data) {
-  py::array_t<S> array(shape);
-  *data = array.mutable_data();
-  return std::move(array);
+  Py_intptr_t sizes[4];
+  std::copy(shape.begin(), shape.end(), sizes);
+  return py::reinterpret_steal<py::array>(make_array(py::dtype::of<S>(), static_cast<int>(shape.size()), sizes, data));
 }
 
 /// Calls use(S()) for the scalar type of a dtype.

@@ -4,8 +4,9 @@
 #include <pybind11/numpy.h>
 
 #include <algorithm>
+#include <memory>
 
-#include "core/packet.h"
+#include "core/buffer.h"
 
 namespace unrolled::bindings {
 
@@ -15,6 +16,36 @@ namespace py = pybind11;
 inline PyObject* checked(PyObject* object) {
   if (object == nullptr) throw py::error_already_set();
   return object;
+}
+
+/// Bytes from which an array lies in memory of earlier calls: touching fresh memory takes longer than a short call.
+constexpr std::size_t least_reused = std::size_t(64) << 10;
+
+/// A new array of S, not filled.
+template <class S>
+PyObject* make_array(const py::dtype& dtype, int dimensions, const Py_intptr_t* shape, S** data) {
+  const py::detail::npy_api& api = py::detail::npy_api::get();
+  const auto make = [&](void* memory, int flags) {
+    return checked(api.PyArray_NewFromDescr_(api.PyArray_Type_, py::dtype(dtype).release().ptr(), dimensions, shape,
+                                             nullptr, memory, flags, nullptr));
+  };
+  double size = sizeof(S);
+  for (int k = 0; k < dimensions; ++k) size *= double(shape[k]);
+  if (size < double(least_reused)) {
+    PyObject* const array = make(nullptr, 0);
+    *data = reinterpret_cast<S*>(py::detail::array_proxy(array)->data);
+    return array;
+  }
+  if (size > double(PTRDIFF_MAX / 2)) throw std::bad_alloc();
+  auto memory = std::make_unique<Buffer<S>>(static_cast<Index>(size) / static_cast<Index>(sizeof(S)));
+  *data = memory->data();
+  const py::capsule owner(memory.get(), [](void* buffer) { delete static_cast<Buffer<S>*>(buffer); });
+  memory.release();
+  py::object array = py::reinterpret_steal<py::object>(make(*data, py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ |
+                                                                       py::detail::npy_api::NPY_ARRAY_ALIGNED_ |
+                                                                       py::detail::npy_api::NPY_ARRAY_WRITEABLE_));
+  api.PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr());
+  return array.release().ptr();
 }
 
 /// Arrays of S, seen and made.
@@ -38,10 +69,7 @@ class QuickArrays {
   PyObject* make(int dimensions, const Index* sizes, S** data) const {
     Py_intptr_t shape[3];
     std::copy_n(sizes, dimensions, shape);
-    PyObject* const array = checked(api_.PyArray_NewFromDescr_(api_.PyArray_Type_, dtype_.inc_ref().ptr(), dimensions,
-                                                               shape, nullptr, nullptr, 0, nullptr));
-    *data = reinterpret_cast<S*>(py::detail::array_proxy(array)->data);
-    return array;
+    return make_array(dtype_, dimensions, shape, data);
   }
 
  private:

@@ -10,6 +10,7 @@
 #include "bindings/arrays.h"
 #include "bindings/quick_arrays.h"
 #include "bindings/watch.h"
+#include "core/slab.h"
 #include "engine/registry.h"
 
 namespace unrolled::bindings {
@@ -48,6 +49,7 @@ class StepperOf final : public Stepper {
     auto packed = std::make_shared<PackedWeightsOf<S>>(cells().find<S>(name), from);
     weights_ = packed.get();
     packed_ = std::move(packed);
+    slab::make();
   }
 
   PyObject* run(PyObject* x, PyObject* state, int dimensions) override {

@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "core/slab.h"
+
 namespace unrolled {
 namespace {
 
@@ -27,8 +29,13 @@ class MemoryIsShort final : public std::bad_alloc {
   char text_[96];
 };
 
+bool of_slab(std::size_t bytes) { return bytes >= slab::granule && bytes <= slab::most; }
+
 /// Large blocks lie on huge pages: touching fresh small ones would cost more than the arithmetic done on them once.
-std::size_t alignment_of(std::size_t bytes) { return bytes >= 2 * huge_page ? huge_page : 64; }
+std::size_t alignment_of(std::size_t bytes) {
+  if (bytes >= 2 * huge_page) return huge_page;
+  return of_slab(bytes) ? slab::granule : 64;
+}
 
 /// Bytes of the block that is made for `bytes`.
 std::size_t whole(std::size_t bytes) {
@@ -137,6 +144,8 @@ Reserve reserve;  // its blocks go with the process
 
 Block detail::acquire(std::size_t bytes) {
   bytes = whole(bytes);
+  if (of_slab(bytes))
+    if (void* const data = slab::take(bytes)) return {data, bytes};
   if (bytes >= Reserve::least)
     if (const Block block = reserve.take(bytes); block.data) return block;
   Block block = from_system(bytes);
@@ -147,6 +156,7 @@ Block detail::acquire(std::size_t bytes) {
 }
 
 void detail::release(Block block) noexcept {
+  if (of_slab(block.bytes) && slab::give(block.data, block.bytes)) return;
   if (block.bytes < Reserve::least || !reserve.give(block)) std::free(block.data);
 }
 

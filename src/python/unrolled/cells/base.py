@@ -16,8 +16,8 @@ from unrolled.tensor import Tensor, is_grad_enabled, no_grad, wrap
 
 Array = np.ndarray[Any, Any]
 
-# Of the calls that warm a cell up: enough multiply-adds to start the threads.
-_WARM_UP_WORK, _MOST_WARM_STEPS, _MOST_WARM_WEIGHTS = 2**21, 100, 2**20
+# Of the calls that warm a cell up: enough multiply-adds and rows to start the threads.
+_WARM_UP_WORK, _WARM_UP_ROWS, _MOST_WARM_STEPS, _MOST_WARM_WEIGHTS = 2**21, 8, 100, 2**24
 
 
 class Recurrent(Recomputed, Native):
@@ -163,13 +163,13 @@ class Recurrent(Recomputed, Native):
         weights = sum(w.size for w in self._weights() if w is not None) if whole else 0
         if not 0 < weights <= _MOST_WARM_WEIGHTS or not self._quick():
             return
-        x = np.zeros((min(-(-_WARM_UP_WORK // weights), _MOST_WARM_STEPS), 1, self.input_size), self.dtype)
+        steps = min(-(-_WARM_UP_WORK // (_WARM_UP_ROWS * weights)), _MOST_WARM_STEPS)
         with no_grad():
-            for steps in (len(x), 1, 1):
-                Recurrent.forward(self, x[:steps])
-        state = None
-        for _ in range(3):
-            state = Recurrent.step(self, x[0], state)[1]
+            for T, B in ((steps, _WARM_UP_ROWS), (steps, 1), (1, 1), (1, 1)):
+                Recurrent.forward(self, np.zeros((T, B, self.input_size), self.dtype))
+        x, state = np.zeros((1, self.input_size), self.dtype), None
+        for _ in range(2):
+            state = Recurrent.step(self, x, state)[1]
 
     # --- steps
 

@@ -102,6 +102,8 @@ def prepare(
     if source is not None and lookup is not None:
         array = lookup.table._data
         source = lookup.table if source.requires_grad else None
+    if keep:
+        cell._spare_memory()
     packed = None if keep or not cell._quick() else cell._packed(T * B)
     reverse = checks.flag(who, "reverse", reverse)
     arrays = [None if w is None else w._data for w in weights]

@@ -15,6 +15,7 @@ Array = np.ndarray[Any, Any]
 # Inference on at most so many time steps x rows keeps its packed weights for the next call: packing takes a tenth of a
 # call of a hundred steps of one row.
 _PLACES_WORTH_PACKING_FOR = 1024
+_MANY_WEIGHTS = 2**20
 _NOT_PACKED: dict[str, Any] = {"_stepper": None, "_step": None, "_sequence": None}
 
 
@@ -77,6 +78,11 @@ class Native(CellParameters):
 
     def _forget_packed(self) -> None:
         vars(self).update(_NOT_PACKED)
+
+    def _spare_memory(self) -> None:
+        """Before a call with a tape: many packed weights go, which training is about to change."""
+        if self._stepper is not None and self.W_ih.size > _MANY_WEIGHTS:
+            self._forget_packed()
 
     def _packed(self, places: int) -> Any:
         """Weights packed by an earlier call, or now if that is worth it; None: let the call pack them."""
