@@ -6,6 +6,7 @@
 
 #include "bindings/ops.h"
 #include "bindings/optim.h"
+#include "bindings/quick_wiring.h"
 #include "bindings/recurrent.h"
 #include "core/packet.h"
 #include "core/threads.h"
@@ -53,6 +54,7 @@ PYBIND11_MODULE(UNROLLED_MODULE, m) {
   m.def("get_num_threads", &unrolled::get_num_threads, "Most threads that a call uses.");
   m.def("set_num_threads", &unrolled::set_num_threads, py::arg("count"));
   unrolled::bindings::bind_recurrent(m);
+  unrolled::bindings::bind_quick_wiring(m);
   unrolled::bindings::bind_ops(m);
   unrolled::bindings::bind_optim(m);
   m.def("orthonormal_columns", &orthonormal_columns, py::arg("matrix").noconvert(),

@@ -21,23 +21,6 @@ constexpr double release_from = 4e5;
 /// Steps x rows up to which the scratch of a call is kept for the next one.
 constexpr Index most_kept_places = 1024;
 
-class Stepper {
- public:
-  virtual ~Stepper() = default;
-  bool unchanged() { return watch_.unchanged(); }
-  const std::shared_ptr<PackedWeights>& packed() const { return packed_; }
-  /// New reference to (y, state) of one step, x (B, I), or of a sequence, x (T, B, I), as `dimensions` of x tells; null
-  /// if a parameter may have changed, or x or a state is not an array of the right kind: the caller then packs anew or
-  /// says what is wrong.
-  virtual PyObject* run(PyObject* x, PyObject* state, int dimensions) = 0;
-
- protected:
-  Stepper(Watch watch, py::object state_type) : watch_(std::move(watch)), state_type_(std::move(state_type)) {}
-  Watch watch_;
-  py::object state_type_;
-  std::shared_ptr<PackedWeights> packed_;
-};
-
 template <class S>
 class StepperOf final : public Stepper {
  public:
@@ -52,54 +35,111 @@ class StepperOf final : public Stepper {
     slab::make();
   }
 
-  PyObject* run(PyObject* x, PyObject* state, int dimensions) override {
-    const CellInfo& info = weights_->cell->info;
-    const Sizes& sizes = weights_->sizes;
-    const int states = info.carried();
-    const auto* const sequence = arrays_.array(x, dimensions, sizes.input);
-    if (sequence == nullptr || !unchanged()) return nullptr;
-    Inputs<S> in = in_;
-    in.x = reinterpret_cast<const S*>(sequence->data);
-    in.T = dimensions == 3 ? sequence->dimensions[0] : 1;
-    in.B = sequence->dimensions[dimensions - 2];
-    if (state != Py_None) {
-      if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != states) return nullptr;
-      for (int k = 0; k < states; ++k) {
-        const S* const data = arrays_.data(PyTuple_GET_ITEM(state, k), in.B, state_width(info, sizes, k));
-        if (data == nullptr) return nullptr;
-        state_of(info, in.h0, in.state0, k) = data;
-      }
-    }
-    Outputs<S> out;
-    const Index shape[3] = {in.T, in.B, sizes.output};
-    const py::object y = py::reinterpret_steal<py::object>(arrays_.make(dimensions, shape + 3 - dimensions, &out.y));
-    py::tuple last(states);
-    for (int k = 0; k < states; ++k) {
-      const Index of_state[2] = {in.B, state_width(info, sizes, k)};
-      PyTuple_SET_ITEM(last.ptr(), k, arrays_.make(2, of_state, &state_of(info, out.h_last, out.state_last, k)));
-    }
-
-    std::unique_ptr<Run<S>> run = take();
-    const auto forward = [&] {
-      run->forward(*weights_->cell, weights_->sizes, weights_->weights, nullptr, in, out, false);
-    };
-    const double places = double(in.T) * double(in.B), gates = std::max(info.input_gates, info.weight_gates());
-    if (places * gates * double(sizes.hidden) * double(sizes.hidden + sizes.row) >= release_from) {
+  PyObject* run(PyObject* x, PyObject* state, int dimensions, bool reverse) override {
+    Call call(*this);
+    if (!call.prepare(x, state, dimensions, reverse)) return nullptr;
+    if (call.multiply_adds() >= release_from) {
       py::gil_scoped_release release;
-      forward();
+      call.run();
     } else {
-      forward();
+      call.run();
     }
-    if (places <= most_kept_places) runs_.push_back(std::move(run));
-    // A named tuple is a tuple of its own type: made as one, without its Python constructor.
-    const py::object content = py::reinterpret_steal<py::object>(checked(PyTuple_Pack(1, last.ptr())));
-    auto* const type = reinterpret_cast<PyTypeObject*>(state_type_.ptr());
-    const py::object named =
-        py::reinterpret_steal<py::object>(checked(PyTuple_Type.tp_new(type, content.ptr(), nullptr)));
-    return checked(PyTuple_Pack(2, y.ptr(), named.ptr()));
+    return checked(PyTuple_Pack(2, call.y().ptr(), call.state().ptr()));
+  }
+
+  std::unique_ptr<QuickCall> prepare(PyObject* x, PyObject* state, bool reverse) override {
+    auto call = std::make_unique<Call>(*this);
+    return call->prepare(x, state, 3, reverse) ? std::move(call) : nullptr;
   }
 
  private:
+  class Call final : public QuickCall {
+   public:
+    explicit Call(StepperOf& of) : of_(of) {}
+
+    /// False if the stepper is not up to it.
+    bool prepare(PyObject* x, PyObject* state, int dimensions, bool reverse) {
+      const CellInfo& info = of_.weights_->cell->info;
+      const Sizes& sizes = of_.weights_->sizes;
+      const int states = info.carried();
+      const auto* const sequence = of_.arrays_.array(x, dimensions, sizes.input);
+      if (sequence == nullptr || !of_.unchanged()) return false;
+      in_ = of_.in_;
+      in_.x = reinterpret_cast<const S*>(sequence->data);
+      in_.T = dimensions == 3 ? sequence->dimensions[0] : 1;
+      in_.B = sequence->dimensions[dimensions - 2];
+      in_.reverse = reverse;
+      if (state != Py_None) {
+        if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != states) return false;
+        for (int k = 0; k < states; ++k) {
+          const S* const data = of_.arrays_.data(PyTuple_GET_ITEM(state, k), in_.B, state_width(info, sizes, k));
+          if (data == nullptr) return false;
+          state_of(info, in_.h0, in_.state0, k) = data;
+        }
+      }
+      const Index shape[3] = {in_.T, in_.B, sizes.output};
+      y_ = py::reinterpret_steal<py::object>(of_.arrays_.make(dimensions, shape + 3 - dimensions, &out_.y));
+      last_ = py::tuple(states);
+      for (int k = 0; k < states; ++k) {
+        const Index of_state[2] = {in_.B, state_width(info, sizes, k)};
+        PyTuple_SET_ITEM(last_.ptr(), k,
+                         of_.arrays_.make(2, of_state, &state_of(info, out_.h_last, out_.state_last, k)));
+      }
+      run_ = of_.take();
+      return true;
+    }
+
+    double multiply_adds() const override {
+      const CellInfo& info = of_.weights_->cell->info;
+      const Sizes& sizes = of_.weights_->sizes;
+      const double gates = std::max(info.input_gates, info.weight_gates());
+      return double(in_.T) * double(in_.B) * gates * double(sizes.hidden) * double(sizes.hidden + sizes.row);
+    }
+    double recurrent_weights() const override {
+      return double(of_.weights_->cell->info.weight_gates()) * double(of_.weights_->sizes.hidden) *
+             double(of_.weights_->sizes.hidden);
+    }
+    Index steps() const override { return in_.T; }
+    Index rows() const override { return in_.B; }
+
+    void run() override { forward(in_, out_); }
+    void run_part(Index begin, Index end) override {
+      const CellInfo& info = of_.weights_->cell->info;
+      const Sizes& sizes = of_.weights_->sizes;
+      Inputs<S> in = in_;
+      Outputs<S> out = out_;
+      in.T = end - begin;
+      in.first_time += begin;
+      in.x += begin * in.B * sizes.input;
+      out.y += begin * in.B * sizes.output;
+      if (begin > 0)
+        for (int k = 0; k < info.carried(); ++k)
+          state_of(info, in.h0, in.state0, k) = state_of(info, out.h_last, out.state_last, k);
+      forward(in, out);
+    }
+
+    const py::object& y() const override { return y_; }
+    py::object state() override {
+      if (in_.T * in_.B <= most_kept_places) of_.runs_.push_back(std::move(run_));
+      // A named tuple is a tuple of its own type: made as one, without its Python constructor.
+      const auto content = py::reinterpret_steal<py::object>(checked(PyTuple_Pack(1, last_.ptr())));
+      auto* const type = reinterpret_cast<PyTypeObject*>(of_.state_type_.ptr());
+      return py::reinterpret_steal<py::object>(checked(PyTuple_Type.tp_new(type, content.ptr(), nullptr)));
+    }
+
+   private:
+    void forward(const Inputs<S>& in, const Outputs<S>& out) {
+      run_->forward(*of_.weights_->cell, of_.weights_->sizes, of_.weights_->weights, nullptr, in, out, false);
+    }
+
+    StepperOf& of_;
+    Inputs<S> in_;
+    Outputs<S> out_;
+    py::object y_;
+    py::tuple last_{0};
+    std::unique_ptr<Run<S>> run_;
+  };
+
   /// Scratch of a finished step, or new: as many as threads ever stepped at once. Called with the GIL held.
   std::unique_ptr<Run<S>> take() {
     if (runs_.empty()) return std::make_unique<Run<S>>();
@@ -114,17 +154,18 @@ class StepperOf final : public Stepper {
   std::vector<std::unique_ptr<Run<S>>> runs_;
 };
 
-/// step(x, state) and sequence(x, state) as plain C functions of Python: pybind11's own call costs as much as a small
-/// step.
+/// step(x, state) and sequence(x, state, reverse) as plain C functions of Python: pybind11's own call costs as much as
+/// a small step.
 template <int dimensions>
 PyObject* call(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-  if (count != 2) {
-    PyErr_SetString(PyExc_TypeError, "two arguments are expected: x, state");
+  if (count != dimensions) {
+    PyErr_SetString(PyExc_TypeError, "expected: x, state; of a sequence reverse, too");
     return nullptr;
   }
   auto* const stepper = static_cast<Stepper*>(PyCapsule_GetPointer(self, nullptr));
   try {
-    PyObject* const result = stepper->run(arguments[0], arguments[1], dimensions);
+    PyObject* const result =
+        stepper->run(arguments[0], arguments[1], dimensions, dimensions == 3 && arguments[2] == Py_True);
     return result ? result : py::none().release().ptr();
   } catch (py::error_already_set& error) {
     error.restore();

@@ -1,8 +1,50 @@
+// Inference of one cell: its weights packed once for many calls.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
+#include <memory>
+
+#include "bindings/watch.h"
+#include "core/packet.h"
+
 namespace unrolled::bindings {
+
+class PackedWeights;
+
+/// A call without a tape, ready to run. Made and ended with the GIL held.
+class QuickCall {
+ public:
+  virtual ~QuickCall() = default;
+  virtual double multiply_adds() const = 0;
+  virtual double recurrent_weights() const = 0;
+  virtual Index steps() const = 0;
+  virtual Index rows() const = 0;
+  /// The call, or its steps from `begin` to `end`, where those before have run. Neither touches a Python object.
+  virtual void run() = 0;
+  virtual void run_part(Index begin, Index end) = 0;
+  virtual const pybind11::object& y() const = 0;
+  virtual pybind11::object state() = 0;
+};
+
+class Stepper {
+ public:
+  virtual ~Stepper() = default;
+  bool unchanged() { return watch_.unchanged(); }
+  const std::shared_ptr<PackedWeights>& packed() const { return packed_; }
+  /// New reference to (y, state) of one step, x (B, I), or of a sequence, x (T, B, I), as `dimensions` of x tells; null
+  /// if a parameter may have changed, or x or a state is not an array of the right kind: the caller then packs anew or
+  /// says what is wrong.
+  virtual PyObject* run(PyObject* x, PyObject* state, int dimensions, bool reverse) = 0;
+  /// Such a call over a sequence that has not run yet; null for the same reasons.
+  virtual std::unique_ptr<QuickCall> prepare(PyObject* x, PyObject* state, bool reverse) = 0;
+
+ protected:
+  Stepper(Watch watch, pybind11::object state_type) : watch_(std::move(watch)), state_type_(std::move(state_type)) {}
+  Watch watch_;
+  pybind11::object state_type_;
+  std::shared_ptr<PackedWeights> packed_;
+};
 
 void bind_stepper(pybind11::module_& m);
 

@@ -213,18 +213,26 @@ void Barrier::wait(int count) {
     round_.store(round + 1, std::memory_order_release);
     return;
   }
-  const auto passed = [&] { return round_.load(std::memory_order_acquire) != round; };
-  for (int spins = 0; spins < 2000; ++spins) {
-    if (passed()) return;
+  for (Patience patience; round_.load(std::memory_order_acquire) == round; patience.pause()) {
+  }
+}
+
+void Patience::pause() {
+  constexpr int some_tens_of_microseconds = 2000;
+  if (++spins_ < some_tens_of_microseconds) {
 #if defined(__SSE2__)
     _mm_pause();
 #endif
+    return;
   }
-  // Some tens of microseconds: the other thread has lost its core. Let whoever has it run.
-  const std::int64_t since = now_us();
-  while (!passed()) std::this_thread::yield();
+  // The other thread has lost its core.
+  if (since_ == 0) since_ = now_us();
+  std::this_thread::yield();
+}
+
+Patience::~Patience() {
   constexpr std::int64_t time_slice = 3000;  // shorter waits may be work that was not shared evenly
-  if (now_us() - since > time_slice) Watched::long_waits.fetch_add(1, std::memory_order_relaxed);
+  if (since_ > 0 && now_us() - since_ > time_slice) Watched::long_waits.fetch_add(1, std::memory_order_relaxed);
 }
 
 bool crowded() { return now_us() < crowded_until.load(std::memory_order_relaxed); }

@@ -4,6 +4,7 @@
 #include <unrolled/threads.h>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 
 namespace unrolled {
@@ -32,7 +33,22 @@ I share_begin(I size, int id, int count) {
   return size * id / count;
 }
 
-/// Meeting point of the `count` threads of a team, used once per time step: spins for a moment, then yields.
+/// One wait for other threads of a team: `for (Patience patience; !passed(); patience.pause()) {}`. Spins for a moment,
+/// then lets whoever has the core run.
+class Patience {
+ public:
+  Patience() = default;
+  ~Patience();
+  Patience(const Patience&) = delete;
+  Patience& operator=(const Patience&) = delete;
+  void pause();
+
+ private:
+  int spins_ = 0;
+  std::int64_t since_ = 0;
+};
+
+/// Meeting point of the `count` threads of a team, used once per time step.
 class Barrier {
  public:
   void wait(int count);

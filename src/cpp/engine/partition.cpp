@@ -37,4 +37,14 @@ Partition choose_partition(Direction direction, Index places, Index rows, Index 
   return {row_shares, std::max(1, unit_shares)};
 }
 
+Index pipeline_steps(Index layers, Index T, Index B, double weights, double work) {
+  // With more rows each layer is shared by its rows, and heavy weights by units: neither needs to fill a pipeline.
+  if (layers < 2 || get_num_threads() < 2 || B >= 2 * least_rows || weights >= most_forward) return 0;
+  if (work < least_team_work || crowded()) return 0;
+  constexpr Index parts = 10, whole_tiles = 6, most_steps = 48;
+  const Index steps = (T / parts + whole_tiles - 1) / whole_tiles * whole_tiles;
+  const Index part = std::clamp(steps, whole_tiles, most_steps);
+  return T >= 2 * part ? part : 0;
+}
+
 }  // namespace unrolled

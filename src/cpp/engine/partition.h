@@ -22,4 +22,9 @@ enum class Direction { Forward, Backward };
 Partition choose_partition(Direction direction, Index places, Index rows, Index input, Index hidden, int gates,
                            int lanes, int most_threads);
 
+/// Steps of a part of a sequence of T steps of B rows, where its layers run as a pipeline (pipeline.h) with the threads
+/// there are; 0: one after the other, each shared among them. `weights`: recurrent ones of the largest layer; `work`:
+/// multiply-adds of all.
+Index pipeline_steps(Index layers, Index T, Index B, double weights, double work);
+
 }  // namespace unrolled

@@ -11,6 +11,7 @@ from unrolled._native import core
 from unrolled.cells.call import Arguments, checked_state, prepare, run
 from unrolled.cells.inspection import Inspection, inspect
 from unrolled.cells.native import Native
+from unrolled.cells.quick import bare, bare_state, wrapped_state
 from unrolled.cells.recompute import Recomputed
 from unrolled.tensor import Tensor, is_grad_enabled, no_grad, wrap
 
@@ -135,11 +136,11 @@ class Recurrent(Recomputed, Native):
         Returns:
             y (T, B, H) and the last state.
         """
-        if lengths is None and reset is None and reverse is False and not is_grad_enabled():
-            quick = None if self._sequence is None else self._sequence(x, state)
+        if lengths is None and reset is None and type(reverse) is bool and not is_grad_enabled():
+            quick = None if self._sequence is None else self._sequence(bare(x), bare_state(state), reverse)
             if quick is not None:
                 y, last = quick
-                return wrap(y), self.State(*[wrap(s) for s in last])
+                return wrap(y), wrapped_state(last)
         return self._run(x, state, lengths, reset, reverse)
 
     def _run(

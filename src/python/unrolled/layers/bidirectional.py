@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, NoReturn
 
+import numpy as np
+
 from unrolled import checks, ops
 from unrolled.cells.base import is_plain
 from unrolled.cells.call import prepare, run
 from unrolled.cells.recompute import RecomputedParts
+from unrolled.layers.quick import side_by_side
 from unrolled.layers.recurrent import takes_dt, with_dt
-from unrolled.tensor import Tensor
+from unrolled.tensor import Tensor, wrap
 
 
 class BidirectionalState(NamedTuple):
@@ -89,21 +92,26 @@ class Bidirectional(RecomputedParts):
         """x (T, B, I) -> y (T, B, H) and the last states of both directions; `reverse` exchanges the
         directions. dt goes to the cells that take it, which turn it to their direction.
         """
-        first, second = self._states(state)
-        times = with_dt("Bidirectional", (self.forward_cell, self.backward_cell), dt)
-        if all(map(is_plain, (self.forward_cell, self.backward_cell))):
-            # Neither direction waits for the other: they run at the same time.
-            (there, there_state), (back, back_state) = run(
+        layers = self.forward_cell, self.backward_cell
+        states = self._states(state)
+        ways = checks.flag("Bidirectional", "reverse", reverse), not reverse
+        times = with_dt("Bidirectional", layers, dt)
+        # Neither direction waits for the other: they run at the same time.
+        made = side_by_side(layers, x, states, ways) if lengths is None and reset is None else None
+        if made is None and all(map(is_plain, layers)):
+            made = run(
                 [
-                    prepare(self.forward_cell, x, first, lengths, reset, reverse),
-                    prepare(self.backward_cell, x, second, lengths, reset, not reverse),
+                    prepare(layer, x, its_state, lengths, reset, way)
+                    for layer, its_state, way in zip(layers, states, ways, strict=True)
                 ]
             )
-        else:
-            there, there_state = self.forward_cell(x, first, lengths, reset, reverse=reverse, **times[0])
-            back, back_state = self.backward_cell(x, second, lengths, reset, reverse=not reverse, **times[1])
-        y = ops.concat([there, back], axis=-1) if self.merge == "concat" else there + back
-        return y, BidirectionalState(there_state, back_state)
+        elif made is None:
+            made = [
+                layer(x, its_state, lengths, reset, reverse=way, **its_times)
+                for layer, its_state, way, its_times in zip(layers, states, ways, times, strict=True)
+            ]
+        (there, there_state), (back, back_state) = made
+        return self._merged(there, back), BidirectionalState(there_state, back_state)
 
     def initial_state(self, batch_size: int) -> BidirectionalState:
         """The initial states of both directions."""
@@ -117,6 +125,13 @@ class Bidirectional(RecomputedParts):
             "Bidirectional: there is no step, because the backward direction starts at the end of the "
             "sequence; call the layer on the whole sequence"
         )
+
+    def _merged(self, there: Tensor, back: Tensor) -> Tensor:
+        if self.merge == "sum":
+            return there + back
+        if not (there.requires_grad or back.requires_grad):
+            return wrap(np.concatenate((there._data, back._data), axis=-1))
+        return ops.concat([there, back], axis=-1)
 
     def _states(self, state: Any) -> tuple[Any, Any]:
         if state is None:

@@ -10,6 +10,7 @@ import numpy as np
 from unrolled import checks, ops
 from unrolled.cells.recompute import RecomputedParts
 from unrolled.layers.dropout import Dropout
+from unrolled.layers.quick import stacked
 from unrolled.layers.recurrent import takes_dt, with_dt
 from unrolled.module import Module
 from unrolled.tensor import Tensor
@@ -84,12 +85,20 @@ class Stack(RecomputedParts):
         cell; dt goes to the layers that take it.
         """
         states = self._states(state)
+        if self._is_plain() and lengths is None and reset is None and reverse is False and dt is None:
+            quick = stacked(self.cells, x, states)
+            if quick is not None:
+                return quick
         y: Any = x
         last = []
         for number, times in enumerate(with_dt(type(self).__name__, self.cells, dt)):
             y, layer_state = self._layer(number, y, states[number], lengths, reset, reverse, times)
             last.append(layer_state)
         return y, tuple(last)
+
+    def _is_plain(self) -> bool:
+        """Whether the layers read each other's outputs as they are."""
+        return not (self.masks and self.training)
 
     def _layer(
         self, number: int, x: Any, state: Any, lengths: Any, reset: Any, reverse: bool, times: dict[str, Any]

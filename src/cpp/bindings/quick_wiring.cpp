@@ -1,0 +1,87 @@
+// Inference of several cells in one call from Python: side by side as in two directions, or on top of each other.
+#include "bindings/quick_wiring.h"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <vector>
+
+#include "bindings/quick_arrays.h"
+#include "bindings/stepper.h"
+#include "bindings/task.h"
+#include "engine/partition.h"
+#include "engine/pipeline.h"
+
+namespace unrolled::bindings {
+namespace {
+
+using Steppers = std::vector<std::shared_ptr<Stepper>>;
+using Calls = std::vector<std::unique_ptr<QuickCall>>;
+
+/// [(y, state) of each], which all read x; None if one of them is not up to it.
+py::object side_by_side(const py::object& x, const Steppers& steppers, const std::vector<py::object>& states,
+                        const std::vector<bool>& reverse) {
+  Calls calls;
+  std::vector<Task> tasks;
+  for (std::size_t k = 0; k < steppers.size(); ++k) {
+    calls.push_back(steppers.at(k)->prepare(x.ptr(), states.at(k).ptr(), reverse.at(k)));
+    if (calls.back() == nullptr) return py::none();
+    QuickCall* const call = calls.back().get();
+    tasks.push_back({call->multiply_adds(), [call] { call->run(); }, {}});
+  }
+  run(tasks);
+  py::list results;
+  for (const auto& call : calls) results.append(py::make_tuple(call->y(), call->state()));
+  return results;
+}
+
+void run_stack(const Calls& calls) {
+  double work = 0, weights = 0;
+  for (const auto& call : calls) {
+    work += call->multiply_adds();
+    weights = std::max(weights, call->recurrent_weights());
+  }
+  const Index T = calls[0]->steps();
+  const Index steps = pipeline_steps(static_cast<Index>(calls.size()), T, calls[0]->rows(), weights, work);
+  if (steps == 0) {
+    for (const auto& call : calls) call->run();
+    return;
+  }
+  run_pipeline(static_cast<int>(calls.size()), static_cast<int>((T + steps - 1) / steps),
+               [&](int layer, int k) { calls[std::size_t(layer)]->run_part(k * steps, std::min(T, (k + 1) * steps)); });
+}
+
+/// y of the top layer and the states of all, each of which reads what the one below it makes; None if one of them is
+/// not up to it.
+py::object stacked(const py::object& x, const Steppers& steppers, const std::vector<py::object>& states) {
+  if (steppers.empty()) throw std::invalid_argument("stacked: at least one cell is expected");
+  Calls calls;
+  py::object below = x;
+  for (std::size_t k = 0; k < steppers.size(); ++k) {
+    calls.push_back(steppers[k]->prepare(below.ptr(), states.at(k).ptr(), false));
+    if (calls.back() == nullptr) return py::none();
+    below = calls.back()->y();
+  }
+  {
+    const py::gil_scoped_release release;
+    run_stack(calls);
+  }
+  py::tuple last(calls.size());
+  for (std::size_t k = 0; k < calls.size(); ++k) last[k] = calls[k]->state();
+  return py::make_tuple(below, last);
+}
+
+}  // namespace
+
+void bind_quick_wiring(py::module_& m) {
+  m.def(
+      "side_by_side", &side_by_side, py::arg("x"), py::arg("steppers"), py::arg("states"), py::arg("reverse"),
+      "[(y, state), ...] of cells that read the same x, at the same time where it pays; None if one of them must pack "
+      "its weights anew or convert an argument.");
+  m.def("stacked", &stacked, py::arg("x"), py::arg("steppers"), py::arg("states"),
+        "(y, states) of cells of which each reads what the one before it makes, a part of the sequence behind it where "
+        "that is faster; None as above.");
+}
+
+}  // namespace unrolled::bindings
