@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "bindings/trace.h"
 #include "core/buffer.h"
 
 namespace unrolled::bindings {
@@ -39,8 +40,12 @@ PyObject* make_array(const py::dtype& dtype, int dimensions, const Py_intptr_t* 
   if (size > double(PTRDIFF_MAX / 2)) throw std::bad_alloc();
   auto memory = std::make_unique<Buffer<S>>(static_cast<Index>(size) / static_cast<Index>(sizeof(S)));
   *data = memory->data();
-  const py::capsule owner(memory.get(), [](void* buffer) { delete static_cast<Buffer<S>*>(buffer); });
+  const py::capsule owner(memory.get(), [](void* buffer) {
+    const std::unique_ptr<Buffer<S>> memory(static_cast<Buffer<S>*>(buffer));
+    forget_trace(memory->data());
+  });
   memory.release();
+  trace(*data, static_cast<std::size_t>(size));
   py::object array = py::reinterpret_steal<py::object>(make(*data, py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ |
                                                                        py::detail::npy_api::NPY_ARRAY_ALIGNED_ |
                                                                        py::detail::npy_api::NPY_ARRAY_WRITEABLE_));

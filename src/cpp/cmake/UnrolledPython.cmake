@@ -33,6 +33,8 @@ function(unrolled_extension name)
 endfunction()
 
 file(GLOB binding_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/cpp/bindings/*.cpp)
+# It must not see Python.h, which the precompiled header has.
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/cpp/bindings/trace.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
 string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
 foreach(level IN LISTS levels)
   set(arch ${level})

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from unrolled._native import core
+
 if TYPE_CHECKING:
     from unrolled.tensor import Tensor
 
@@ -209,9 +211,24 @@ def _reachable(root: Node) -> list[Node]:
     return sorted(seen, key=lambda node: node.number, reverse=True)
 
 
-def _owners(gradients: Sequence[Any]) -> list[int]:
-    """Of each gradient, the array whose memory it lies in."""
-    return [id(g) if (base := getattr(g, "base", None)) is None else id(base) for g in gradients]
+def viewed(array: Any) -> Any:
+    """What the memory of an array belongs to, if not to itself alone; else None."""
+    base = getattr(array, "base", None)
+    return None if type(base) is core.Memory else base
+
+
+def _own(given: Sequence[Any], incoming: Sequence[Any]) -> list[bool]:
+    """Of each gradient, whether its memory is its own: it is no view, not what the vjp got, and not given twice."""
+    owners = [
+        id(g if (base := getattr(g, "base", None)) is None or type(base) is core.Memory else base)
+        for g in given
+    ]
+    seen, shared = set(map(id, incoming)), set()
+    for owner in owners:
+        if owner in seen:
+            shared.add(owner)
+        seen.add(owner)
+    return [owner == id(g) and owner not in shared for g, owner in zip(given, owners, strict=True)]
 
 
 def backward(root: Node, index: int, gradient: Array) -> None:
@@ -230,8 +247,7 @@ def backward(root: Node, index: int, gradient: Array) -> None:
         given = vjp(incoming)
         if len(given) != len(edges):
             raise RuntimeError(f"{node.name}: vjp gave {len(given)} gradients for {len(edges)} inputs")
-        got, owners = list(map(id, incoming)), _owners(given)
-        for edge, part, owner in zip(edges, given, owners, strict=True):
+        for edge, part, owned in zip(edges, given, _own(given, incoming), strict=True):
             if edge is None or part is None:
                 continue
             if isinstance(part, np.generic):  # NumPy's arithmetic on arrays without axes
@@ -243,8 +259,7 @@ def backward(root: Node, index: int, gradient: Array) -> None:
                 if slots_of is None:
                     slots_of = sums[edge[0]] = {}
                 total = slots_of.get(edge[1]) or slots_of.setdefault(edge[1], GradientSum())
-            # Memory of its own: no view, not what the vjp got, not given twice.
-            total.add(part, owner == id(part) and owners.count(owner) == 1 and owner not in got)
+            total.add(part, owned)
     with _delivery:
         for leaf, total in leaves.values():
             leaf._receive(total)

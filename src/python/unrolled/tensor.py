@@ -19,6 +19,7 @@ from unrolled.tape import (
     needs_grad,
     no_grad,
     note_write,
+    viewed,
 )
 
 __all__ = ["Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad", "no_grad", "record", "wrap"]
@@ -211,7 +212,7 @@ def record(
     """
     tensors = tuple([wrap(array) for array in outputs])
     for tensor in tensors:
-        if tensor._data.base is not None:
+        if tensor._data.base is not None and viewed(tensor._data) is not None:
             _note_view(tensor, inputs)
     if not needs_grad(*inputs):
         return tensors
@@ -234,7 +235,7 @@ def record_one(
 ) -> Tensor:
     """`record` for an op with one output, the quick way; most of these read no input again."""
     tensor = wrap(output)
-    if tensor._data.base is not None:
+    if tensor._data.base is not None and viewed(tensor._data) is not None:
         _note_view(tensor, inputs)
     if not needs_grad(*inputs):
         return tensor
@@ -248,11 +249,11 @@ def record_one(
 
 def _note_view(view: Tensor, inputs: Sequence[Tensor | None]) -> None:
     """For a result that is a view: whoever takes its `data` may write into an input."""
-    owner = view._data.base
+    owner = viewed(view._data)
     for tensor in inputs:
         if tensor is not None:
             tensor._version += 1
-            if tensor._data is owner or tensor._data.base is owner:
+            if tensor._data is owner or viewed(tensor._data) is owner:
                 view._viewed = memory_of(tensor)
 
 

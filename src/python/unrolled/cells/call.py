@@ -85,15 +85,17 @@ def prepare(
 ) -> Call:
     """The arguments of a call checked and put together."""
     who = type(cell).__name__
-    shape = (None, None, cell.input_size)
-    array = checks.floats(who, "x", x, cell.dtype, shape, cell._shape_of_x("time, batch"))
-    T, B = array.shape[:2]
+    array = x._data if isinstance(x, Tensor) else x
+    if not _is_usual(array, cell.dtype, cell.input_size):
+        shape = (None, None, cell.input_size)
+        array = checks.floats(who, "x", x, cell.dtype, shape, cell._shape_of_x("time, batch"))
+    T, B, _ = array.shape
     state = cell._started(state, B)
     states = checked_state(cell, state, B)
-    sizes = checks.lengths(who, lengths, T, B)
-    cuts = checks.resets(who, reset, T, B)
+    sizes = None if lengths is None else checks.lengths(who, lengths, T, B)
+    cuts = None if reset is None else checks.resets(who, reset, T, B)
     weights = cell._call_weights()
-    given = [s if isinstance(s, Tensor) else None for s in state or [None] * len(states)]
+    given = [s if isinstance(s, Tensor) else None for s in state or states]
     source = x if isinstance(x, Tensor) else None
     starts = [] if cuts is None else cell._starts()
     keep = needs_grad(source, *given, *weights, scalar, *starts)
@@ -102,9 +104,9 @@ def prepare(
     if source is not None and lookup is not None:
         array = lookup.table._data
         source = lookup.table if source.requires_grad else None
-    if keep:
-        cell._spare_memory()
-    packed = None if keep or not cell._quick() else cell._packed(T * B)
+    packed = None
+    if cell._quick():
+        packed = cell._packed_before() if keep else cell._packed(T * B)
     reverse = checks.flag(who, "reverse", reverse)
     arrays = [None if w is None else w._data for w in weights]
     arguments = Arguments(
@@ -126,6 +128,17 @@ def prepare(
     )
     cell._called()
     return Call(cell, arguments, source, given, weights, scalar, starts)
+
+
+def _is_usual(x: Any, dtype: np.dtype[Any], columns: int) -> bool:
+    """Whether x (T, B, columns) needs no conversion, nor a complaint: all checks of a short call must be short."""
+    return (
+        type(x) is np.ndarray
+        and x.dtype is dtype
+        and x.ndim == 3
+        and x.shape[2] == columns
+        and x.flags.c_contiguous
+    )
 
 
 def _worthwhile_lookup(x: Tensor | None) -> Lookup | None:

@@ -79,10 +79,17 @@ class Native(CellParameters):
     def _forget_packed(self) -> None:
         vars(self).update(_NOT_PACKED)
 
-    def _spare_memory(self) -> None:
-        """Before a call with a tape: many packed weights go, which training is about to change."""
-        if self._stepper is not None and self.W_ih.size > _MANY_WEIGHTS:
-            self._forget_packed()
+    def _packed_before(self) -> Any:
+        """For a call with a tape: weights packed by an earlier call that have not changed since, or None. Many are
+        given back: training is about to change them.
+        """
+        stepper = self._stepper
+        if stepper is None:
+            return None
+        if stepper.unchanged() and self.W_ih.size <= _MANY_WEIGHTS:
+            return stepper.packed
+        self._forget_packed()
+        return None
 
     def _packed(self, places: int) -> Any:
         """Weights packed by an earlier call, or now if that is worth it; None: let the call pack them."""
