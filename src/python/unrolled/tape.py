@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from unrolled._native import core
+
 if TYPE_CHECKING:
     from unrolled.tensor import Tensor
 
@@ -41,6 +43,7 @@ class _Mode(threading.local):
 
 
 _mode = _Mode()
+_ResultMemory = core.ResultMemory
 _numbers = itertools.count(1)  # of nodes and of writes, in the order they happen
 _last_write = 0
 _delivery = threading.Lock()
@@ -209,9 +212,10 @@ def _reachable(root: Node) -> list[Node]:
     return sorted(seen, key=lambda node: node.number, reverse=True)
 
 
-def _owners(gradients: Sequence[Any]) -> list[int]:
-    """Of each gradient, the array whose memory it lies in."""
-    return [id(g) if (base := getattr(g, "base", None)) is None else id(base) for g in gradients]
+def owner_of(array: Any) -> Any:
+    """The array (or another object) whose memory an array lies in: itself, where it is no view."""
+    base = getattr(array, "base", None)
+    return array if base is None or type(base) is _ResultMemory else base
 
 
 def backward(root: Node, index: int, gradient: Array) -> None:
@@ -230,7 +234,7 @@ def backward(root: Node, index: int, gradient: Array) -> None:
         given = vjp(incoming)
         if len(given) != len(edges):
             raise RuntimeError(f"{node.name}: vjp gave {len(given)} gradients for {len(edges)} inputs")
-        got, owners = list(map(id, incoming)), _owners(given)
+        got, owners = list(map(id, incoming)), [id(owner_of(part)) for part in given]
         for edge, part, owner in zip(edges, given, owners, strict=True):
             if edge is None or part is None:
                 continue

@@ -19,6 +19,7 @@ from unrolled.tape import (
     needs_grad,
     no_grad,
     note_write,
+    owner_of,
 )
 
 __all__ = ["Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad", "no_grad", "record", "wrap"]
@@ -178,7 +179,8 @@ def wrap(array: Array) -> Tensor:
 
 
 def _rebuild(data: Array, requires_grad: bool, is_parameter: bool) -> Tensor:
-    tensor = wrap(data)
+    # The memory of what pickle gives belongs to somebody else, and may be read-only.
+    tensor = wrap(data if data.flags.owndata else data.copy())
     tensor.requires_grad, tensor.is_parameter = requires_grad, is_parameter
     return tensor
 
@@ -248,7 +250,9 @@ def record_one(
 
 def _note_view(view: Tensor, inputs: Sequence[Tensor | None]) -> None:
     """For a result that is a view: whoever takes its `data` may write into an input."""
-    owner = view._data.base
+    owner = owner_of(view._data)
+    if owner is view._data:
+        return
     for tensor in inputs:
         if tensor is not None:
             tensor._version += 1
