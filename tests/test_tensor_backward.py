@@ -8,7 +8,9 @@ import weakref
 import numpy as np
 import pytest
 
+import unrolled as ur
 from unrolled import ops
+from unrolled._native import core
 from unrolled.tensor import Tensor, record
 
 
@@ -162,3 +164,21 @@ def test_a_vjp_may_return_views_of_what_it_returns() -> None:
     (y + a * 5).sum().backward()
     np.testing.assert_array_equal(a.grad, np.full((2, 3), 7.0))
     np.testing.assert_array_equal(b.grad, np.full(6, 2.0))
+
+
+def test_long_gradients_are_handed_over_not_copied() -> None:
+    """Those of a cell lie in memory of ours; it is nobody else's, so that the leaf may have it."""
+    cell = ur.LSTM(64, 64)
+    x = Tensor(np.ones((20, 16, 64), np.float32), requires_grad=True)
+    cell(x)[0].sum().backward()
+    for gradient in (x.grad, cell.W_ih.grad, cell.W_hh.grad):
+        assert type(gradient.base) is core.ResultMemory
+
+
+def test_a_view_of_a_long_result_is_copied() -> None:
+    y = leaf(100, 100)
+    with ur.no_grad():
+        kept = ur.RNN(3, 100, dtype=np.float64)(np.ones((100, 2, 3)))[0].data
+    assert type(kept.base) is core.ResultMemory
+    record("view", [y], [y._data * 2], lambda gradients: (kept.reshape(2, 100, 100)[0],))[0].sum().backward()
+    assert not np.shares_memory(y.grad, kept)

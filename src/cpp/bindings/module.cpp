@@ -51,8 +51,6 @@ void orthonormal_columns(py::array_t<double, py::array::c_style> matrix) {
 PYBIND11_MODULE(UNROLLED_MODULE, m) {
   m.doc() = "Native kernels of unrolled, compiled for ISA level " UNROLLED_ISA ".";
   m.attr("__isa__") = UNROLLED_ISA;
-  // What the large results of calls have for a base: memory that nobody else has, see make_array.
-  m.attr("Memory") = py::reinterpret_borrow<py::object>(reinterpret_cast<PyObject*>(&PyCapsule_Type));
   m.def("get_num_threads", &unrolled::get_num_threads, "Most threads that a call uses.");
   m.def("set_num_threads", &unrolled::set_num_threads, py::arg("count"));
   unrolled::bindings::bind_recurrent(m);

@@ -22,6 +22,19 @@ inline PyObject* checked(PyObject* object) {
 /// Bytes from which an array lies in memory of earlier calls: touching fresh memory takes longer than a short call.
 constexpr std::size_t least_reused = std::size_t(64) << 10;
 
+/// Owner of the memory of one such array: its `base`, which no other array has.
+class ResultMemory {
+ public:
+  explicit ResultMemory(Index bytes) : bytes_(bytes) { trace(data(), static_cast<std::size_t>(bytes)); }
+  ~ResultMemory() { forget_trace(data()); }
+  ResultMemory(const ResultMemory&) = delete;
+  ResultMemory& operator=(const ResultMemory&) = delete;
+  char* data() { return bytes_.data(); }
+
+ private:
+  Buffer<char> bytes_;
+};
+
 /// A new array of S, not filled.
 template <class S>
 PyObject* make_array(const py::dtype& dtype, int dimensions, const Py_intptr_t* shape, S** data) {
@@ -38,18 +51,13 @@ PyObject* make_array(const py::dtype& dtype, int dimensions, const Py_intptr_t* 
     return array;
   }
   if (size > double(PTRDIFF_MAX / 2)) throw std::bad_alloc();
-  auto memory = std::make_unique<Buffer<S>>(static_cast<Index>(size) / static_cast<Index>(sizeof(S)));
-  *data = memory->data();
-  const py::capsule owner(memory.get(), [](void* buffer) {
-    const std::unique_ptr<Buffer<S>> memory(static_cast<Buffer<S>*>(buffer));
-    forget_trace(memory->data());
-  });
-  memory.release();
-  trace(*data, static_cast<std::size_t>(size));
+  auto memory = std::make_unique<ResultMemory>(static_cast<Index>(size));
+  *data = reinterpret_cast<S*>(memory->data());
+  py::object owner = py::cast(std::move(memory));
   py::object array = py::reinterpret_steal<py::object>(make(*data, py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ |
                                                                        py::detail::npy_api::NPY_ARRAY_ALIGNED_ |
                                                                        py::detail::npy_api::NPY_ARRAY_WRITEABLE_));
-  api.PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr());
+  api.PyArray_SetBaseObject_(array.ptr(), owner.release().ptr());
   return array.release().ptr();
 }
 

@@ -168,6 +168,7 @@ void bind_recurrent(py::module_& m) {
       "Whether there is a cell of this name, which may end with +feedback.");
   m.def("describe_cell", &describe, py::arg("name"),
         "Numbers of gates, matrices, states and groups of per-unit vectors of a cell.");
+  py::class_<ResultMemory>(m, "ResultMemory", "Memory of the array of one large result, which has it as its base.");
   py::class_<Saved, std::shared_ptr<Saved>>(m, "SavedCall", "What one forward call left for its backward.")
       .def("slot", &Saved::slot, py::arg("k"), "What the call has saved in a slot, (T, B, H); before backward.")
       .def("stream", &Saved::stream, py::arg("k"), "All values of a stream, (T, B, its width); before backward.");

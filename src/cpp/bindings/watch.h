@@ -6,6 +6,8 @@
 
 #include <vector>
 
+#include "bindings/quick_arrays.h"
+
 namespace unrolled::bindings {
 
 namespace py = pybind11;
@@ -23,7 +25,7 @@ class Watch {
     for (const py::handle tensor : tensors) {
       if (tensor.is_none()) continue;
       py::array data = py::cast<py::array>(tensor.attr("_data"));
-      sole_ = sole_ && data.owndata();
+      sole_ = sole_ && (data.owndata() || py::isinstance<ResultMemory>(data.base()));
       tensors_.push_back(py::reinterpret_borrow<py::object>(tensor));
       versions_.push_back(py::cast<long long>(tensor.attr("_version")));
       arrays_.push_back(std::move(data));

@@ -43,6 +43,7 @@ class _Mode(threading.local):
 
 
 _mode = _Mode()
+_ResultMemory = core.ResultMemory
 _numbers = itertools.count(1)  # of nodes and of writes, in the order they happen
 _last_write = 0
 _delivery = threading.Lock()
@@ -211,18 +212,15 @@ def _reachable(root: Node) -> list[Node]:
     return sorted(seen, key=lambda node: node.number, reverse=True)
 
 
-def viewed(array: Any) -> Any:
-    """What the memory of an array belongs to, if not to itself alone; else None."""
+def owner_of(array: Any) -> Any:
+    """The array (or another object) whose memory an array lies in: itself, where it is no view."""
     base = getattr(array, "base", None)
-    return None if type(base) is core.Memory else base
+    return array if base is None or type(base) is _ResultMemory else base
 
 
 def _own(given: Sequence[Any], incoming: Sequence[Any]) -> list[bool]:
     """Of each gradient, whether its memory is its own: it is no view, not what the vjp got, and not given twice."""
-    owners = [
-        id(g if (base := getattr(g, "base", None)) is None or type(base) is core.Memory else base)
-        for g in given
-    ]
+    owners = [id(owner_of(gradient)) for gradient in given]
     seen, shared = set(map(id, incoming)), set()
     for owner in owners:
         if owner in seen:

@@ -19,7 +19,7 @@ from unrolled.tape import (
     needs_grad,
     no_grad,
     note_write,
-    viewed,
+    owner_of,
 )
 
 __all__ = ["Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad", "no_grad", "record", "wrap"]
@@ -179,7 +179,8 @@ def wrap(array: Array) -> Tensor:
 
 
 def _rebuild(data: Array, requires_grad: bool, is_parameter: bool) -> Tensor:
-    tensor = wrap(data)
+    # The memory of what pickle gives belongs to somebody else, and may be read-only.
+    tensor = wrap(data if data.flags.owndata else data.copy())
     tensor.requires_grad, tensor.is_parameter = requires_grad, is_parameter
     return tensor
 
@@ -212,7 +213,7 @@ def record(
     """
     tensors = tuple([wrap(array) for array in outputs])
     for tensor in tensors:
-        if tensor._data.base is not None and viewed(tensor._data) is not None:
+        if tensor._data.base is not None:
             _note_view(tensor, inputs)
     if not needs_grad(*inputs):
         return tensors
@@ -235,7 +236,7 @@ def record_one(
 ) -> Tensor:
     """`record` for an op with one output, the quick way; most of these read no input again."""
     tensor = wrap(output)
-    if tensor._data.base is not None and viewed(tensor._data) is not None:
+    if tensor._data.base is not None:
         _note_view(tensor, inputs)
     if not needs_grad(*inputs):
         return tensor
@@ -249,11 +250,13 @@ def record_one(
 
 def _note_view(view: Tensor, inputs: Sequence[Tensor | None]) -> None:
     """For a result that is a view: whoever takes its `data` may write into an input."""
-    owner = viewed(view._data)
+    owner = owner_of(view._data)
+    if owner is view._data:
+        return
     for tensor in inputs:
         if tensor is not None:
             tensor._version += 1
-            if tensor._data is owner or viewed(tensor._data) is owner:
+            if tensor._data is owner or tensor._data.base is owner:
                 view._viewed = memory_of(tensor)
 
 
