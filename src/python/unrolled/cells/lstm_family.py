@@ -199,8 +199,8 @@ class sLSTM(ForgetBias):  # noqa: N801 - the name of the paper
         n[t] = f * n[t-1] + i                         normaliser
         h[t] = o * c[t] / n[t],    y[t] = h[t]
 
-    with W_ih = [W_i; W_f; W_z; W_o] and W_hh = [U_i; U_f; U_z; U_o]. A state given must have n >= 0. zoneout_c keeps c,
-    n and m together.
+    with W_ih = [W_i; W_f; W_z; W_o] and W_hh = [U_i; U_f; U_z; U_o]. A state given must have n >= 0. zoneout_c keeps
+    c, n and m together; in evaluation the mean is that of c e^m and n e^m, which do not depend on the scale m.
 
     Args:
         input_size: features of x.
