@@ -92,6 +92,10 @@ class Recurrent(Recomputed, Native):
         """Where the native cell saves each gate."""
         return {name: k for k, name in enumerate(self.gates)}
 
+    def _streams(self) -> dict[str, int]:
+        """Where it keeps what `inspect` shows beside the gates."""
+        return {}
+
     def _shown(self, name: str, saved: Array) -> Array:
         """A gate, from what the native cell saves of it."""
         return saved

@@ -174,6 +174,9 @@ class MultiplicativeLSTM(ForgetBias):
     def _slots(self) -> dict[str, int]:
         return {name: k for k, name in enumerate(self.gates) if name != "m"}
 
+    def _streams(self) -> dict[str, int]:
+        return {"m": 1}  # behind c
+
     @property
     def _kernel(self) -> str:
         return "multiplicative_lstm"
