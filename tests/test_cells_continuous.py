@@ -144,3 +144,20 @@ def test_exponential_euler_is_exact_for_a_frozen_drive() -> None:
 def test_wrong_dt(dt: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make("euler")(arrays()[0], dt=dt)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_steps_with_dt_read_packed_weights(missing: bool, monkeypatch: Any) -> None:
+    cell = ur.CTRNN(3, 4, missing=missing)
+    x, dt = np.ones((2, 3), np.float32), np.array([0.25, 0.5], np.float32)
+    y, state = cell.step(x, None, dt=dt)
+    cell.step(x, state, dt=0.5)
+
+    def careful(*_: Any) -> Any:
+        raise AssertionError("weights were packed again")
+
+    monkeypatch.setattr(ur.CTRNN, "_careful_step", careful)
+    again, _ = cell.step(x, None, dt=dt)
+    assert_same_bits(again, y)
+    cell.step(x, state, dt=0.5)
+    cell.step(x, state, dt=np.float64(0.5))
