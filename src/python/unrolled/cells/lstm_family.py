@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -219,6 +219,7 @@ class sLSTM(ForgetBias):  # noqa: N801 - the name of the paper
 
     gates = ("i", "f", "z", "o")
     State = SLSTMState
+    _least_starts: ClassVar[dict[str, float]] = {"n": 0.0}
 
     @property
     def _kernel(self) -> str:
