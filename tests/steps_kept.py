@@ -37,14 +37,16 @@ def imputed(p: Parameters, x: Array, last: Array, age: Array, dt: Array | float 
     return filled, 1.0 * seen, gap, np.where(seen, x - p["mean"], last), np.where(seen, 0, gap)
 
 
-def gru_d(p: Parameters, x: Array, state: State, dt: Array | float = 1.0) -> tuple[Array, State]:
-    """Che et al. (2018), equations 6 to 10, with z for their 1 - z."""
+def gru_d(
+    p: Parameters, x: Array, state: State, dt: Array | float = 1.0, mask: Array | float = 1.0
+) -> tuple[Array, State]:
+    """Che et al. (2018), equations 6 to 10, with z for their 1 - z. `mask`: of the faded h in r and z."""
     h, last, age = state
     x, m, gap, last, age = imputed(p, x, last, age, dt)
     h = decay(gap @ p["W_gh"].T + bias(p, "b_gh")) * h
     a_r, a_z, a_n = np.split(np.hstack([x, m]) @ p["W_ih"].T + bias(p, "b"), 3, axis=1)
     U_r, U_z, U_n = np.split(p["W_hh"], 3)
-    r, z = sigmoid(a_r + h @ U_r.T), sigmoid(a_z + h @ U_z.T)
+    r, z = sigmoid(a_r + (mask * h) @ U_r.T), sigmoid(a_z + (mask * h) @ U_z.T)
     h = (1 - z) * np.tanh(a_n + (r * h) @ U_n.T) + z * h
     return h, (h, last, age)
 

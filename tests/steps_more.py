@@ -256,6 +256,22 @@ def gru_takes_new(p: Parameters, x: Array, state: State) -> tuple[Array, State]:
     return h, (h,)
 
 
+def slstm_with_zoneout(keep_h: float, keep_c: float) -> Step:
+    """Mixed are c e^m and n e^m, for which m is a unit of measure: one for both, in which neither overflows."""
+
+    def zoned(p: Parameters, x: Array, state: State) -> tuple[Array, State]:
+        h, c, n, m = state
+        _, (h_new, c_new, n_new, m_new) = slstm(p, x, state)
+        unit = m_new
+        if keep_c:
+            unit = np.where((n.real > np.finfo(np.float32).tiny) & (m.real > m_new.real), m, m_new)
+        past, present = keep_c * np.exp(m - unit), (1 - keep_c) * np.exp(m_new - unit)
+        h = keep_h * h + (1 - keep_h) * h_new
+        return h, (h, past * c + present * c_new, past * n + present * n_new, unit)
+
+    return zoned
+
+
 # The output of these sees the c that zoneout has mixed already.
 SEES_KEPT_CELL = (full_peephole_lstm, layer_norm_lstm)
 
@@ -263,13 +279,13 @@ SEES_KEPT_CELL = (full_peephole_lstm, layer_norm_lstm)
 def with_zoneout(step: Step, states: tuple[str, ...], rates: Mapping[str, float]) -> Step:
     """Krueger et al. (2017) in evaluation: of each state, its rate stays and the rest is new."""
 
+    if step is slstm:
+        return slstm_with_zoneout(rates.get("h", 0.0), rates.get("c", 0.0))
+
     def zoned(p: Parameters, x: Array, state: State) -> tuple[Array, State]:
         inside = {"keep": rates.get("c", 0.0)} if step in SEES_KEPT_CELL else {}
         y, after = step(p, x, state, **inside)
         keep = {name: rates.get(name, 0.0) for name in states if not (inside and name == "c")}
-        keep.update(
-            {name: rates.get("c", 0.0) for name in states if name in ("n", "m")}
-        )  # of the sLSTM: with c
         mixed = tuple(
             keep.get(n, 0.0) * old + (1 - keep.get(n, 0.0)) * new
             for n, old, new in zip(states, state, after, strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -144,3 +146,54 @@ def test_exponential_euler_is_exact_for_a_frozen_drive() -> None:
 def test_wrong_dt(dt: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make("euler")(arrays()[0], dt=dt)
+
+
+def push_down(cell: ur.CTRNN, kind: type[ur.optim.Optimizer], rate: float) -> np.ndarray:
+    """tau after three updates that lead it far below zero."""
+    optimizer = kind(cell, lr=rate)
+    for _ in range(3):
+        cell.tau.grad = np.full_like(cell.tau.data, 5.0)
+        optimizer.step()
+    return cell.tau.data.copy()
+
+
+@pytest.mark.parametrize("kind", [ur.SGD, ur.Adam, ur.AdamW, ur.RMSprop, ur.Adagrad])
+def test_training_keeps_time_constants_positive(kind: Any, tmp_path: Any) -> None:
+    cell = ur.CTRNN(3, 4, tau=2.0)
+    ur.save(cell, tmp_path / "cell.safetensors")
+    copies = copy.deepcopy(cell), pickle.loads(pickle.dumps(cell)), ur.load(tmp_path / "cell.safetensors")
+    for made in (cell, *copies):
+        assert (push_down(made, kind, 10.0) == np.float32(0.02)).all()
+    bounded = ur.CTRNN(3, 4, tau=2.0, least_tau=0.5)
+    assert (push_down(bounded, kind, 10.0) == 0.5).all()
+    free = ur.CTRNN(3, 4, tau=2.0)
+    assert (push_down(free, kind, 1e-3) > 1.0).all() and (free.tau.data < 2.0).all()
+
+
+@pytest.mark.parametrize(
+    ("least", "message"),
+    [
+        (0.0, "CTRNN: least_tau is 0.0, expected a number above 0"),
+        (3.0, "CTRNN: least_tau is 3.0, expected at most 2.0, the initial tau"),
+    ],
+)
+def test_wrong_bounds_of_time_constants(least: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ur.CTRNN(3, 4, tau=2.0, least_tau=least)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_steps_with_dt_read_packed_weights(missing: bool, monkeypatch: Any) -> None:
+    cell = ur.CTRNN(3, 4, missing=missing)
+    x, dt = np.ones((2, 3), np.float32), np.array([0.25, 0.5], np.float32)
+    y, state = cell.step(x, None, dt=dt)
+    cell.step(x, state, dt=0.5)
+
+    def careful(*_: Any) -> Any:
+        raise AssertionError("weights were packed again")
+
+    monkeypatch.setattr(ur.CTRNN, "_careful_step", careful)
+    again, _ = cell.step(x, None, dt=dt)
+    assert_same_bits(again, y)
+    cell.step(x, state, dt=0.5)
+    cell.step(x, state, dt=np.float64(0.5))

@@ -237,3 +237,33 @@ def test_the_native_interface_keeps_no_pointer_into_a_temporary() -> None:
     for W_ih, W_hh in [([[1.0]], W), (W, [[1.0]])]:
         with pytest.raises(ValueError, match="an array is expected"):
             core.cells_forward([Arguments("rnn_tanh", x, [W_ih, W_hh, None], states, [], [])])
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        (
+            {"W_ih": np.ones((15, 4))},
+            ValueError,
+            r"W_ih has shape \(15, 4\), expected \(4 \* hidden units, columns\)",
+        ),
+        ({"W_hh": np.ones((12, 4))}, ValueError, r"recurrent matrix has shape \(12, 4\), expected \(12, 3\)"),
+        ({"b": np.ones(3)}, ValueError, r"b has shape \(3,\), expected \(12,\)"),
+        ({"p_f": np.ones(1)}, ValueError, r"per-unit parameter has shape \(1,\), expected \(3,\)"),
+        (
+            {"W_hh": np.ones((12, 3), np.float32)},
+            TypeError,
+            "recurrent matrix has dtype float32, expected float64",
+        ),
+    ],
+)
+def test_parameters_that_were_replaced_by_others(
+    changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    cell = ur.PeepholeLSTM(4, 3, dtype=np.float64)
+    for name, array in changes.items():
+        setattr(cell, name, ur.Tensor(array, requires_grad=True))
+    with pytest.raises(error, match=message):
+        cell(np.ones((2, 1, 4)))
+    with pytest.raises(error, match=message):
+        cell.step(np.ones((1, 4)))

@@ -103,3 +103,15 @@ def test_the_feedback_of_a_bistable_unit() -> None:
     old = np.concatenate([p.state[0][None], seen.y[:-1]])
     a_n = (p.x @ np.asarray(p.cell.W_ih).T + np.asarray(p.cell.b))[..., -19:]
     np.testing.assert_allclose(seen.gates["n"], np.tanh(a_n + seen.gates["a"] * old), rtol=0, atol=1e-13)
+
+
+def test_the_intermediate_state_of_a_multiplicative_lstm() -> None:
+    """m = (W_m x + b_m) * (W_hm h[t-1])."""
+    p = problem(next(c for c in CASES if c.cell == "MultiplicativeLSTM"), (5, 4, 3, 19), lengths=True)
+    seen = p.cell.inspect(p.x, p.cell.State(*p.state), p.lengths)
+    q = {name: np.asarray(tensor) for name, tensor in p.cell.parameters().items()}
+    before = np.concatenate([p.state[0][None], seen.y[:-1]])
+    m = (p.x @ q["W_ih"][:19].T + q["b"][:19]) * (before @ q["W_hm"].T)
+    assert p.lengths is not None
+    live = (np.arange(5)[:, None] < p.lengths)[..., None]
+    np.testing.assert_allclose(seen.gates["m"], np.where(live, m, 0), rtol=0, atol=1e-13)

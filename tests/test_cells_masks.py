@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,22 @@ import pytest
 
 import unrolled as ur
 from cases import CASES, Array, Case
-from reference import Problem, assert_same_bits, expected, forward, gradients, problem
+from reference import (
+    Problem,
+    assert_same_bits,
+    directional_derivative,
+    expected,
+    forward,
+    gradients,
+    problem,
+)
+from steps_kept import gru_d
 from unrolled.cells import Gated
 
 GATED = [case for case in CASES if issubclass(getattr(ur, case.cell), Gated)]
 # h[t-1] goes nowhere but through matrices.
 THROUGH_MATRICES = [case for case in GATED if "LSTM" in case.name and case.name != "MinimalLSTM"]
+WITH_MATRICES = [case for case in GATED if case.new(1, 1).matrices]
 SHAPE = (6, 4, 3, 19)
 
 
@@ -52,7 +63,51 @@ def test_recurrent_dropout_has_one_mask_for_each_row_of_a_call(case: Case) -> No
     assert_same_bits(forward(p), forward(without_options(p, case)))
 
 
-@pytest.mark.parametrize("case", [c for c in GATED if c.new(1, 1).matrices], ids=str)
+@pytest.mark.parametrize("case", WITH_MATRICES, ids=str)
+def test_recurrent_dropout_changes_what_every_cell_with_a_matrix_gives(case: Case) -> None:
+    p = make(case, recurrent_dropout=0.4)
+    y, _ = forward(p)
+    again, _ = forward(p)  # other masks
+    p.cell.eval()
+    mean, _ = forward(p)
+    for row in range(SHAPE[1]):
+        assert (y[:, row] != again[:, row]).any() and (y[:, row] != mean[:, row]).any()
+
+
+def test_recurrent_dropout_of_a_gru_d_is_of_the_faded_state() -> None:
+    """r and z see the same units of q at every step of a row; the candidate and the average with the past see all."""
+    case = next(c for c in GATED if c.cell == "GRUD")
+    p = make(case, recurrent_dropout=0.4)
+    p.x[np.random.default_rng(0).random(p.x.shape) < 0.5] = np.nan
+    probe = copy.deepcopy(p.cell)
+    H = probe.hidden_size
+    rows = []
+    for row in range(SHAPE[1]):  # W_hh of r and z gets a gradient in the columns that its mask leaves
+        probe.W_hh.grad, probe.counter = None, p.cell.counter
+        y, _ = probe(p.x[:1], probe.State(*p.state))
+        y[0, row].sum().backward()
+        rows.append(np.abs(probe.W_hh.grad[: 2 * H]).sum(axis=0) != 0)
+    mask = np.stack(rows)
+    assert 0.3 < mask.mean() < 0.9 and (mask[0] != mask[1]).any()
+
+    def step(q: Any, x: Array, state: Any) -> Any:
+        return gru_d(q, x, state, mask=mask / 0.6)
+
+    masked = replace(p, case=replace(case, step=step))
+    counter = p.cell.counter
+    y, state = forward(p)
+    wanted, wanted_state = expected(masked)
+    for ours, theirs in zip((y, *state), (wanted, *wanted_state), strict=True):
+        assert np.abs(ours - theirs).max() < 1e-10
+    p.cell.counter = counter
+    rng = np.random.default_rng(1)
+    for name, gradient in gradients(p).items():
+        direction = np.where(np.isnan(p.quantities[name]), 0, rng.normal(size=gradient.shape))
+        exact = directional_derivative(masked, name, direction)
+        assert abs((gradient * direction).sum() - exact) < 1e-9 * (1 + abs(exact)), name
+
+
+@pytest.mark.parametrize("case", WITH_MATRICES, ids=str)
 def test_weight_dropout_has_one_mask_for_each_matrix_of_a_call(case: Case) -> None:
     """Merity et al. (2018): the call of a cell whose recurrent matrices lack some weights."""
     p = make(case, weight_dropout=0.25)

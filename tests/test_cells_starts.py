@@ -91,3 +91,13 @@ def test_a_state_that_is_given_is_where_the_call_starts_but_not_where_a_reset_go
         second, last = p.cell(p.x[2:])
     assert_same_bits(np.asarray(y), np.concatenate([np.asarray(first), np.asarray(second)]))
     assert_same_bits(tuple(map(np.asarray, after)), tuple(map(np.asarray, last)))
+
+
+def test_training_keeps_the_normaliser_of_a_start_at_zero_or_more() -> None:
+    cell = ur.sLSTM(3, 4, learn_initial_state=True)
+    optimizer = ur.SGD(cell, lr=1.0)
+    for name in ("c0", "n0"):
+        start = cell.parameters()[name]
+        start.grad = np.ones_like(start.data)
+    optimizer.step()
+    assert (cell.n0.data == 0).all() and (cell.c0.data == -1).all()

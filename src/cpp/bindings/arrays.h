@@ -23,16 +23,26 @@ inline py::array array_of(const py::object& object, const char* who) {
 
 using Shape = std::vector<Index>;
 
-/// The data of a C-contiguous array of exactly this dtype and shape.
+/// As Python writes a tuple.
+inline std::string text_of(const Shape& shape) {
+  std::string text = "(";
+  for (std::size_t axis = 0; axis < shape.size(); ++axis) text += (axis ? ", " : "") + std::to_string(shape[axis]);
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+inline Shape shape_of(const py::array& array) { return Shape(array.shape(), array.shape() + array.ndim()); }
+
+/// The data of a C-contiguous array of exactly this dtype and shape. A wrong dtype is a TypeError in Python.
 template <class S>
 const S* data_of(const py::array& array, const Shape& shape, const char* who) {
-  const auto wrong = [&](const char* what) { return std::invalid_argument(std::string(who) + ": " + what); };
-  if (!array.dtype().equal(py::dtype::of<S>())) throw wrong("unexpected dtype");
-  if (array.ndim() != static_cast<py::ssize_t>(shape.size())) throw wrong("unexpected number of dimensions");
-  py::ssize_t axis = 0;
-  for (const Index size : shape)
-    if (array.shape(axis++) != size) throw wrong("unexpected shape");
-  if ((array.flags() & py::array::c_style) == 0) throw wrong("a C-contiguous array is expected");
+  const std::string name = who;
+  const py::dtype wanted = py::dtype::of<S>();
+  if (!array.dtype().equal(wanted))
+    throw py::type_error(name + " has dtype " + std::string(py::str(array.dtype())) + ", expected " +
+                         std::string(py::str(wanted)));
+  if (shape_of(array) != shape)
+    throw std::invalid_argument(name + " has shape " + text_of(shape_of(array)) + ", expected " + text_of(shape));
+  if ((array.flags() & py::array::c_style) == 0) throw std::invalid_argument(name + " is not C-contiguous");
   return static_cast<const S*>(array.data());
 }
 
@@ -92,7 +102,8 @@ struct CellArrays {
       throw std::invalid_argument("weights: unexpected number");
     const py::array input = array_of(weights[0], "W_ih");
     if (input.ndim() != 2 || input.shape(0) % info.input_gates != 0)
-      throw std::invalid_argument("W_ih: unexpected shape");
+      throw std::invalid_argument("W_ih has shape " + text_of(shape_of(input)) + ", expected (" +
+                                  std::to_string(info.input_gates) + " * hidden units, columns)");
     const Index hidden = input.shape(0) / info.input_gates;
     Inputs<S> options;
     set_numbers(options, numbers);
@@ -102,13 +113,14 @@ struct CellArrays {
     if (sizes.hidden == 0 || sizes.input == 0) throw std::invalid_argument("sizes of at least 1 are expected");
     pointers.W_ih = data_of<S>(input, {info.input_gates * sizes.hidden, sizes.row}, "W_ih");
     for (int m = 0; m < info.matrices; ++m)
-      pointers.matrix[m] = data_of<S>(array_of(weights[std::size_t(1 + m)], "matrix"), matrix_shape(info, m), "matrix");
+      pointers.matrix[m] =
+          data_of<S>(array_of(weights[std::size_t(1 + m)], "matrix"), matrix_shape(info, m), "recurrent matrix");
     pointers.b = optional_data<S>(weights[std::size_t(1 + info.matrices)], {info.input_gates * sizes.hidden}, "b");
     for (int group = 0, k = 0; group < info.vector_groups; k += info.vector_group[group++].count) {
       const VectorGroup& of = info.vector_group[group];
       const Index width = of.shared ? 1 : sizes.width(of.space), count = of.count;
       const S* const data =
-          optional_data<S>(weights[std::size_t(2 + info.matrices + group)], {count * width}, "vector");
+          optional_data<S>(weights[std::size_t(2 + info.matrices + group)], {count * width}, "per-unit parameter");
       for (Index n = 0; data && n < count; ++n) pointers.vector[k + n] = data + n * width;
     }
   }

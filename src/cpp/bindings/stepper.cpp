@@ -35,9 +35,9 @@ class StepperOf final : public Stepper {
     slab::make();
   }
 
-  PyObject* run(PyObject* x, PyObject* state, int dimensions, bool reverse) override {
+  PyObject* run(PyObject* x, PyObject* state, int dimensions, bool reverse, PyObject* scalar) override {
     Call call(*this);
-    if (!call.prepare(x, state, dimensions, reverse)) return nullptr;
+    if (!call.prepare(x, state, dimensions, reverse) || !call.set_scalar(scalar)) return nullptr;
     if (call.multiply_adds() >= release_from) {
       py::gil_scoped_release release;
       call.run();
@@ -87,6 +87,12 @@ class StepperOf final : public Stepper {
       }
       run_ = of_.take();
       return true;
+    }
+
+    /// False if it is not one number for each row.
+    bool set_scalar(PyObject* scalar) {
+      if (scalar != nullptr) in_.scalar = of_.arrays_.data(scalar, in_.T, in_.B);
+      return scalar == nullptr || in_.scalar != nullptr;
     }
 
     double multiply_adds() const override {
@@ -154,18 +160,19 @@ class StepperOf final : public Stepper {
   std::vector<std::unique_ptr<Run<S>>> runs_;
 };
 
-/// step(x, state) and sequence(x, state, reverse) as plain C functions of Python: pybind11's own call costs as much as
-/// a small step.
+/// step(x, state), step(x, state, scalar) and sequence(x, state, reverse) as plain C functions of Python: pybind11's
+/// own call costs as much as a small step.
 template <int dimensions>
 PyObject* call(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-  if (count != dimensions) {
-    PyErr_SetString(PyExc_TypeError, "expected: x, state; of a sequence reverse, too");
+  if (count != 3 && count != dimensions) {
+    PyErr_SetString(PyExc_TypeError, "expected: x, state; a step may have a scalar, a sequence has reverse");
     return nullptr;
   }
   auto* const stepper = static_cast<Stepper*>(PyCapsule_GetPointer(self, nullptr));
   try {
-    PyObject* const result =
-        stepper->run(arguments[0], arguments[1], dimensions, dimensions == 3 && arguments[2] == Py_True);
+    PyObject* const third = count == 3 ? arguments[2] : nullptr;
+    PyObject* const result = dimensions == 3 ? stepper->run(arguments[0], arguments[1], 3, third == Py_True, nullptr)
+                                             : stepper->run(arguments[0], arguments[1], 2, false, third);
     return result ? result : py::none().release().ptr();
   } catch (py::error_already_set& error) {
     error.restore();

@@ -33,9 +33,9 @@ class Stepper {
   bool unchanged() { return watch_.unchanged(); }
   const std::shared_ptr<PackedWeights>& packed() const { return packed_; }
   /// New reference to (y, state) of one step, x (B, I), or of a sequence, x (T, B, I), as `dimensions` of x tells; null
-  /// if a parameter may have changed, or x or a state is not an array of the right kind: the caller then packs anew or
-  /// says what is wrong.
-  virtual PyObject* run(PyObject* x, PyObject* state, int dimensions, bool reverse) = 0;
+  /// if a parameter may have changed, or x, a state or the scalar of every row of a step, (1, B) or null, is not an
+  /// array of the right kind: the caller then packs anew or says what is wrong.
+  virtual PyObject* run(PyObject* x, PyObject* state, int dimensions, bool reverse, PyObject* scalar) = 0;
   /// Such a call over a sequence that has not run yet; null for the same reasons.
   virtual std::unique_ptr<QuickCall> prepare(PyObject* x, PyObject* state, bool reverse) = 0;
 

@@ -25,7 +25,7 @@
 
 namespace unrolled {
 
-inline constexpr int most_phases = 5, most_streams = 5, most_states = 3, most_gates = 4, most_input_gates = 8;
+inline constexpr int most_phases = 5, most_streams = 6, most_states = 3, most_gates = 4, most_input_gates = 8;
 inline constexpr int most_matrices = 5, most_vectors = 12, most_numbers = 8, most_input_norms = 2;
 
 /// Which units: the hidden ones (H), those of the output where it has another size, or what is kept of inputs.
@@ -94,6 +94,7 @@ struct CellInfo {
   int input_gate[most_input_gates] = {};  // the block of rows of W_ih that each of them takes
   Space output = Space::Hidden;           // of y
   bool output_is_state = true;            // h[t-1] is the output of the step before, and the first state
+  bool mixes_states = false;              // its points apply zoneout to the states beside h themselves
   MadeInput input;
   int matrices = 0;
   Matrix matrix[most_matrices] = {};
@@ -168,6 +169,7 @@ struct RegularTile {
   const S* const* zone_h = nullptr;  // [row][unit] how much of h[t-1] is kept, or null: nothing
   const S* const* zone_c = nullptr;  // [row][unit] the same of the other states that the points make,
   int zoned = 0;                     // of which there are so many
+  const S* const* mask = nullptr;    // [row][unit] the mask of the recurrent operand, or null: ones
   S clip = 0;                        // bound of the gradients of gate sums; 0: none
 };
 

@@ -96,9 +96,9 @@ struct ThreadRows {
   std::vector<const S*> a;  // projection: rows of x, and where their sums go
   std::vector<S*> sums;
   Buffer<S> u;
-  Buffer<S> mean, product;  // of normalisation backward
-  Buffer<S> zone, masked;   // masks of zoneout [h, c][row][unit]; gradients of masked operands [row][unit]
-  std::vector<const S*> zone_rows[2];
+  Buffer<S> mean, product;             // of normalisation backward
+  Buffer<S> zone, masked;              // masks of zoneout [h, c][row][unit]; gradients of masked operands [row][unit]
+  std::vector<const S*> zone_rows[3];  // of h, of c, of the recurrent operand
   std::vector<S*> masked_rows;
   void resize(const CellInfo& cell, Index rows, Index chunk_rows, Index units);
 };

@@ -22,6 +22,7 @@ void aim(ForwardTile<S>& tile, const CellInfo& cell, const Phase& phase, const T
   tile.h_prev = at.h_prev.data() + r0;
   if (tile.regular.zone_h) tile.regular.zone_h = at.zone_rows[0].data() + r0;
   if (tile.regular.zone_c) tile.regular.zone_c = at.zone_rows[1].data() + r0;
+  if (tile.regular.mask) tile.regular.mask = at.zone_rows[2].data() + r0;
   tile.y = at.y.data() + r0;
   if (tile.scalar) tile.scalar = at.scalar.data() + r0;
   for (int k = 0; k < cell.states; ++k) tile.state_prev[k] = at.state_prev[k].data() + r0;

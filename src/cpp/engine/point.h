@@ -14,6 +14,7 @@ template <class S>
 class ForwardPoint {
  public:
   using V = Vec<S>;
+  static constexpr bool regularised = false;
   ForwardPoint(const ForwardTile<S>& tile, Index row, Index block)
       : t_(tile),
         row_(row),
@@ -35,6 +36,8 @@ class ForwardPoint {
   /// Option k of the cell.
   V number(int k) const { return V(static_cast<S>(t_.numbers[k])); }
   int choice(int k) const { return static_cast<int>(t_.numbers[k]); }
+  /// What variational dropout multiplies h[t-1] by, for a cell that makes the operand of its matrices of it.
+  V recurrent_mask() const { return V(S(1)); }
 
   void set_output(V h) { h.store_partial(t_.y[row_] + unit_, valid_); }
   void set_stream(int stream, V value) { value.store(t_.stream[stream][row_] + unit_); }
@@ -56,6 +59,7 @@ template <class S>
 class BackwardPoint {
  public:
   using V = Vec<S>;
+  static constexpr bool regularised = false;
   BackwardPoint(const BackwardTile<S>& tile, Index row, Index block)
       : t_(tile),
         row_(row),
@@ -72,6 +76,7 @@ class BackwardPoint {
   V scalar() const { return t_.scalar ? V(t_.scalar[row_]) : V(S(1)); }
   V number(int k) const { return V(static_cast<S>(t_.numbers[k])); }
   int choice(int k) const { return static_cast<int>(t_.numbers[k]); }
+  V recurrent_mask() const { return V(S(1)); }
 
   /// Gradient of the output h[t]: the loss's own and that of later steps. Read it before set_dh_prev.
   V dh() const {

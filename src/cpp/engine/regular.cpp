@@ -91,6 +91,10 @@ RegularTile<S> Run<S>::draw_zones(Index s, Index rows, const Shares& mine, Threa
   int& zoned = tile.zoned;
   while (regular_.zoneout_c > 0 && zoned < cell.states && !cell.is_kept(zoned)) ++zoned;
   if (zoned > 0) tile.zone_c = zone(1, regular_.zoneout_c, cell.stream_space[0]);
+  if (cell.mixes_states) zoned = 0;
+  for (Index n = 0; masked_operand_ && n < rows; ++n)
+    at.zone_rows[2][static_cast<std::size_t>(n)] = mask_.data() + mine.row(n) * units(cell.output);
+  if (masked_operand_) tile.mask = at.zone_rows[2].data();
   return tile;
 }
 

@@ -4,17 +4,32 @@
 //   h[t] = k * h[t-1] + (1 - k) * (h of the cell)
 //   c[t] = k * c[t-1] + (1 - k) * (c of the cell), while the cell's own h is made of its own c; other states as c
 //
-// k: 1 where the unit is kept, 0 where not; their mean in inference.
+// k: 1 where the unit is kept, 0 where not; their mean in inference. A cell whose states are not all of one scale mixes
+// them itself (`mixes_states`).
 #pragma once
 
 #include "engine/point.h"
 
 namespace unrolled {
+namespace detail {
+
+template <class S>
+Vec<S> kept_share(const RegularTile<S>& regular, Index row, Index unit) {
+  return regular.zone_c ? Vec<S>::load(regular.zone_c[row] + unit) : Vec<S>::zero();
+}
+
+template <class S>
+Vec<S> recurrent_mask(const RegularTile<S>& regular, Index row, Index unit) {
+  return regular.mask ? Vec<S>::load(regular.mask[row] + unit) : Vec<S>(S(1));
+}
+
+}  // namespace detail
 
 template <class S>
 class RegularForwardPoint : public ForwardPoint<S> {
  public:
   using V = Vec<S>;
+  static constexpr bool regularised = true;
   using ForwardPoint<S>::ForwardPoint;
 
   void set_output(V h) {
@@ -25,6 +40,9 @@ class RegularForwardPoint : public ForwardPoint<S> {
       value = zoned(this->t_.regular.zone_c, value, [&] { return this->state_prev(stream); });
     ForwardPoint<S>::set_stream(stream, value);
   }
+  /// How much zoneout keeps of the states beside h, for a cell that mixes them itself.
+  V kept_share() const { return detail::kept_share(this->t_.regular, this->row_, this->unit_); }
+  V recurrent_mask() const { return detail::recurrent_mask(this->t_.regular, this->row_, this->unit_); }
 
  private:
   template <class Before>
@@ -39,6 +57,7 @@ template <class S>
 class RegularBackwardPoint : public BackwardPoint<S> {
  public:
   using V = Vec<S>;
+  static constexpr bool regularised = true;
   using Plain = BackwardPoint<S>;
   using Plain::Plain;
 
@@ -57,6 +76,8 @@ class RegularBackwardPoint : public BackwardPoint<S> {
     const V bound(this->t_.regular.clip);
     return Plain::set_delta(slot, this->t_.regular.clip > 0 ? min(max(value, -bound), bound) : value);
   }
+  V kept_share() const { return detail::kept_share(this->t_.regular, this->row_, this->unit_); }
+  V recurrent_mask() const { return detail::recurrent_mask(this->t_.regular, this->row_, this->unit_); }
 
  private:
   V split(const S* const* zone, V d, V& past) const {

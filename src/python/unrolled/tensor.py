@@ -53,8 +53,18 @@ class Tensor(Differentiable):
         is_parameter: made with `requires_grad=True`; stays set while the parameter is frozen.
     """
 
-    __slots__ = ("__weakref__", "_lookup", "_version", "_viewed", "_weight", "_written", "is_parameter")
+    __slots__ = (
+        "__weakref__",
+        "_least",
+        "_lookup",
+        "_version",
+        "_viewed",
+        "_weight",
+        "_written",
+        "is_parameter",
+    )
 
+    _least: float  # of a parameter that optimizers must not take below it, else not set
     _lookup: Lookup  # of rows of a table, else not set
     _version: int  # counts whatever may have changed the contents
     _viewed: Tensor  # of a view, else not set: the tensor that it is a part of
@@ -152,7 +162,8 @@ class Tensor(Differentiable):
 
     def __reduce__(self) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
         # A result of an op becomes a constant: its graph does not travel.
-        return _rebuild, (self.data, self.requires_grad and self._node is None, self.is_parameter)
+        least = getattr(self, "_least", None)
+        return _rebuild, (self.data, self.requires_grad and self._node is None, self.is_parameter, least)
 
     def copy(self) -> Tensor:
         """A leaf with a copy of the data; not part of the graph."""
@@ -178,10 +189,12 @@ def wrap(array: Array) -> Tensor:
     return tensor
 
 
-def _rebuild(data: Array, requires_grad: bool, is_parameter: bool) -> Tensor:
+def _rebuild(data: Array, requires_grad: bool, is_parameter: bool, least: float | None = None) -> Tensor:
     # The memory of what pickle gives belongs to somebody else, and may be read-only.
     tensor = wrap(data if data.flags.owndata else data.copy())
     tensor.requires_grad, tensor.is_parameter = requires_grad, is_parameter
+    if least is not None:
+        tensor._least = least
     return tensor
 
 

@@ -92,6 +92,10 @@ class Recurrent(Recomputed, Native):
         """Where the native cell saves each gate."""
         return {name: k for k, name in enumerate(self.gates)}
 
+    def _streams(self) -> dict[str, int]:
+        """Where it keeps what `inspect` shows beside the gates."""
+        return {}
+
     def _shown(self, name: str, saved: Array) -> Array:
         """A gate, from what the native cell saves of it."""
         return saved
@@ -195,11 +199,10 @@ class Recurrent(Recomputed, Native):
         x_t = checks.floats(who, "x_t", x_t, self.dtype, (None, self.input_size), self._shape_of_x("batch"))
         state = self.State(*self._filled_state(state, x_t.shape[0]))
         stepper = self._fresh_stepper()
-        result: tuple[Array, Any] | None = stepper.step(x_t, state) if scalar is None else None
+        result: tuple[Array, Any] | None = stepper.step(x_t, state, *([] if scalar is None else [scalar]))
         if result is not None:
             return result
-        # Somebody holds an array of the parameters and may write to it, so that they were packed for this step alone,
-        # or every row has a scalar.
+        # Somebody holds an array of the parameters and may write to it, so that they were packed for this step alone.
         call = Arguments(
             self._kernel, x_t[None], self._arrays(), list(state), self._options(), self._regular(False),
             scalar=scalar, packed=stepper.packed,

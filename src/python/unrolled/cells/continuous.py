@@ -29,7 +29,8 @@ class CTRNN(Fading):
         k = 1 - exp(-dt / tau)                               method="exponential": exact while g does not change
         h[t] = h[t-1] + k * (g - h[t-1]),    y[t] = h[t]
 
-    with tau (H,) > 0. x[t] acts during the step of length dt[t] that ends in h[t], in the reverse direction too.
+    with tau (H,) > 0, which optimizers keep at `least_tau` or more: below 0 h would run away from g. x[t] acts during
+    the step of length dt[t] that ends in h[t], in the reverse direction too.
     Both methods are of first order in dt (observed between dt = 1/25 and 1/200: 1.01 and 1.00). Explicit Euler is
     stable for dt < 2 tau at most, exponential Euler at any dt.
 
@@ -45,6 +46,7 @@ class CTRNN(Fading):
         input_size: features of x.
         hidden_size: hidden units.
         tau: initial time constant of every unit.
+        least_tau: the smallest that training makes of it; None: a hundredth of `tau`.
         method: "euler" or "exponential".
         nonlinearity: phi: sigmoid, hard_sigmoid, tanh, relu, identity or softsign.
         missing: whether elements of x may be missing.
@@ -70,6 +72,7 @@ class CTRNN(Fading):
         hidden_size: int,
         *,
         tau: float = 1.0,
+        least_tau: float | None = None,
         method: str = "euler",
         nonlinearity: str = "tanh",
         missing: bool = False,
@@ -81,6 +84,9 @@ class CTRNN(Fading):
         recompute: bool | int = False,
     ) -> None:
         self._initial_tau = positive("CTRNN", "tau", tau)
+        self.least_tau = tau / 100 if least_tau is None else positive("CTRNN", "least_tau", least_tau)
+        if self.least_tau > tau:
+            raise ValueError(f"CTRNN: least_tau is {least_tau}, expected at most {tau}, the initial tau")
         self.method = one_of("CTRNN", "method", method, ("euler", "exponential"))
         self.nonlinearity = activation("CTRNN", "nonlinearity", nonlinearity)
         self.missing = flag("CTRNN", "missing", missing)
@@ -103,6 +109,7 @@ class CTRNN(Fading):
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)
         self.tau = self._vector(self.hidden_size, self._initial_tau)
+        self.tau._least = self.least_tau
 
     @property
     def _kernel(self) -> str:

@@ -45,6 +45,7 @@ def inspect(
     gates = {
         name: np.where(live, cell._shown(name, saved.slot(slot)), 0) for name, slot in cell._slots().items()
     }
+    gates.update({name: saved.stream(stream) for name, stream in cell._streams().items()})
     names = cell.State._fields
     own = names[1:] if names[:1] == ("h",) and cell._output_is_state else names
     states = {"h": y} if len(own) < len(names) else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -174,6 +174,9 @@ class MultiplicativeLSTM(ForgetBias):
     def _slots(self) -> dict[str, int]:
         return {name: k for k, name in enumerate(self.gates) if name != "m"}
 
+    def _streams(self) -> dict[str, int]:
+        return {"m": 1}  # behind c
+
     @property
     def _kernel(self) -> str:
         return "multiplicative_lstm"
@@ -199,8 +202,8 @@ class sLSTM(ForgetBias):  # noqa: N801 - the name of the paper
         n[t] = f * n[t-1] + i                         normaliser
         h[t] = o * c[t] / n[t],    y[t] = h[t]
 
-    with W_ih = [W_i; W_f; W_z; W_o] and W_hh = [U_i; U_f; U_z; U_o]. A state given must have n >= 0. zoneout_c keeps c,
-    n and m together.
+    with W_ih = [W_i; W_f; W_z; W_o] and W_hh = [U_i; U_f; U_z; U_o]. A state given must have n >= 0. zoneout_c keeps
+    c, n and m together; in evaluation the mean is that of c e^m and n e^m, which do not depend on the scale m.
 
     Args:
         input_size: features of x.
@@ -216,6 +219,7 @@ class sLSTM(ForgetBias):  # noqa: N801 - the name of the paper
 
     gates = ("i", "f", "z", "o")
     State = SLSTMState
+    _least_starts: ClassVar[dict[str, float]] = {"n": 0.0}
 
     @property
     def _kernel(self) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 
 from unrolled import checks, ops
 from unrolled.cells.base import Recurrent
 from unrolled.tensor import Tensor
-
-if TYPE_CHECKING:
-    pass
 
 _SEEDS = 2**53  # whole numbers below it pass to the native cell as they are
 
@@ -48,6 +45,8 @@ class Gated(Recurrent):
     Masks are drawn in training mode, in calls over sequences; `step` and evaluation mode use what they are on average.
     They are functions of `seed`, `counter` (of the calls), the time, the row and the unit alone.
     """
+
+    _least_starts: ClassVar[dict[str, float]] = {}  # bounds of learned initial states
 
     # Set: calls repeat parts of an earlier one, from this time of it on, with the masks it drew.
     _replayed_from: int | None = None
@@ -90,7 +89,10 @@ class Gated(Recurrent):
         super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, recompute=recompute)
         if self.learn_initial_state:
             for name, size in zip(names, self._state_sizes(), strict=True):
-                setattr(self, f"{name}0", self._vector(size))
+                start = self._vector(size)
+                if name in self._least_starts:
+                    start._least = self._least_starts[name]
+                setattr(self, f"{name}0", start)
         if self._random:
             self.seed = int(rng.integers(_SEEDS))
 

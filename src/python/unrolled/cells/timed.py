@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -45,8 +46,14 @@ class Timed(Recurrent):
         """One time step without a tape: x_t (B, I) -> y_t (B, H) and the next state. dt: a number or (B,)."""
         if _is_one(dt):
             return super().step(x_t, state)
-        times = dt if np.ndim(dt) == 0 else np.asarray(dt)[None]
-        return self._careful_step(x_t, state, self._spread(times, (1, *np.shape(x_t)[:1]))._data)
+        rows = np.shape(x_t)[:1]
+        if isinstance(dt, float) and 0 <= dt < math.inf and rows:
+            times = np.full((1, *rows), dt, self.dtype)
+        else:
+            times = self._spread(dt if np.ndim(dt) == 0 else np.asarray(dt)[None], (1, *rows))._data
+        step = self._step
+        result: tuple[Array, Any] | None = None if step is None else step(x_t, state, times)
+        return self._careful_step(x_t, state, times) if result is None else result
 
     def inspect(
         self,

@@ -51,7 +51,9 @@ class Optimizer:
             tensor.grad = None
 
     def step(self) -> None:
-        """One update of every parameter that has a gradient and is not frozen."""
+        """One update of every parameter that has a gradient and is not frozen. A parameter that has a bound, as a time
+        constant, is put back to it.
+        """
         for name, tensor in self.parameters.items():
             rows = tensor.row_grad if self._zero_rows_stay() else None
             gradient = tensor.grad if rows is None else rows.values
@@ -68,6 +70,9 @@ class Optimizer:
                 self._update(name, taken, gradient, parts)
                 for array, part in zip((tensor._data, *slots), (taken, *parts), strict=True):
                     array[rows.rows] = part
+            least = getattr(tensor, "_least", None)
+            if least is not None:
+                np.maximum(tensor._data, least, out=tensor._data)
             tensor.touch()
 
     def _zero_rows_stay(self) -> bool:
