@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +100,9 @@ def test_a_run_says_everything(tmp_path):
     (row,) = [line for line in lines if line.startswith("    second (control)")]
     assert row.split()[2:] == ["0/3", "=", "0%", "7", "+-", "0", "-", "0.5", "+-", "0.0"]
     report.save(tmp_path / "report.json")
+    assert report.complete
     saved = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert saved["passed"] is True
+    assert (saved["complete"], saved["passed"]) == (True, True)
     assert [o["score"] for o in saved["arms"]["first"]] == [0, 1, 2]
     assert saved["settings"]["updates"] == 100
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
@@ -117,6 +119,37 @@ def test_quick_seeds_and_verdicts():
         recipes.run(made_up(), seeds=0)
     with pytest.raises(ValueError, match="makes its own data"):
         recipes.run(made_up(), data="here")
+
+
+def interrupt(recipe, label, seed):
+    """The recipe, whose arm of this label ends with Ctrl-C at this seed."""
+
+    def train(settings, number, monitor, *, arm):
+        if (arm.label, number) == (label, seed):
+            raise KeyboardInterrupt
+        return arm.train(settings, number, monitor)
+
+    arms = (dataclasses.replace(arm, train=partial(train, arm=arm)) for arm in recipe.arms)
+    return dataclasses.replace(recipe, arms=tuple(arms))
+
+
+def test_ctrl_c_loses_no_finished_seed(tmp_path, capsys, monkeypatch):
+    target = tmp_path / "out.json"
+    monkeypatch.setattr(recipes, "get", lambda name: interrupt(made_up(), "second", 2))
+    assert main(["recipes", "run", "counting", "--json", str(target)]) == 130
+    said = capsys.readouterr()
+    assert said.out.endswith(f"interrupted: the seeds that are finished are in {target}\n")
+    assert said.err == "unrolled recipes run: interrupted\n"
+    saved = json.loads(target.read_text(encoding="utf-8"))
+    assert {label: [o["score"] for o in found] for label, found in saved["arms"].items()} == {
+        "first": [0, 1, 2],
+        "second": [7, 7],
+    }
+    assert (saved["complete"], saved["passed"]) == (False, None)
+    monkeypatch.setattr(recipes, "get", lambda name: interrupt(made_up(), "first", 0))
+    assert main(["recipes", "run", "counting", "--json", str(tmp_path / "none.json")]) == 130
+    assert "finished" not in capsys.readouterr().out
+    assert [p.name for p in tmp_path.iterdir()] == ["out.json"]
 
 
 def test_an_arm_whose_cell_is_missing_is_left_out():

@@ -208,7 +208,11 @@ def _add_recipes(commands: Any) -> None:
         "--seeds", type=count, metavar="N", help="how many seeds (default: as many as the recipe says)"
     )
     p.add_argument("--data", metavar="PATH", help="folder with the data, for a recipe that reads some")
-    p.add_argument("--json", metavar="FILE", help="write settings, every outcome and the verdict into a file")
+    p.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write settings, every outcome and the verdict into a file, anew after each seed",
+    )
     p.add_argument("--threads", type=count, metavar="N", help="processor threads (default: all available)")
     runs(p, "unrolled.cli.recipes")
 

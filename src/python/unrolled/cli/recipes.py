@@ -42,10 +42,13 @@ def run(args: argparse.Namespace) -> int:
         set_num_threads(args.threads)
     try:
         report = recipes.run(
-            recipe, quick=args.quick, seeds=args.seeds, data=args.data, say=partial(print, flush=True)
+            recipe,
+            quick=args.quick,
+            seeds=args.seeds,
+            data=args.data,
+            say=partial(print, flush=True),
+            path=args.json,
         )
     except recipes.MissingDataError as error:
         raise CommandError(str(error)) from None
-    if args.json is not None:
-        report.save(args.json)
     return _FAILED if report.passed is False else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ _VERDICTS = {True: "PASS", False: "FAIL", None: "NOT JUDGED"}
 class Report:
     """What a run came to: the outcomes of every arm by label, in the order of the seeds, and whether the line is met.
 
-    `passed` is None where the arms that are judged are missing from this version.
+    `passed` is None where the arms that are judged are missing from this version, and where not all seeds are finished:
+    `complete` says that.
     """
 
     recipe: Recipe
@@ -31,6 +32,12 @@ class Report:
     outcomes: dict[str, list[Outcome]]
     left_out: dict[str, str]
     passed: bool | None
+    complete: bool = True
+
+    @property
+    def line(self) -> str:
+        """What must hold, in a sentence."""
+        return _line(self.recipe, self.quick)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes everything as JSON, beside the target first."""
@@ -39,13 +46,14 @@ class Report:
             "recipe": recipe.name,
             "source": recipe.source,
             "published": recipe.published,
-            "pass_line": recipe.quick_line if self.quick else recipe.pass_line,
+            "pass_line": self.line,
             "quick": self.quick,
             "settings": asdict(self.settings),
             "measure": recipe.measure,
             "arms": {label: [asdict(o) for o in outcomes] for label, outcomes in self.outcomes.items()},
             "left_out": self.left_out,
             "passed": self.passed,
+            "complete": self.complete,
             "build": {key: str(value) for key, value in build_config().items()},
         }
         target = Path(path)
@@ -61,6 +69,7 @@ def run(
     seeds: int | None = None,
     data: str | None = None,
     say: Callable[[str], Any] = print,
+    path: str | os.PathLike[str] | None = None,
 ) -> Report:
     """Runs every arm of a recipe over its seeds.
 
@@ -69,6 +78,8 @@ def run(
         seeds: how many; None: as many as the recipe says.
         data: where the data are, for a recipe that reads some; None: in the package that ships them.
         say: gets every line as it is known.
+        path: where the report is written after every seed, so that an end before the last loses none that is finished;
+            None: nowhere.
     """
     settings: Any = recipe.quick if quick else recipe.full
     if data is not None:
@@ -83,17 +94,30 @@ def run(
     left_out = {a.label: f"this version has no {a.needs}" for a in recipe.arms if not a.available}
     for label, why in left_out.items():
         say(f"  {label}: left out, {why}")
-    outcomes = {arm.label: _seeds(arm, settings, count, say) for arm in recipe.arms if arm.available}
-    judged = [arm for arm in recipe.arms if arm.available and not arm.control]
-    passed = recipe.judge(outcomes, quick) if judged else None
-    for line in _closing(recipe, settings, outcomes, quick, passed):
+    arms = [arm for arm in recipe.arms if arm.available]
+    outcomes: dict[str, list[Outcome]] = {arm.label: [] for arm in arms}
+    report = Report(recipe, quick, settings, outcomes, left_out, passed=None, complete=False)
+    try:
+        for arm in arms:
+            for outcome in _seeds(arm, settings, count, say):
+                outcomes[arm.label].append(outcome)
+                if path is not None:
+                    report.save(path)
+    except KeyboardInterrupt:
+        if path is not None and any(outcomes.values()):
+            say(f"  interrupted: the seeds that are finished are in {path}")
+        raise
+    judged = any(not arm.control for arm in arms)
+    report = replace(report, passed=recipe.judge(outcomes, quick) if judged else None, complete=True)
+    if path is not None:
+        report.save(path)
+    for line in _closing(report):
         say(line)
-    return Report(recipe, quick, settings, outcomes, left_out, passed)
+    return report
 
 
-def _seeds(arm: Arm, settings: Any, count: int, say: Callable[[str], Any]) -> list[Outcome]:
+def _seeds(arm: Arm, settings: Any, count: int, say: Callable[[str], Any]) -> Iterator[Outcome]:
     monitor = Monitor()
-    found = []
     for seed in range(count):
         title = f"{arm.label}, seed {seed}"
         monitor.begin(title, settings.updates)
@@ -101,14 +125,17 @@ def _seeds(arm: Arm, settings: Any, count: int, say: Callable[[str], Any]) -> li
             outcome = arm.train(settings, seed, monitor)
         finally:
             monitor.close()
-        found.append(outcome)
+        yield outcome  # saved before it is said: whoever listens may have gone
         state = "solved" if outcome.solved else "not solved"
         note = f" ({outcome.note})" if outcome.note else ""
         say(
             f"  {title}: {state}, score {outcome.score:.4g} after {outcome.updates:,} updates, "
             f"{outcome.sequences:,} sequences, {outcome.seconds:.1f} s{note}"
         )
-    return found
+
+
+def _line(recipe: Recipe, quick: bool) -> str:
+    return recipe.quick_line if quick else recipe.pass_line
 
 
 def _opening(recipe: Recipe, settings: Any, count: int, quick: bool) -> list[str]:
@@ -119,14 +146,13 @@ def _opening(recipe: Recipe, settings: Any, count: int, quick: bool) -> list[str
         f"  form       {form}",
         f"  budget     {settings.updates:,} updates of {settings.batch_size} sequences and {settings.seconds:,.0f} s "
         f"a seed, {count} seed{'s' if count > 1 else ''}",
-        f"  pass line  {recipe.quick_line if quick else recipe.pass_line}",
+        f"  pass line  {_line(recipe, quick)}",
         f"  score      {recipe.measure}",
     ]
 
 
-def _closing(
-    recipe: Recipe, settings: Any, outcomes: dict[str, list[Outcome]], quick: bool, passed: bool | None
-) -> list[str]:
+def _closing(report: Report) -> list[str]:
+    recipe = report.recipe
     controls = {arm.label for arm in recipe.arms if arm.control}
     rows = [
         [
@@ -136,16 +162,15 @@ def _closing(
             spread([o.sequences for o in found if o.solved], "{:,.0f}"),
             spread([o.seconds for o in found], "{:.1f}"),
         ]
-        for label, found in outcomes.items()
+        for label, found in report.outcomes.items()
     ]
     header = ["", "solved", "score", "sequences until solved", "seconds"]
-    line = recipe.quick_line if quick else recipe.pass_line
     return [
-        f"  trivial    {recipe.baseline(settings)}",
+        f"  trivial    {recipe.baseline(report.settings)}",
         f"  published  {recipe.published}",
         "  ours, mean and standard deviation over the seeds:",
         *(f"    {row}" for row in _table([header, *rows])),
-        f"  {_VERDICTS[passed]}: {line}",
+        f"  {_VERDICTS[report.passed]}: {report.line}",
     ]
 
 
