@@ -117,6 +117,7 @@ class StepperOf final : public Stepper {
       in.T = end - begin;
       in.first_time += begin;
       in.x += begin * in.B * sizes.input;
+      if (in.scalar) in.scalar += begin * in.B;
       out.y += begin * in.B * sizes.output;
       if (begin > 0)
         for (int k = 0; k < info.carried(); ++k)

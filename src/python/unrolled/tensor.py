@@ -263,8 +263,7 @@ def record_one(
 
 def _note_view(view: Tensor, inputs: Sequence[Tensor | None]) -> None:
     """For a result that is a view: whoever takes its `data` may write into an input."""
-    owner = owner_of(view._data)
-    if owner is view._data:
+    if (owner := owner_of(view._data)) is view._data:
         return
     for tensor in inputs:
         if tensor is not None:
