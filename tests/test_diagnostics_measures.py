@@ -215,7 +215,9 @@ def test_mistakes():
     class Unknown(ur.GRU):
         pass
 
-    with pytest.raises(ValueError, match=r"no formula for Unknown, there are those of .*GRU, GRUResetBefore"):
+    with pytest.raises(
+        ValueError, match=r"no formula for Unknown, there are those of .*GRU, GRUD, GRUResetBefore"
+    ):
         diagnostics.saturation(run(Unknown(2, 3)))
 
 

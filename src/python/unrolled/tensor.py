@@ -54,15 +54,8 @@ class Tensor(Differentiable):
     """
 
     __slots__ = (
-        "__weakref__",
-        "_least",
-        "_lookup",
-        "_version",
-        "_viewed",
-        "_weight",
-        "_written",
-        "is_parameter",
-    )
+        "__weakref__", "_least", "_lookup", "_version", "_viewed", "_weight", "_written", "is_parameter",
+    )  # fmt: skip
 
     _least: float  # of a parameter that optimizers must not take below it, else not set
     _lookup: Lookup  # of rows of a table, else not set

@@ -221,6 +221,9 @@ class sLSTM(ForgetBias):  # noqa: N801 - the name of the paper
     State = SLSTMState
     _least_starts: ClassVar[dict[str, float]] = {"n": 0.0}
 
+    def _shown(self, name: str, saved: Array) -> Array:
+        return np.minimum(saved, 1) if name == "f" else saved  # more only where the cell is empty
+
     @property
     def _kernel(self) -> str:
         return "slstm"

@@ -59,14 +59,21 @@ def register_gates(cell_name: str) -> Callable[[Formula], Formula]:
 
 
 def gate_values(trace: Trace) -> GateValues:
-    """The gates of a call, computed from the parameters in NumPy."""
-    name = type(trace.cell).__name__
-    if name not in _FORMULAS:
+    """The gates of a call as the kernel has computed them, with its resets and masks; of classes that `register_gates`
+    knows, by their formula.
+    """
+    cell = trace.cell
+    name = type(cell).__name__
+    if name in _FORMULAS:
+        return _FORMULAS[name](cell, trace.x, starting_states(trace), trace.after)
+    if name not in _RANGES:
+        known = ", ".join(sorted({*_FORMULAS, *_RANGES}))
         raise ValueError(
-            f"gate_values: no formula for {name}, there are those of {', '.join(sorted(_FORMULAS))}; "
-            "register_gates adds one"
+            f"gate_values: no formula for {name}, there are those of {known}; register_gates adds one"
         )
-    return _FORMULAS[name](trace.cell, trace.x, starting_states(trace), trace.after)
+    gates = trace.gates or {"h": trace.y}  # a cell whose only sum is its state
+    ranges = _RANGES[name](cell)
+    return GateValues({gate: Gate(values, *ranges[gate.split("_")[0]]) for gate, values in gates.items()})
 
 
 def starting_states(trace: Trace) -> States:
@@ -75,7 +82,9 @@ def starting_states(trace: Trace) -> States:
         return trace.before
     cut = np.stack([trace.arguments(t)["reset"][0] for t in range(trace.steps)])
     cut &= trace.valid
-    return {name: np.where(cut[..., None], 0, array) for name, array in trace.before.items()}
+    learned = getattr(trace.cell, "learn_initial_state", False)
+    starts = {name: np.asarray(getattr(trace.cell, f"{name}0")) if learned else 0 for name in trace.names}
+    return {name: np.where(cut[..., None], starts[name], array) for name, array in trace.before.items()}
 
 
 def saturation(trace: Trace) -> Saturation:
@@ -93,82 +102,61 @@ def saturation(trace: Trace) -> Saturation:
     return Saturation(low, high)
 
 
-# --- formulas
+# --- what the gates of every cell can reach, by name
 
-
-def _sigmoid(a: Array) -> Array:
-    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * a))
-
-
-def _projected(cell: Any, values: Array, weights: str, bias: bool) -> dict[str, Array]:
-    """values (T, B, K) times the block of every gate, (T, B, H) each."""
-    a = values @ np.asarray(getattr(cell, weights)).T
-    if bias and cell.b is not None:
-        a = a + np.asarray(cell.b)
-    return dict(zip(cell.gates, np.split(a, len(cell.gates), axis=-1), strict=True))
-
-
-_RANGES: dict[str, tuple[Callable[[Array], Array], float, float]] = {
-    "sigmoid": (_sigmoid, 0.0, 1.0),
-    "hard_sigmoid": (lambda a: np.clip(0.2 * a + 0.5, 0, 1), 0.0, 1.0),
-    "tanh": (np.tanh, -1.0, 1.0),
-    "softsign": (lambda a: a / (1 + np.abs(a)), -1.0, 1.0),
-    "relu": (lambda a: np.maximum(a, 0), 0.0, math.inf),
-    "identity": (lambda a: a, -math.inf, math.inf),
+Range = tuple[float, float]
+_OPEN: Range = (0.0, 1.0)  # of sigmoid
+_SIGNED: Range = (-1.0, 1.0)  # of tanh
+_FREE: Range = (-math.inf, math.inf)
+_OF_ACTIVATION: dict[str, Range] = {
+    "sigmoid": _OPEN,
+    "hard_sigmoid": _OPEN,
+    "tanh": _SIGNED,
+    "softsign": _SIGNED,
+    "relu": (0.0, math.inf),
+    "identity": _FREE,
 }
 
 
-def _activated(name: str, a: Array) -> Gate:
-    function, low, high = _RANGES[name]
-    return Gate(function(a), low, high)
+def _fixed(
+    *, sigmoids: str, tanhs: str = "", free: str = "", **others: Range
+) -> Callable[[Any], dict[str, Range]]:
+    """Ranges of gates of one letter each."""
+    kinds = ((sigmoids, _OPEN), (tanhs, _SIGNED), (free, _FREE))
+    ranges = {**{gate: reach for gates, reach in kinds for gate in gates}, **others}
+    return lambda cell: ranges
 
 
-@register_gates("RNN")
-def _rnn(cell: Any, x: Array, before: States, after: States) -> GateValues:
-    phi = cell.nonlinearity
-    h = _activated(phi, before["h"]).values if cell.state == "pre" else before["h"]
-    inputs, recurrent = _projected(cell, x, "W_ih", True), _projected(cell, h, "W_hh", False)
-    return GateValues({"h": _activated(phi, inputs["h"] + recurrent["h"])})
+def _of_option(gate: str) -> Callable[[Any], dict[str, Range]]:
+    return lambda cell: {gate: _OF_ACTIVATION[cell.nonlinearity]}
 
 
-@register_gates("LSTM")
-def _lstm(cell: Any, x: Array, before: States, after: States) -> GateValues:
-    inputs, recurrent = _projected(cell, x, "W_ih", True), _projected(cell, before["h"], "W_hh", False)
-    return GateValues({n: _activated(cell.activations[n], inputs[n] + recurrent[n]) for n in cell.gates})
+def _lstm(cell: Any) -> dict[str, Range]:
+    return {gate: _OF_ACTIVATION[name] for gate, name in cell.activations.items()}
 
 
-@register_gates("PeepholeLSTM")
-def _peephole_lstm(cell: Any, x: Array, before: States, after: States) -> GateValues:
-    inputs, recurrent = _projected(cell, x, "W_ih", True), _projected(cell, before["h"], "W_hh", False)
-    previous = cell.peepholes == "previous"
-    seen = {"i": before["c"], "f": before["c"], "o": before["c"] if previous else after["c"]}
-    p = {name: np.asarray(getattr(cell, f"p_{name}")) for name in seen}
-    i, f, o = (_sigmoid(inputs[n] + recurrent[n] + p[n] * c) for n, c in seen.items())
-    candidate = inputs["g"] + recurrent["g"]
-    g = np.tanh(candidate + np.asarray(cell.p_g) * before["c"] if previous else candidate)
-    return GateValues({"i": Gate(i), "f": Gate(f), "g": Gate(g, -1.0, 1.0), "o": Gate(o)})
+def _lstm_1997(cell: Any) -> dict[str, Range]:
+    return {"i": _OPEN, "o": _OPEN, "g": (-cell.candidate_range, cell.candidate_range)}
 
 
-@register_gates("CoupledLSTM")
-def _coupled_lstm(cell: Any, x: Array, before: States, after: States) -> GateValues:
-    inputs, recurrent = _projected(cell, x, "W_ih", True), _projected(cell, before["h"], "W_hh", False)
-    i, o = (_sigmoid(inputs[name] + recurrent[name]) for name in ("i", "o"))
-    g = np.tanh(inputs["g"] + recurrent["g"])
-    return GateValues({"i": Gate(i), "g": Gate(g, -1.0, 1.0), "o": Gate(o)})
-
-
-@register_gates("GRU")
-def _gru(cell: Any, x: Array, before: States, after: States) -> GateValues:
-    inputs, recurrent = _projected(cell, x, "W_ih", True), _projected(cell, before["h"], "W_hh", False)
-    r, z = (_sigmoid(inputs[name] + recurrent[name]) for name in ("r", "z"))
-    b_hn = 0 if cell.b_hn is None else np.asarray(cell.b_hn)
-    n = np.tanh(inputs["n"] + r * (recurrent["n"] + b_hn))
-    return GateValues({"r": Gate(r), "z": Gate(z), "n": Gate(n, -1.0, 1.0)})
-
-
-@register_gates("GRUResetBefore")
-def _gru_reset_before(cell: Any, x: Array, before: States, after: States) -> GateValues:
-    inputs, recurrent = _projected(cell, x, "W_ih", True), _projected(cell, before["h"], "W_hh", False)
-    r, z = (_sigmoid(inputs[name] + recurrent[name]) for name in ("r", "z"))
-    n = np.tanh(inputs["n"] + _projected(cell, r * before["h"], "W_hh", False)["n"])
-    return GateValues({"r": Gate(r), "z": Gate(z), "n": Gate(n, -1.0, 1.0)})
+_LSTM, _GRU = _fixed(sigmoids="ifo", tanhs="g"), _fixed(sigmoids="rz", tanhs="n")
+_RANGES: dict[str, Callable[[Any], dict[str, Range]]] = {
+    **dict.fromkeys(("RNN", "IndRNN"), _of_option("h")),
+    **dict.fromkeys(("CTRNN", "LeakyRNN"), _of_option("g")),
+    "LayerNormRNN": lambda cell: {"h": _SIGNED},
+    "LSTM": _lstm,
+    "LSTM1997": _lstm_1997,
+    **dict.fromkeys(
+        ("PeepholeLSTM", "FullPeepholeLSTM", "ProjectedLSTM", "LayerNormLSTM", "CoupledLSTM"), _LSTM
+    ),
+    "MultiplicativeLSTM": _fixed(sigmoids="ifo", tanhs="g", free="m"),
+    "sLSTM": _fixed(sigmoids="ifo", tanhs="z"),  # i and f as they are after stabilising
+    **dict.fromkeys(("GRU", "GRUResetBefore", "LayerNormGRU", "GRUD"), _GRU),
+    "MGU": _fixed(sigmoids="f", tanhs="n"),
+    "BistableGRU": _fixed(sigmoids="c", tanhs="n", a=(0.0, 2.0)),
+    "RecurrentHighway": _fixed(sigmoids="t", tanhs="n"),  # n_1, t_1, n_2, ..
+    "MinimalGRU": _fixed(sigmoids="z", free="n"),
+    "MinimalLSTM": _fixed(sigmoids="fi", free="n"),
+    "SRU": _fixed(sigmoids="fr", free="ns"),
+    "QRNN": _fixed(sigmoids="foi", tanhs="z"),
+}

@@ -10,6 +10,7 @@ import numpy as np
 
 from unrolled import ops
 from unrolled.cells.base import Recurrent
+from unrolled.cells.inspection import inspect
 from unrolled.cells.regular import Gated
 from unrolled.cells.timed import Timed
 from unrolled.diagnostics.outputs import h_is_output, memories, through_output
@@ -178,7 +179,8 @@ class Trace:
         """The gates of every step as the kernel has computed them, (T, B, H) by name; see `cell.inspect`."""
         self._replay(0)
         state = self.cell.State(*self.initial.values())
-        return self.cell.inspect(self.x, state, self.lengths, self.reset, reverse=self.reverse).gates
+        dt = None if self.dt is None else Tensor(self.dt)  # turned to the direction of the call already
+        return inspect(self.cell, self.x, state, self.lengths, self.reset, self.reverse, dt).gates
 
     # --- masks
 
