@@ -149,6 +149,12 @@ def state_dict(gates, suffixes=("l0",)):
     return state
 
 
+def test_what_is_neither_a_module_nor_a_state_dictionary():
+    for source in (None, 3, "model.pt"):
+        with pytest.raises(TypeError, match="expected a PyTorch module or a state dictionary"):
+            ur.from_torch(source)
+
+
 def test_arrays_are_taken_without_pytorch():
     state = state_dict(3)
     gru = ur.from_torch(state)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -265,12 +267,38 @@ def test_command_line(capsys, tmp_path, monkeypatch, threads):
         assert json.loads(target.read_text(encoding="utf-8"))["passed"] is passed
 
 
+def test_a_report_that_cannot_be_written(capsys, tmp_path, monkeypatch):
+    """It is refused before the run where that can be known, else in one sentence as soon as it is."""
+    runs = []
+
+    def get(name):
+        return made_up()
+
+    monkeypatch.setattr(recipes, "get", get)
+    usual = recipes.run
+    monkeypatch.setattr(recipes, "run", lambda *args, **more: runs.append(1) or usual(*args, **more))
+    target = tmp_path / "out.json"
+    target.mkdir()
+    arguments = ["recipes", "run", "embedded-reber", "--seeds", "1", "--json", str(target)]
+    assert main(arguments) == 2 and runs == []
+    target.rmdir()
+
+    def full(path, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert main(arguments) == 2 and len(runs) == 1
+    assert f"cannot write {target}: No space left on device" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["none"], "there is no recipe 'none'; `unrolled recipes list` shows them"),
         (["counting", "--data", "x"], "--data: counting makes its own data"),
-        (["counting", "--json", "no/such/file"], "--json no/such/file: the folder does not exist"),
+        (["counting", "--json", "no/such/file"], "no/such/file: No such file or directory"),
+        (["counting", "--json", "."], "it is a folder, give the name of a file"),
         (["japanese-vowels", "--data", "nowhere"], "nowhere has no JapaneseVowels_TRAIN.ts; give --data"),
     ],
 )

@@ -13,6 +13,7 @@ from unrolled.cells.inspection import Inspection, inspect
 from unrolled.cells.native import Native
 from unrolled.cells.quick import bare, bare_state, wrapped_state
 from unrolled.cells.recompute import Recomputed
+from unrolled.module import Module
 from unrolled.tensor import Tensor, is_grad_enabled, no_grad, wrap
 
 Array = np.ndarray[Any, Any]
@@ -217,4 +218,8 @@ class Recurrent(Recomputed, Native):
 
 def is_plain(layer: Any) -> bool:
     """Whether a call of this layer is that of `Recurrent`, as `prepare` makes it."""
-    return isinstance(layer, Recurrent) and getattr(layer.forward, "__func__", None) is Recurrent.forward
+    return (
+        isinstance(layer, Recurrent)
+        and type(layer).__call__ is Module.__call__
+        and getattr(layer.forward, "__func__", None) is Recurrent.forward
+    )

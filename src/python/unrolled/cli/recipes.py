@@ -9,6 +9,8 @@ from pathlib import Path
 from unrolled import recipes
 from unrolled._config import set_num_threads
 from unrolled.cli.errors import CommandError
+from unrolled.cli.files import check_writable
+from unrolled.io import CheckpointError
 
 __all__ = ["run", "show"]
 
@@ -36,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     recipe = recipes.get(args.name)
     if args.data is not None and recipe.data is None:
         raise CommandError(f"--data: {args.name} makes its own data")
-    if args.json is not None and not Path(args.json).absolute().parent.is_dir():
-        raise CommandError(f"--json {args.json}: the folder does not exist")
+    if args.json is not None:
+        check_writable(Path(args.json), "report")
     if args.threads is not None:
         set_num_threads(args.threads)
     try:
@@ -49,6 +51,6 @@ def run(args: argparse.Namespace) -> int:
             say=partial(print, flush=True),
             path=args.json,
         )
-    except recipes.MissingDataError as error:
+    except (recipes.MissingDataError, CheckpointError) as error:
         raise CommandError(str(error)) from None
     return _FAILED if report.passed is False else 0

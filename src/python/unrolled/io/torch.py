@@ -33,7 +33,7 @@ def from_torch(source: Any, *, prefix: str = "", nonlinearity: str | None = None
     batch, features), whatever `batch_first` was. Training dropout between layers is kept from a module.
     """
     module = None if isinstance(source, Mapping) else source
-    if module is not None and not hasattr(module, "state_dict"):
+    if not isinstance(source, Mapping) and not hasattr(source, "state_dict"):
         raise TypeError(
             f"from_torch: source is {type(source).__name__}, expected a PyTorch module or a state dictionary"
         )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unrolled._config import build_config
+from unrolled.io.file import StrPath, replace_file
 from unrolled.recipes.monitor import Monitor
 from unrolled.recipes.recipe import Arm, Outcome, Recipe, success_rate
 
@@ -39,8 +38,8 @@ class Report:
         """What must hold, in a sentence."""
         return _line(self.recipe, self.quick)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything as JSON, beside the target first."""
+    def save(self, path: StrPath) -> None:
+        """Writes everything as JSON, beside the target first. Raises CheckpointError if that fails."""
         recipe = self.recipe
         content = {
             "recipe": recipe.name,
@@ -56,10 +55,7 @@ class Report:
             "complete": self.complete,
             "build": {key: str(value) for key, value in build_config().items()},
         }
-        target = Path(path)
-        beside = target.with_name(target.name + ".part")
-        beside.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
-        os.replace(beside, target)
+        replace_file(path, (json.dumps(content, indent=1, default=str) + "\n").encode())
 
 
 def run(
@@ -69,7 +65,7 @@ def run(
     seeds: int | None = None,
     data: str | None = None,
     say: Callable[[str], Any] = print,
-    path: str | os.PathLike[str] | None = None,
+    path: StrPath | None = None,
 ) -> Report:
     """Runs every arm of a recipe over its seeds.
 
