@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 import unrolled as ur
@@ -12,14 +14,17 @@ from unrolled.recipes.tasks import adding_with_ends
 from unrolled.recipes.training import train
 from unrolled.tensor import Tensor
 
-_STEPS = {False: 100, True: 10}  # quick or not
 _TEST = 2560
 _NEAR = 0.04  # a larger error is a wrong answer, as in the paper
 
 
-def _train(make: Make, settings: Settings, seed: int, monitor: Monitor) -> Outcome:
-    steps = _STEPS[settings is RECIPE.quick]
-    rng = np.random.default_rng(seed)
+@dataclass(frozen=True)
+class _Settings(Settings):
+    steps: int = 100
+
+
+def _train(make: Make, settings: _Settings, seed: int, monitor: Monitor) -> Outcome:
+    rng, steps = np.random.default_rng(seed), settings.steps
     model = Reader(make(2, settings.hidden_size, steps, rng), 1, last=True, rng=rng)
     x, sums, lengths = adding_with_ends(np.random.default_rng([seed, 1]), _TEST, steps)
 
@@ -34,8 +39,8 @@ def _train(make: Make, settings: Settings, seed: int, monitor: Monitor) -> Outco
     return train(model, settings, monitor, loss, check)
 
 
-def _baseline(settings: Settings) -> str:
-    _, sums, _ = adding_with_ends(np.random.default_rng(0), _TEST, _STEPS[settings is RECIPE.quick])
+def _baseline(settings: _Settings) -> str:
+    _, sums, _ = adding_with_ends(np.random.default_rng(0), _TEST, settings.steps)
     return f"always answering 0.5: {int((np.abs(sums - 0.5) > _NEAR).sum()):,} of {_TEST:,} wrong"
 
 
@@ -52,8 +57,8 @@ RECIPE = Recipe(
     measure=f"of {_TEST:,} unseen sequences those with an error above {_NEAR}; solved at 3 or fewer",
     pass_line="LSTM with chrono start has at most 3 of 2,560 wrong with every seed",
     quick_line="the same with 10 or 11 numbers",
-    full=Settings(updates=15000, seconds=600, batch_size=20, hidden_size=32, lr=0.01, check_every=100),
-    quick=Settings(updates=6000, seconds=300, batch_size=20, hidden_size=16, lr=0.01, check_every=100),
+    full=_Settings(updates=15000, seconds=600, batch_size=20, hidden_size=32, lr=0.01, check_every=100),
+    quick=_Settings(6000, 300, 20, 16, 0.01, 100, steps=10),
     arms=(
         Arm("LSTM, chrono start", lambda *run: _train(chrono_lstm, *run)),
         Arm("LSTM", lambda *run: _train(plain(ur.LSTM), *run), control=True),
