@@ -1,8 +1,16 @@
-"""Noise-free sequences with a time lag of 100, experiment 2a of Hochreiter and Schmidhuber 1997."""
+"""Noise-free sequences with a time lag of 100, experiment 2a of Hochreiter and Schmidhuber 1997.
+
+As in the paper, an answer sees its symbol directly, which is all that most of them need, and cells have no recurrent
+connections, here at the start: the paper's 10,504 weights are (p + 1)^2 direct ones and 3 (p + 1) of one memory cell
+with one gate. While the steps in between are learned, c goes far from 0, to where tanh(c) has no slope and nothing more
+is learned; hence the cells of the first arm, whose output is linear.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +22,7 @@ from unrolled.recipes.tasks import noise_free_lag
 from unrolled.recipes.training import train
 from unrolled.tensor import Tensor
 
-_CHRONO, _OLD = "LSTM, chrono start", "LSTM of 1997"
+_CHRONO, _OLD = "LSTM, chrono start, linear output", "LSTM of 1997"
 
 
 @dataclass(frozen=True)
@@ -22,10 +30,24 @@ class _Settings(Settings):
     lag: int = 100
 
 
+_linear = partial(chrono_lstm, activations={"h": "identity"})
+
+
+def _unconnected(make: Make) -> Make:
+    """The same cells, at the start without recurrent connections."""
+
+    def made(*arguments: Any) -> Any:
+        cell = make(*arguments)
+        cell.W_hh.data[...] = 0
+        return cell
+
+    return made
+
+
 def _train(make: Make, settings: _Settings, seed: int, monitor: Monitor) -> Outcome:
     rng = np.random.default_rng(seed)
     symbols = settings.lag + 1
-    model = Reader(make(symbols, settings.hidden_size, settings.lag, rng), symbols, rng=rng)
+    model = Reader(make(symbols, settings.hidden_size, settings.lag, rng), symbols, direct=True, rng=rng)
     # There are two sequences in all: 10,000 of them have no other errors than these.
     x, following = noise_free_lag(np.random.default_rng(0), 10, settings.lag)
     assert len(set(following[-1].tolist())) == 2
@@ -55,12 +77,12 @@ RECIPE = Recipe(
     measure="largest error of a probability at any step; solved below 0.25",
     pass_line="LSTM with chrono start or that of 1997 solves it with every seed",
     quick_line="the same with a lag of 20",
-    full=_Settings(updates=6000, seconds=300, batch_size=4, hidden_size=20, lr=0.01, check_every=20),
-    quick=_Settings(3000, 300, 4, 20, 0.01, 20, lag=20),
+    full=_Settings(updates=12000, seconds=300, batch_size=4, hidden_size=10, lr=0.01, check_every=20),
+    quick=_Settings(3000, 300, 4, 10, 0.01, 20, lag=20),
     arms=(
-        Arm(_CHRONO, lambda *run: _train(chrono_lstm, *run)),
-        Arm(_OLD, lambda *run: _train(plain(ur.LSTM1997), *run), needs="LSTM1997"),
-        Arm("LSTM", lambda *run: _train(plain(ur.LSTM), *run), control=True),
+        Arm(_CHRONO, lambda *run: _train(_unconnected(_linear), *run)),
+        Arm(_OLD, lambda *run: _train(_unconnected(plain(ur.LSTM1997)), *run), needs="LSTM1997"),
+        Arm("LSTM", lambda *run: _train(_unconnected(plain(ur.LSTM)), *run), control=True),
         Arm("Elman", lambda *run: _train(plain(ur.RNN), *run), control=True),
     ),
     judge=_judge,
