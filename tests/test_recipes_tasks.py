@@ -83,8 +83,14 @@ def test_reber_batches_and_streams():
         text = "".join(tasks.REBER_SYMBOLS[s] for s in stream.x[:, row].argmax(axis=1))
         whole = re.split(r"(?<=[TP]E)(?=B[TP]B)", text)[:-1]
         assert len(whole) > 5
+        place = 0
         for part in whole:
-            reber_automaton([tasks.REBER_SYMBOLS.index(s) for s in part[2:-2]])
+            inner = reber_automaton([tasks.REBER_SYMBOLS.index(s) for s in part[2:-2]])
+            kept = tasks.REBER_SYMBOLS.index(part[1])
+            following = [{T, P}, {B}, *inner[:-1], {kept}, {E}, {B}]
+            for t, symbols in enumerate(following, start=place):
+                assert set(np.flatnonzero(stream.legal[t, row])) == symbols
+            place += len(part)
 
 
 def test_adding():

@@ -73,17 +73,34 @@ def reber_batch(rng: np.random.Generator, rows: int) -> ReberBatch:
     return ReberBatch(one_hot(symbols[:-1], len(SYMBOLS)), symbols[1:], legal, lengths - 1)
 
 
+def _machine() -> tuple[Array, Array, Array]:
+    """Endless embedded strings as a machine that takes one of two ways at a time, the same where there is but one.
+
+    Gives, for each state, the symbols and the states that two ways lead to, (S, 2) each, and which symbols may come,
+    (S, 7). State 0 is the start of a string.
+    """
+    states: dict[str, list[tuple[str, str]]] = {"start": [("B", "second")], "end": [("E", "start")]}
+    states["second"] = [("T", "T0"), ("P", "P0")]
+    for kept in "TP":
+        states[f"{kept}again"] = [(kept, "end")]
+        for number, node in enumerate(_NODES):
+            leads = [(s, "again" if to is None else str(to)) for s, to in node.items()]
+            states[f"{kept}{number}"] = [(symbol, kept + to) for symbol, to in leads]
+    place = {name: number for number, name in enumerate(states)}
+    ways = [[(_NUMBER[symbol], place[to]) for symbol, to in (way[0], way[-1])] for way in states.values()]
+    symbols, following = np.moveaxis(np.array(ways), 2, 0)
+    legal = np.zeros((len(states), len(SYMBOLS)), bool)
+    np.put_along_axis(legal, symbols, True, axis=1)
+    return symbols, following, legal
+
+
 def reber_streams(rng: np.random.Generator, rows: int, steps: int) -> ReberBatch:
     """Endless texts of one string after another, without a sign of where one ends: `steps` symbols of `rows` texts."""
-    symbols = np.empty((steps + 1, rows), np.int64)
-    legal = np.empty((steps + 1, rows, len(SYMBOLS)), bool)
-    for row in range(rows):
-        place = 0
-        while place <= steps:
-            text = embedded_reber(rng)
-            count = min(len(text.symbols), steps + 1 - place)
-            symbols[place : place + count, row] = text.symbols[:count]
-            legal[place : place + count, row] = text.legal[:count]
-            place += count
+    symbol, following, allowed = _machine()
+    ways = rng.integers(0, 2, (steps + 1, rows))
+    states = np.zeros((steps + 2, rows), np.int64)
+    for t, way in enumerate(ways):
+        states[t + 1] = following[states[t], way]
+    symbols = symbol[states[:-1], ways]
     x = one_hot(symbols[:-1], len(SYMBOLS))
-    return ReberBatch(x, symbols[1:], legal[:-1], np.full(rows, steps))
+    return ReberBatch(x, symbols[1:], allowed[states[1:-1]], np.full(rows, steps))
