@@ -1,4 +1,8 @@
-"""Continual embedded Reber grammar: the same without a sign of where a string ends (Gers et al. 2000)."""
+"""Continual embedded Reber grammar: the same without a sign of where a string ends (Gers et al. 2000).
+
+As in the paper, both cells learn by the truncated gradient, at a rate that falls, and are judged by streams of 100,000
+symbols. With the whole gradient of 50 steps the cell of 1997 solved it with two seeds of five.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from unrolled.recipes.recipe import Arm, Outcome, Outcomes, Recipe, Settings, su
 from unrolled.recipes.tasks import REBER_SYMBOLS, reber_streams
 from unrolled.recipes.tasks.reber import ReberBatch
 from unrolled.recipes.training import train
+from unrolled.recipes.truncated import Truncated
 from unrolled.tensor import Tensor
 
 _SYMBOLS = len(REBER_SYMBOLS)
@@ -23,9 +28,13 @@ _SYMBOLS = len(REBER_SYMBOLS)
 
 @dataclass(frozen=True)
 class _Settings(Settings):
-    """`steps` of every stream are read per update, the state is carried on; `stream` is the length of a whole one."""
+    """`steps` of every stream are read per update, the state is carried on; `stream` is the length of a whole one.
+
+    `half`: updates in which the rate falls to its half.
+    """
 
     steps: int = 50
+    half: int = 4000
     stream: int = 50_000
     tests: int = 10
     test_stream: int = 100_000
@@ -59,13 +68,15 @@ def _failed_streams(model: Reader, test: ReberBatch) -> int:
 
 def _train(cell: Any, settings: _Settings, seed: int, monitor: Monitor) -> Outcome:
     rng = np.random.default_rng(seed)
-    model = Reader(cell(_SYMBOLS, settings.hidden_size, rng=rng), _SYMBOLS, rng=rng)
+    model = Reader(Truncated(cell(_SYMBOLS, settings.hidden_size, rng=rng)), _SYMBOLS, rng=rng)
     test = reber_streams(np.random.default_rng([seed, 1]), settings.tests, settings.test_stream)
     pieces = _training(rng, settings)
+    optimizer = ur.Adam(model, settings.lr)
     state: Any = None
 
     def loss() -> tuple[Tensor, int]:
         nonlocal state
+        optimizer.lr *= 0.5 ** (1 / settings.half)
         piece, first = next(pieces)
         logits, last = model(piece.x, state=None if first else state)
         state = type(last)(*(part.detach() for part in last))
@@ -75,7 +86,7 @@ def _train(cell: Any, settings: _Settings, seed: int, monitor: Monitor) -> Outco
         failed = _failed_streams(model, test)
         return failed, failed == 0
 
-    return train(model, settings, monitor, loss, check)
+    return train(model, settings, monitor, loss, check, optimizer=optimizer)
 
 
 def _judge(outcomes: Outcomes, quick: bool) -> bool:
@@ -92,8 +103,8 @@ RECIPE = Recipe(
     measure="unseen streams of 10 with a mistake anywhere, 100,000 symbols each (quick: 2,000); solved at 0",
     pass_line="LSTM solves it with every seed, LSTM of 1997 with none",
     quick_line="LSTM reads 10 streams of 2,000 symbols without a mistake, LSTM of 1997 does not",
-    full=_Settings(updates=12000, seconds=600, batch_size=16, hidden_size=24, lr=0.01, check_every=500),
-    quick=_Settings(3000, 300, 16, 24, 0.01, 100, stream=5000, test_stream=2000),
+    full=_Settings(updates=16000, seconds=600, batch_size=16, hidden_size=24, lr=0.01, check_every=500),
+    quick=_Settings(8000, 300, 16, 24, 0.01, 250, stream=5000, test_stream=2000),
     arms=(
         Arm("LSTM", lambda *run: _train(ur.LSTM, *run)),
         Arm("LSTM of 1997", lambda *run: _train(ur.LSTM1997, *run), needs="LSTM1997", control=True),
