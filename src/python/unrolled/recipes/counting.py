@@ -68,7 +68,7 @@ RECIPE = Recipe(
     measure="largest n up to which every string is accepted, the best of all checks; solved from n = 24 on",
     pass_line="the median over the seeds of peephole LSTM is at least 24",
     quick_line="peephole LSTM accepts all strings to n = 4",
-    full=_Settings(updates=10000, seconds=300, batch_size=10, hidden_size=6, lr=0.01, check_every=50),
+    full=_Settings(updates=30000, seconds=300, batch_size=10, hidden_size=6, lr=0.01, check_every=50),
     quick=_Settings(1500, 300, 10, 6, 0.02, 50, largest=4, tested=20, goal=4),
     seeds=10,
     arms=(

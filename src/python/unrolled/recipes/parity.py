@@ -104,7 +104,7 @@ RECIPE = Recipe(
     measure=f"wrong share of {_TEST:,} strings (unseen but for some of 2^20); solved at 0.01",
     pass_line="1-LSTM from nearly equal weights solves 20, 30 and 40 bits with every seed",
     quick_line="the same with at most 10 % wrong",
-    full=_Settings(updates=10000, seconds=300, batch_size=64, hidden_size=64, lr=0.002, check_every=100),
+    full=_Settings(updates=10000, seconds=300, batch_size=64, hidden_size=128, lr=0.002, check_every=100),
     quick=_Settings(4000, 300, 64, 64, 0.002, 100, goal=0.1),
     arms=(
         *(_arm(f"1-LSTM, {bits} bits", ur.LSTM, bits) for bits in _BITS),
