@@ -110,6 +110,8 @@ def test_freeze_with_a_pattern_of_nothing_is_an_error():
         ValueError, match=r"pattern 'frist.*' matches no parameter; the parameters are first.W, first.b"
     ):
         make_net().freeze("frist.*")
+    with pytest.raises(TypeError, match="pattern is 3, expected a text or None"):
+        make_net().freeze(3)
 
 
 def test_zero_grad():

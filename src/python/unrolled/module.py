@@ -120,6 +120,8 @@ class Module(Configurable):
         return self._set_frozen(pattern, False)
 
     def _set_frozen(self, pattern: str | None, frozen: bool) -> Self:
+        if pattern is not None and not isinstance(pattern, str):
+            raise TypeError(f"{type(self).__name__}: pattern is {pattern!r}, expected a text or None")
         chosen = [t for name, t in self._all_parameters() if pattern is None or fnmatchcase(name, pattern)]
         if pattern is not None and not chosen:
             names = ", ".join(self.parameters())
@@ -160,7 +162,8 @@ class Module(Configurable):
         if strict and (missing or unexpected):
             parts = [f"no value for {', '.join(missing)}"] * bool(missing)
             parts += [f"no parameter for {', '.join(unexpected)}"] * bool(unexpected)
-            raise ValueError(f"{who}: {'; '.join(parts)}; strict=False loads the names that both have")
+            parts.append("load_parameters with strict=False takes the names that both have")
+            raise ValueError(f"{who}: {'; '.join(parts)}")
         for name, array in arrays.items():
             target = parameters[name]
             if array.dtype != target.dtype:

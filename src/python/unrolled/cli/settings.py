@@ -94,9 +94,8 @@ def text_of(settings: Settings, checkpoint: str) -> str:
 def splits_of(text: str, name: str) -> Splits:
     """The three parts of a text, if it is long enough for them."""
     if len(text) < _SHORTEST:
-        raise CommandError(
-            f"{name} has {len(text)} characters, too short to learn from; {_SHORTEST} are the least"
-        )
+        length = "1 character" if len(text) == 1 else f"{len(text)} characters"
+        raise CommandError(f"{name} has {length}, too short to learn from; {_SHORTEST} are the least")
     return split_text(text)
 
 
