@@ -53,7 +53,7 @@ def randomised(layer: Any) -> dict[str, Array]:
 
 def calls(bench: Bench, kind: CustomCell, w: Workload) -> dict[str, Call]:
     """Training calls of all sides with the same parameters."""
-    cell = getattr(ur, kind.cell)(w.I, w.H)
+    cell = getattr(ur, kind.cell)(w.I, w.H, rng=np.random.default_rng(0))
     parameters = randomised(cell)
     result = {OURS: forward_and_backward(cell, w.x, w.dy, list(cell.parameters().items()), {})}
     if kind.gated:
@@ -66,7 +66,7 @@ def calls(bench: Bench, kind: CustomCell, w: Workload) -> dict[str, Call]:
 
 
 def grid_calls(bench: Bench, w: Workload) -> dict[str, Call]:
-    grid = ur.GridLSTM(w.I, w.H, GRID_DEPTH)
+    grid = ur.GridLSTM(w.I, w.H, GRID_DEPTH, rng=np.random.default_rng(0))
     parameters = randomised(grid)
     result = {OURS: forward_and_backward(grid, w.x, w.dy, list(grid.parameters().items()), {})}
     if torch := bench.peer("torch"):
