@@ -54,9 +54,13 @@ def test_new_values_are_seen() -> None:
     assert not y.any()
 
 
-@pytest.mark.parametrize(("input_size", "kept"), [(3, True), (1 << 17, False)])
-def test_training_gives_the_memory_of_many_weights_back(input_size: int, kept: bool) -> None:
-    cell = ur.RNN(input_size, 9)
+@pytest.mark.parametrize(
+    ("input_size", "hidden_size", "kept"), [(3, 9, True), (1 << 17, 9, False), (1, 1030, False)]
+)
+def test_training_gives_the_memory_of_many_weights_back(
+    input_size: int, hidden_size: int, kept: bool
+) -> None:
+    cell = ur.RNN(input_size, hidden_size)
     x = np.ones((1, 1, input_size), np.float32)
     assert packed(cell) is not None
     y, _ = cell(x)

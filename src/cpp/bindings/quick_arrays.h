@@ -8,6 +8,7 @@
 
 #include "bindings/trace.h"
 #include "core/buffer.h"
+#include "core/slab.h"
 
 namespace unrolled::bindings {
 
@@ -20,7 +21,7 @@ inline PyObject* checked(PyObject* object) {
 }
 
 /// Bytes from which an array lies in memory of earlier calls: touching fresh memory takes longer than a short call.
-constexpr std::size_t least_reused = std::size_t(64) << 10;
+constexpr std::size_t least_reused = slab::granule;
 
 /// Owner of the memory of one such array: its `base`, which no other array has.
 class ResultMemory {

@@ -1,7 +1,5 @@
 #include "core/buffer.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -15,7 +13,7 @@ namespace {
 
 using detail::Block;
 
-constexpr std::size_t huge_page = std::size_t(2) << 20;
+using slab::huge_page;
 
 class MemoryIsShort final : public std::bad_alloc {
  public:
@@ -46,11 +44,8 @@ std::size_t whole(std::size_t bytes) {
 /// Memory from the system, of a whole size; none where it has none.
 Block from_system(std::size_t bytes) {
   const std::size_t alignment = alignment_of(bytes);
-  void* const data = std::aligned_alloc(alignment, bytes);
+  void* const data = alignment == huge_page ? slab::huge_pages(bytes) : std::aligned_alloc(alignment, bytes);
   if (data == nullptr) return {};
-#if defined(MADV_HUGEPAGE)
-  if (alignment == huge_page) madvise(data, bytes, MADV_HUGEPAGE);
-#endif
   return {data, bytes};
 }
 

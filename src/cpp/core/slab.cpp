@@ -11,7 +11,6 @@ namespace unrolled::slab {
 namespace {
 
 constexpr std::size_t bytes_in_all = 64 * granule;  // a bit of a word for each granule
-constexpr std::size_t huge_page = std::size_t(2) << 20;
 
 // The memory is taken once and never given back. All of it is done with atomic words, so that a thread never waits here
 // for another one, nor a child for a thread that its parent had at the fork.
@@ -22,11 +21,8 @@ std::uint64_t mask_of(std::size_t bytes) { return (std::uint64_t(1) << (bytes / 
 
 char* memory() noexcept {
   if (char* const made = base.load(std::memory_order_acquire)) return made;
-  auto* const fresh = static_cast<char*>(std::aligned_alloc(huge_page, bytes_in_all));
+  auto* const fresh = static_cast<char*>(huge_pages(bytes_in_all));
   if (fresh == nullptr) return nullptr;
-#if defined(MADV_HUGEPAGE)
-  madvise(fresh, bytes_in_all, MADV_HUGEPAGE);
-#endif
   std::memset(fresh, 0, bytes_in_all);  // the system gives pages as they are touched
   char* other = nullptr;
   if (base.compare_exchange_strong(other, fresh, std::memory_order_acq_rel)) return fresh;
@@ -35,6 +31,14 @@ char* memory() noexcept {
 }
 
 }  // namespace
+
+void* huge_pages(std::size_t bytes) noexcept {
+  void* const data = std::aligned_alloc(huge_page, bytes);
+#if defined(MADV_HUGEPAGE)
+  if (data != nullptr) madvise(data, bytes, MADV_HUGEPAGE);
+#endif
+  return data;
+}
 
 void* take(std::size_t bytes) noexcept {
   char* const from = in_use ? memory() : nullptr;

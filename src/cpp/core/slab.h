@@ -5,6 +5,11 @@
 
 namespace unrolled::slab {
 
+inline constexpr std::size_t huge_page = std::size_t(2) << 20;
+
+/// Memory from the system, on huge pages where it has them; null where it is short. `bytes`: whole huge pages.
+void* huge_pages(std::size_t bytes) noexcept;
+
 /// Sizes of blocks that are cut from it: from a granule to a quarter of the run.
 inline constexpr std::size_t granule = std::size_t(64) << 10, most = std::size_t(1) << 20;
 

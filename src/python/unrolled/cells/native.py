@@ -86,7 +86,8 @@ class Native(CellParameters):
         stepper = self._stepper
         if stepper is None:
             return None
-        if stepper.unchanged() and self.W_ih.size <= _MANY_WEIGHTS:
+        rows, columns = self.W_ih.shape
+        if stepper.unchanged() and rows * (columns + self.hidden_size) <= _MANY_WEIGHTS:
             return stepper.packed
         self._forget_packed()
         return None
