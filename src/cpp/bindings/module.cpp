@@ -4,6 +4,7 @@
 
 #include <Eigen/Core>
 
+#include "bindings/memory.h"
 #include "bindings/ops.h"
 #include "bindings/optim.h"
 #include "bindings/quick_wiring.h"
@@ -53,6 +54,7 @@ PYBIND11_MODULE(UNROLLED_MODULE, m) {
   m.attr("__isa__") = UNROLLED_ISA;
   m.def("get_num_threads", &unrolled::get_num_threads, "Most threads that a call uses.");
   m.def("set_num_threads", &unrolled::set_num_threads, py::arg("count"));
+  unrolled::bindings::bind_memory(m);
   unrolled::bindings::bind_recurrent(m);
   unrolled::bindings::bind_quick_wiring(m);
   unrolled::bindings::bind_ops(m);

@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "bindings/arrays.h"
+#include "bindings/recorder.h"
 #include "bindings/saved_call.h"
 #include "bindings/stepper.h"
 #include "engine/registry.h"
@@ -138,6 +139,22 @@ Task backward_task(const py::handle& call) {
                 py::cast<std::vector<bool>>(arguments[3]), py::cast<bool>(arguments[4]));
 }
 
+/// `gradients`: of y and of the last states; `wanted`: whether those of x, each state and each weight are.
+py::list gradients_of(Saved& call, const std::vector<py::object>& gradients, const std::vector<bool>& wanted) {
+  std::vector<py::object> dense;
+  for (const py::object& gradient : gradients)
+    dense.push_back(gradient.is_none() ? gradient : py::object(py::array::ensure(gradient, py::array::c_style)));
+  if (dense.empty()) throw std::invalid_argument("gradients: that of y and of each state expected");
+  const Task task = call.backward(dense.front(), {dense.begin() + 1, dense.end()}, wanted, false);
+  run({task});
+  const py::tuple made = task.result();  // of x, of the states, of the weights
+  py::list all;
+  all.append(made[0]);
+  for (const int part : {1, 2})
+    for (const py::handle gradient : py::reinterpret_borrow<py::list>(made[std::size_t(part)])) all.append(gradient);
+  return all;
+}
+
 /// All calls, prepared one by one.
 template <class Prepare>
 py::list run_all(const py::sequence& calls, Prepare&& prepare) {
@@ -168,11 +185,14 @@ void bind_recurrent(py::module_& m) {
       "Whether there is a cell of this name, which may end with +feedback.");
   m.def("describe_cell", &describe, py::arg("name"),
         "Numbers of gates, matrices, states and groups of per-unit vectors of a cell.");
-  py::class_<ResultMemory>(m, "ResultMemory", "Memory of the array of one large result, which has it as its base.");
   py::class_<Saved, std::shared_ptr<Saved>>(m, "SavedCall", "What one forward call left for its backward.")
       .def("slot", &Saved::slot, py::arg("k"), "What the call has saved in a slot, (T, B, H); before backward.")
-      .def("stream", &Saved::stream, py::arg("k"), "All values of a stream, (T, B, its width); before backward.");
+      .def("stream", &Saved::stream, py::arg("k"), "All values of a stream, (T, B, its width); before backward.")
+      .def("vjp", &gradients_of, py::arg("gradients"), py::arg("wanted"),
+           "Goes back through the call: from the gradients of y and of the last states to those of x, the states and "
+           "the weights.");
   bind_stepper(m);
+  bind_recorder(m);
   m.def(
       "cells_forward", [](const py::sequence& calls) { return run_all(calls, forward_task); }, py::arg("calls"),
       "Runs cells over sequences, at the same time where it pays. Each call has the attributes of cells/call.py's "

@@ -55,8 +55,8 @@ class SavedCall final : public Saved {
     return values;
   }
 
-  /// `wanted_of`: x, then the weights in their order, whose gradients are None where it is false; those of the states
-  /// and starts come for free.
+  /// `wanted_of`: x, the states, then the weights in their order, whose gradients are None where it is false; those of
+  /// the starts come for free.
   Task backward(const py::object& dy, const std::vector<py::object>& dlast, const std::vector<bool>& wanted_of,
                 bool wanted_scalar) override {
     if (used) throw std::runtime_error("backward through this call has run already: its memory is freed after use");
@@ -71,15 +71,18 @@ class SavedCall final : public Saved {
       state_of(info, given.dh_last, given.dstate_last, k) =
           optional_data<S>(dlast[std::size_t(k)], parameters.state_shape(info, k, B), "dlast");
 
-    if (static_cast<int>(wanted_of.size()) != 3 + info.matrices + info.vector_groups)
-      throw std::invalid_argument("wanted: one flag for x and each weight expected");
+    if (static_cast<int>(wanted_of.size()) != 3 + info.carried() + info.matrices + info.vector_groups)
+      throw std::invalid_argument("wanted: one flag for x, each state and each weight expected");
     InputGradients<S> wanted;
     py::object dx = py::none(), dscalar = py::none();
     if (wanted_of[0]) dx = new_array<S>(in.ids ? Shape{in.symbols, sizes.input} : Shape{T, B, sizes.input}, &wanted.dx);
     if (wanted_scalar) dscalar = new_array<S>({T, B}, &wanted.dscalar);
     py::list dstates, dstarts;
     for (int k = 0; k < info.carried(); ++k) {
-      dstates.append(new_array<S>(parameters.state_shape(info, k, B), &state_of(info, wanted.dh0, wanted.dstate0, k)));
+      S** const dstate = &state_of(info, wanted.dh0, wanted.dstate0, k);
+      dstates.append(wanted_of[std::size_t(1 + k)]
+                         ? py::object(new_array<S>(parameters.state_shape(info, k, B), dstate))
+                         : py::object(py::none()));
       if (in.start[k]) dstarts.append(new_array<S>({state_width(info, sizes, k)}, &wanted.dstart[k]));
     }
     const py::list dweights = make_weight_gradients(wanted, wanted_of);
@@ -110,7 +113,7 @@ class SavedCall final : public Saved {
     const Sizes& sizes = parameters.sizes;
     py::list made;
     const auto add = [&](bool present, const Shape& shape, S** data) {
-      const bool make = present && wanted_of[1 + made.size()];
+      const bool make = present && wanted_of[1 + std::size_t(info.carried()) + made.size()];
       made.append(make ? py::object(new_array<S>(shape, data)) : py::object(py::none()));
     };
     add(true, {info.input_gates * sizes.hidden, sizes.row}, &wanted.dW_ih);

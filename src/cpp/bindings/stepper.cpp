@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "bindings/arrays.h"
-#include "bindings/quick_arrays.h"
+#include "bindings/quick_arguments.h"
+#include "bindings/quick_function.h"
 #include "bindings/watch.h"
 #include "core/slab.h"
 #include "engine/registry.h"
@@ -16,8 +17,6 @@
 namespace unrolled::bindings {
 namespace {
 
-/// Multiply-adds of a call from which other Python threads should run meanwhile.
-constexpr double release_from = 4e5;
 /// Steps x rows up to which the scratch of a call is kept for the next one.
 constexpr Index most_kept_places = 1024;
 
@@ -61,59 +60,39 @@ class StepperOf final : public Stepper {
     bool prepare(PyObject* x, PyObject* state, int dimensions, bool reverse) {
       const CellInfo& info = of_.weights_->cell->info;
       const Sizes& sizes = of_.weights_->sizes;
-      const int states = info.carried();
-      const auto* const sequence = of_.arrays_.array(x, dimensions, sizes.input);
-      if (sequence == nullptr || !of_.unchanged()) return false;
-      in_ = of_.in_;
-      in_.x = reinterpret_cast<const S*>(sequence->data);
-      in_.T = dimensions == 3 ? sequence->dimensions[0] : 1;
-      in_.B = sequence->dimensions[dimensions - 2];
-      in_.reverse = reverse;
-      if (state != Py_None) {
-        if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != states) return false;
-        for (int k = 0; k < states; ++k) {
-          const S* const data = of_.arrays_.data(PyTuple_GET_ITEM(state, k), in_.B, state_width(info, sizes, k));
-          if (data == nullptr) return false;
-          state_of(info, in_.h0, in_.state0, k) = data;
-        }
-      }
-      const Index shape[3] = {in_.T, in_.B, sizes.output};
-      y_ = py::reinterpret_steal<py::object>(of_.arrays_.make(dimensions, shape + 3 - dimensions, &out_.y));
-      last_ = py::tuple(states);
-      for (int k = 0; k < states; ++k) {
-        const Index of_state[2] = {in_.B, state_width(info, sizes, k)};
-        PyTuple_SET_ITEM(last_.ptr(), k,
-                         of_.arrays_.make(2, of_state, &state_of(info, out_.h_last, out_.state_last, k)));
-      }
+      at_.in = of_.in_;
+      if (!at_.take(of_.arrays_, info, sizes, x, state, dimensions, reverse) || !of_.unchanged()) return false;
+      at_.make(of_.arrays_, info, sizes, dimensions);
       run_ = of_.take();
       return true;
     }
 
     /// False if it is not one number for each row.
     bool set_scalar(PyObject* scalar) {
-      if (scalar != nullptr) in_.scalar = of_.arrays_.data(scalar, in_.T, in_.B);
-      return scalar == nullptr || in_.scalar != nullptr;
+      Inputs<S>& in = at_.in;
+      if (scalar != nullptr) in.scalar = of_.arrays_.data(scalar, in.T, in.B);
+      return scalar == nullptr || in.scalar != nullptr;
     }
 
     double multiply_adds() const override {
       const CellInfo& info = of_.weights_->cell->info;
       const Sizes& sizes = of_.weights_->sizes;
       const double gates = std::max(info.input_gates, info.weight_gates());
-      return double(in_.T) * double(in_.B) * gates * double(sizes.hidden) * double(sizes.hidden + sizes.row);
+      return double(at_.in.T) * double(at_.in.B) * gates * double(sizes.hidden) * double(sizes.hidden + sizes.row);
     }
     double recurrent_weights() const override {
       return double(of_.weights_->cell->info.weight_gates()) * double(of_.weights_->sizes.hidden) *
              double(of_.weights_->sizes.hidden);
     }
-    Index steps() const override { return in_.T; }
-    Index rows() const override { return in_.B; }
+    Index steps() const override { return at_.in.T; }
+    Index rows() const override { return at_.in.B; }
 
-    void run() override { forward(in_, out_); }
+    void run() override { forward(at_.in, at_.out); }
     void run_part(Index begin, Index end) override {
       const CellInfo& info = of_.weights_->cell->info;
       const Sizes& sizes = of_.weights_->sizes;
-      Inputs<S> in = in_;
-      Outputs<S> out = out_;
+      Inputs<S> in = at_.in;
+      Outputs<S> out = at_.out;
       in.T = end - begin;
       in.first_time += begin;
       in.x += begin * in.B * sizes.input;
@@ -125,13 +104,10 @@ class StepperOf final : public Stepper {
       forward(in, out);
     }
 
-    const py::object& y() const override { return y_; }
+    const py::object& y() const override { return at_.y; }
     py::object state() override {
-      if (in_.T * in_.B <= most_kept_places) of_.runs_.push_back(std::move(run_));
-      // A named tuple is a tuple of its own type: made as one, without its Python constructor.
-      const auto content = py::reinterpret_steal<py::object>(checked(PyTuple_Pack(1, last_.ptr())));
-      auto* const type = reinterpret_cast<PyTypeObject*>(of_.state_type_.ptr());
-      return py::reinterpret_steal<py::object>(checked(PyTuple_Type.tp_new(type, content.ptr(), nullptr)));
+      if (at_.in.T * at_.in.B <= most_kept_places) of_.runs_.push_back(std::move(run_));
+      return at_.state(of_.state_type_);
     }
 
    private:
@@ -140,10 +116,7 @@ class StepperOf final : public Stepper {
     }
 
     StepperOf& of_;
-    Inputs<S> in_;
-    Outputs<S> out_;
-    py::object y_;
-    py::tuple last_{0};
+    QuickArguments<S> at_;
     std::unique_ptr<Run<S>> run_;
   };
 
@@ -161,47 +134,19 @@ class StepperOf final : public Stepper {
   std::vector<std::unique_ptr<Run<S>>> runs_;
 };
 
-/// step(x, state), step(x, state, scalar) and sequence(x, state, reverse) as plain C functions of Python: pybind11's
-/// own call costs as much as a small step.
+/// step(x, state), step(x, state, scalar) and sequence(x, state, reverse) as plain C functions of Python.
 template <int dimensions>
-PyObject* call(PyObject* self, PyObject* const* arguments, Py_ssize_t count) {
-  if (count != 3 && count != dimensions) {
-    PyErr_SetString(PyExc_TypeError, "expected: x, state; a step may have a scalar, a sequence has reverse");
-    return nullptr;
-  }
-  auto* const stepper = static_cast<Stepper*>(PyCapsule_GetPointer(self, nullptr));
-  try {
-    PyObject* const third = count == 3 ? arguments[2] : nullptr;
-    PyObject* const result = dimensions == 3 ? stepper->run(arguments[0], arguments[1], 3, third == Py_True, nullptr)
-                                             : stepper->run(arguments[0], arguments[1], 2, false, third);
-    return result ? result : py::none().release().ptr();
-  } catch (py::error_already_set& error) {
-    error.restore();
-  } catch (const std::bad_alloc& error) {
-    PyErr_SetString(PyExc_MemoryError, error.what());
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
-  return nullptr;
+PyObject* call(Stepper& stepper, PyObject* const* arguments, Py_ssize_t count) {
+  if (count != 3 && count != dimensions)
+    throw py::type_error("expected: x, state; a step may have a scalar, a sequence has reverse");
+  PyObject* const third = count == 3 ? arguments[2] : nullptr;
+  PyObject* const result = dimensions == 3 ? stepper.run(arguments[0], arguments[1], 3, third == Py_True, nullptr)
+                                           : stepper.run(arguments[0], arguments[1], 2, false, third);
+  return result ? result : py::none().release().ptr();
 }
-
-template <int dimensions>
-PyMethodDef method(const char* name) {
-  const auto function = reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call<dimensions>));
-  return {name, function, METH_FASTCALL,
-          "(y, state); None if the weights must be packed anew or an argument converted."};
-}
-PyMethodDef step_method = method<2>("step"), sequence_method = method<3>("sequence");
-
-/// Such a function for one stepper, which it keeps alive.
-py::object function_of(const std::shared_ptr<Stepper>& stepper, PyMethodDef& method) {
-  const auto drop = [](PyObject* capsule) {
-    delete static_cast<std::shared_ptr<Stepper>*>(PyCapsule_GetContext(capsule));
-  };
-  const py::object capsule = py::reinterpret_steal<py::object>(checked(PyCapsule_New(stepper.get(), nullptr, drop)));
-  PyCapsule_SetContext(capsule.ptr(), new std::shared_ptr<Stepper>(stepper));
-  return py::reinterpret_steal<py::object>(checked(PyCFunction_New(&method, capsule.ptr())));
-}
+constexpr const char* gives = "(y, state); None if the weights must be packed anew or an argument converted.";
+PyMethodDef step_method = quick_method<Stepper, call<2>>("step", gives);
+PyMethodDef sequence_method = quick_method<Stepper, call<3>>("sequence", gives);
 
 std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& tensors, const py::object& state_type,
                                       const std::vector<double>& numbers, const std::vector<double>& regular,
@@ -226,9 +171,9 @@ void bind_stepper(py::module_& m) {
            py::arg("regular"), py::arg("cell"), "`cell`: whose attributes the tensors are, or None.")
       .def("unchanged", &Stepper::unchanged, "True if no parameter can have changed since packing.")
       .def_property_readonly("packed", &Stepper::packed)
-      .def_property_readonly("step", [](const std::shared_ptr<Stepper>& s) { return function_of(s, step_method); })
+      .def_property_readonly("step", [](const std::shared_ptr<Stepper>& s) { return quick_function(s, step_method); })
       .def_property_readonly("sequence",
-                             [](const std::shared_ptr<Stepper>& s) { return function_of(s, sequence_method); });
+                             [](const std::shared_ptr<Stepper>& s) { return quick_function(s, sequence_method); });
 }
 
 }  // namespace unrolled::bindings

@@ -18,6 +18,8 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
   if (!wanted.continues) back_.prepare(cell, sizes_, parameters, with_rows, schedule_.places());
   for (int k = 0; k < cell.vectors; ++k) vector_data_[k] = vectors_[k].data();
   start_backward(given);
+  initial_wanted_ = started_ || wanted.dh0;
+  for (int k = 0; k < cell.states; ++k) initial_wanted_ = initial_wanted_ || wanted.dstate0[k];
   if (wanted.dx && in.lengths && !in.ids) std::fill_n(wanted.dx, in.T * in.B * sizes_.input, S(0));
   if (wanted.dscalar) {
     std::fill_n(wanted.dscalar, in.T * in.B, S(0));
@@ -204,6 +206,8 @@ void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRow
     for (Index n = 0; n < rows; ++n)
       at.du[static_cast<std::size_t>(n)] = from[static_cast<std::size_t>(n)] + phase.first_slot * P;
   }
+  const bool goes_before = phase.operand == Operand::PreviousOutput || phase.operand == Operand::PreviousState;
+  if (s == 0 && goes_before && !initial_wanted_) return;
   const SlotMatrix<S>& matrix = back_.recurrent[p];
   const PanelShape<S>& shape = matrix.shape;
   const Depth depth = phase.normalised || phase.gates == slots

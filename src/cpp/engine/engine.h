@@ -203,11 +203,13 @@ class Run {
   void normalise_input(const ForwardWeights<S>& weights, Index s0, Index s1, const Shares& mine);
   void forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index s, Index chunk,
                     const Shares& mine, ThreadRows<S>& at);
-  void fused_phase(const GatePanels<S>& panels, int p, Index rows, const Shares& mine, ThreadRows<S>& at,
+  bool starts_at_zero(const Phase& phase, const Inputs<S>& in, Index s) const;
+  void fused_phase(const GatePanels<S>& panels, Depth depth, int p, Index rows, const Shares& mine, ThreadRows<S>& at,
                    ForwardTile<S> tile, bool back);
-  void normalised_phase(int p, const ForwardWeights<S>& weights, Index s, Index rows, const Shares& mine,
+  void normalised_phase(int p, const ForwardWeights<S>& weights, Depth depth, Index s, Index rows, const Shares& mine,
                         ThreadRows<S>& at, ForwardTile<S> tile);
-  void raw_product(int p, const GatePanels<S>& panels, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
+  void raw_product(int p, const GatePanels<S>& panels, Depth depth, Index s, Index rows, const Shares& mine,
+                   ThreadRows<S>& at);
   void write_last(const S* y, const Outputs<S>& out);
 
   // backward.cpp
@@ -279,6 +281,7 @@ class Run {
   Buffer<S> start_, dstart_;  // [state][unit], [row][state][unit]: starts, and sums of the gradients of a row's
   Index start_step_ = 0;
   bool started_ = false;                  // whether there is any
+  bool initial_wanted_ = false;           // whether the gradient of what the first step reads goes anywhere
   Buffer<S> rows_, drows_;                // [place]: what W_ih multiplies, where the cell makes it
   Buffer<S> raw_a_, raw_u_[most_phases];  // before normalisation; backward makes them gradients
   Buffer<S> table_;                       // input parts of every symbol, or their gradients

@@ -241,19 +241,29 @@ void Run<S>::forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in,
     tile.units = sizes_.width(phase.space);
     tile.slot_count = cell.slots_of(phase.space);
     tile.first_slot = phase.first_slot;
+    const Depth depth = Depth::contiguous(starts_at_zero(phase, in, s) ? 0 : weights.recurrent[p].depth);
     if (phase.normalised)
-      normalised_phase(p, weights, s, rows, mine, at, tile);
+      normalised_phase(p, weights, depth, s, rows, mine, at, tile);
     else
-      fused_phase(weights.recurrent[p], p, rows, mine, at, tile, s % 2 != 0);
+      fused_phase(weights.recurrent[p], depth, p, rows, mine, at, tile, s % 2 != 0);
     mine.meet->wait(mine.meeting);
   }
+}
+
+/// Whether what a phase multiplies at step s is the zeros that a sequence starts from: any finite matrix makes +0 of
+/// them, so the product has no terms.
+template <class S>
+bool Run<S>::starts_at_zero(const Phase& phase, const Inputs<S>& in, Index s) const {
+  if (s > 0 || started_) return false;
+  if (phase.operand == Operand::PreviousOutput) return in.h0 == nullptr || !kernel_->info.output_is_state;
+  return phase.operand == Operand::PreviousState && in.state0[phase.stream] == nullptr;
 }
 
 /// Product and point function, tile by tile; `back`: from the last panel to the first. Every other step goes back, so
 /// that weights too many for a core's own cache are found there in part: those it read last.
 template <class S>
-void Run<S>::fused_phase(const GatePanels<S>& panels, int p, Index rows, const Shares& mine, ThreadRows<S>& at,
-                         ForwardTile<S> tile, bool back) {
+void Run<S>::fused_phase(const GatePanels<S>& panels, Depth depth, int p, Index rows, const Shares& mine,
+                         ThreadRows<S>& at, ForwardTile<S> tile, bool back) {
   constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
   const Phase& phase = cell.phase[p];
@@ -278,8 +288,7 @@ void Run<S>::fused_phase(const GatePanels<S>& panels, int p, Index rows, const S
     if (rows == 1) {
       S* out = at.u.data();
       run_row(panels_here, width,
-              Tile<S>{Depth::contiguous(panels.depth), at.operand.data(), panels.panel(group), &out, P, Start::Zero,
-                      nullptr, width * P});
+              Tile<S>{depth, at.operand.data(), panels.panel(group), &out, P, Start::Zero, nullptr, width * P});
       aim(tile, cell, phase, at, 0, 1);
       point(tile);
       return;
@@ -287,9 +296,7 @@ void Run<S>::fused_phase(const GatePanels<S>& panels, int p, Index rows, const S
     for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
       S* out[max_tile_rows];
       for (int r = 0; r < count; ++r) out[r] = at.u.data() + r * width * P;
-      run_tile(count, width,
-               Tile<S>{Depth::contiguous(panels.depth), at.operand.data() + r0, panels.panel(group), out, P,
-                       Start::Zero, nullptr});
+      run_tile(count, width, Tile<S>{depth, at.operand.data() + r0, panels.panel(group), out, P, Start::Zero, nullptr});
       aim(tile, cell, phase, at, r0, count);
       point(tile);
     });
@@ -298,12 +305,12 @@ void Run<S>::fused_phase(const GatePanels<S>& panels, int p, Index rows, const S
 
 /// The same where u is normalised over the row: the products first, for all units.
 template <class S>
-void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Index s, Index rows, const Shares& mine,
-                              ThreadRows<S>& at, ForwardTile<S> tile) {
+void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Depth depth, Index s, Index rows,
+                              const Shares& mine, ThreadRows<S>& at, ForwardTile<S> tile) {
   const CellInfo& cell = kernel_->info;
   const Phase& phase = cell.phase[p];
   const Blocks own = mine.blocks(phase.space);
-  raw_product(p, weights.recurrent[p], s, rows, mine, at);
+  raw_product(p, weights.recurrent[p], depth, s, rows, mine, at);
   mine.meet->wait(mine.meeting);  // the statistics are of all units
   const Norm norm = norm_of_phase(p);
   tile.first_block = own.first;
@@ -321,7 +328,7 @@ void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Index s, 
 
 /// u before normalisation, of this thread's rows and units.
 template <class S>
-void Run<S>::raw_product(int p, const GatePanels<S>& panels, Index s, Index rows, const Shares& mine,
+void Run<S>::raw_product(int p, const GatePanels<S>& panels, Depth depth, Index s, Index rows, const Shares& mine,
                          ThreadRows<S>& at) {
   constexpr int P = lanes<S>;
   const Phase& phase = kernel_->info.phase[p];
@@ -332,7 +339,6 @@ void Run<S>::raw_product(int p, const GatePanels<S>& panels, Index s, Index rows
                   raw_u_at(p, s, mine.row(n)) + own.first * P);
     return;
   }
-  const Depth depth = Depth::contiguous(panels.depth);
   const Index first = panels.group_of(own.first), last = panels.group_of(own.last);
   panels.each(first, last, rows == 1, s % 2 != 0, [&](Index group, int panels_here) {
     const int width = static_cast<int>(panels.blocks_of(group)) * panels.gates;

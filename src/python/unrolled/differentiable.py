@@ -74,9 +74,7 @@ class Differentiable(Operators):
             )
         seed = self._seed(grad)
         if self._node is None:
-            total = GradientSum()
-            total.add(seed, False)
-            self._receive(total)
+            self._receive(GradientSum(seed, False))
         else:
             tape.backward(self._node, self._index, seed)
 

@@ -43,7 +43,8 @@ class _Mode(threading.local):
 
 
 _mode = _Mode()
-_ResultMemory = core.ResultMemory
+owner_of = core.owner_of
+_own_memory = core.own_memory
 _numbers = itertools.count(1)  # of nodes and of writes, in the order they happen
 _last_write = 0
 _delivery = threading.Lock()
@@ -158,12 +159,15 @@ class GradientSum:
 
     __slots__ = ("dense", "owned", "partial")
 
-    def __init__(self) -> None:
+    def __init__(self, first: Array | PartialGradient, owned: bool) -> None:
         self.dense: Array | None = None
         self.owned = False
         self.partial: list[PartialGradient] = []
+        self.add(first, owned)
 
     def add(self, gradient: Array | PartialGradient, owned: bool) -> None:
+        if isinstance(gradient, np.generic):  # NumPy's arithmetic on arrays without axes
+            gradient = np.asarray(gradient)
         if not isinstance(gradient, np.ndarray):
             self.partial.append(gradient)
         elif self.dense is None:
@@ -183,13 +187,14 @@ class GradientSum:
             for part in self.partial:
                 part.add_to(self.dense)
             self.partial = []
-        assert self.dense is not None
-        if self.dense.shape != shape or self.dense.dtype != dtype:
+        dense = self.dense
+        assert dense is not None
+        if dense.shape != shape or (dense.dtype is not dtype and dense.dtype != dtype):
             raise RuntimeError(
-                f"backward: a gradient has shape {self.dense.shape} and dtype {self.dense.dtype}, expected "
+                f"backward: a gradient has shape {dense.shape} and dtype {dense.dtype}, expected "
                 f"{shape} and {dtype}; the vjp of an op is wrong"
             )
-        return self.dense
+        return dense
 
 
 def _reachable(root: Node) -> list[Node]:
@@ -212,29 +217,11 @@ def _reachable(root: Node) -> list[Node]:
     return sorted(seen, key=lambda node: node.number, reverse=True)
 
 
-def owner_of(array: Any) -> Any:
-    """The array (or another object) whose memory an array lies in: itself, where it is no view."""
-    base = getattr(array, "base", None)
-    return array if base is None or type(base) is _ResultMemory else base
-
-
-def _own(given: Sequence[Any], incoming: Sequence[Any]) -> list[bool]:
-    """Of each gradient, whether its memory is its own: it is no view, not what the vjp got, and not given twice."""
-    owners = [id(owner_of(gradient)) for gradient in given]
-    seen, shared = set(map(id, incoming)), set()
-    for owner in owners:
-        if owner in seen:
-            shared.add(owner)
-        seen.add(owner)
-    return [owner == id(g) and owner not in shared for g, owner in zip(given, owners, strict=True)]
-
-
 def backward(root: Node, index: int, gradient: Array) -> None:
     """Sends `gradient` of output `index` of `root` back to every leaf, and frees the graph as it goes, also where it
     fails (for want of memory, say): then no leaf has got anything.
     """
-    sums: dict[Node, dict[int, GradientSum]] = {root: {index: GradientSum()}}
-    sums[root][index].add(gradient, False)
+    sums: dict[Node, dict[int, GradientSum]] = {root: {index: GradientSum(gradient, False)}}
     leaves: dict[int, tuple[Tensor, GradientSum]] = {}
     for node in _reachable(root):
         slots, vjp, edges = sums.pop(node, None), node.vjp, node.edges
@@ -245,18 +232,19 @@ def backward(root: Node, index: int, gradient: Array) -> None:
         given = vjp(incoming)
         if len(given) != len(edges):
             raise RuntimeError(f"{node.name}: vjp gave {len(given)} gradients for {len(edges)} inputs")
-        for edge, part, owned in zip(edges, given, _own(given, incoming), strict=True):
+        for edge, part, owned in zip(edges, given, _own_memory(given, incoming), strict=True):
             if edge is None or part is None:
                 continue
-            if isinstance(part, np.generic):  # NumPy's arithmetic on arrays without axes
-                part = np.asarray(part)
-            if type(edge) is not tuple:
-                total = (leaves.get(id(edge)) or leaves.setdefault(id(edge), (edge, GradientSum())))[1]
+            if type(edge) is tuple:
+                slots_of = sums.setdefault(edge[0], {})
+                if (total := slots_of.get(edge[1])) is None:
+                    slots_of[edge[1]] = GradientSum(part, owned)
+                    continue
+            elif (reached := leaves.get(id(edge))) is None:
+                leaves[id(edge)] = edge, GradientSum(part, owned)
+                continue
             else:
-                slots_of = sums.get(edge[0])
-                if slots_of is None:
-                    slots_of = sums[edge[0]] = {}
-                total = slots_of.get(edge[1]) or slots_of.setdefault(edge[1], GradientSum())
+                total = reached[1]
             total.add(part, owned)
     with _delivery:
         for leaf, total in leaves.values():

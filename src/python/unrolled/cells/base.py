@@ -11,10 +11,10 @@ from unrolled._native import core
 from unrolled.cells.call import Arguments, checked_state, prepare, run
 from unrolled.cells.inspection import Inspection, inspect
 from unrolled.cells.native import Native
-from unrolled.cells.quick import bare, bare_state, wrapped_state
+from unrolled.cells.quick import recorded, unrecorded
 from unrolled.cells.recompute import Recomputed
 from unrolled.module import Module
-from unrolled.tensor import Tensor, is_grad_enabled, no_grad, wrap
+from unrolled.tensor import Tensor, is_grad_enabled, no_grad
 
 Array = np.ndarray[Any, Any]
 
@@ -141,11 +141,10 @@ class Recurrent(Recomputed, Native):
         Returns:
             y (T, B, H) and the last state.
         """
-        if lengths is None and reset is None and type(reverse) is bool and not is_grad_enabled():
-            quick = None if self._sequence is None else self._sequence(bare(x), bare_state(state), reverse)
-            if quick is not None:
-                y, last = quick
-                return wrap(y), wrapped_state(last)
+        if lengths is None and reset is None and type(reverse) is bool:
+            quick = recorded if is_grad_enabled() else unrecorded
+            if (made := quick(self, x, state, reverse)) is not None:
+                return made
         return self._run(x, state, lengths, reset, reverse)
 
     def _run(

@@ -54,8 +54,9 @@ class Call(NamedTuple):
 
     @property
     def wanted(self) -> list[bool]:
-        """Whether the gradients of x and of each weight are wanted."""
-        return [tensor is not None and tensor.requires_grad for tensor in (self.source, *self.weights)]
+        """Whether the gradients of x, of each state and of each weight are wanted."""
+        tensors = self.source, *self.states, *self.weights
+        return [tensor is not None and tensor.requires_grad for tensor in tensors]
 
 
 def checked_state(cell: Recurrent, state: Any, batch: int) -> list[Array | None]:

@@ -17,6 +17,7 @@ Array = np.ndarray[Any, Any]
 _PLACES_WORTH_PACKING_FOR = 1024
 _MANY_WEIGHTS = 2**20
 _NOT_PACKED: dict[str, Any] = {"_stepper": None, "_step": None, "_sequence": None}
+_AS_IF_NEW: dict[str, Any] = {**_NOT_PACKED, "_record": None}
 
 
 class Native(CellParameters):
@@ -30,6 +31,7 @@ class Native(CellParameters):
     _stepper: Any  # weights packed for inference, and its functions for a step and a sequence
     _step: Any
     _sequence: Any
+    _record: Any  # function of a call with a tape, of a cell whose attributes have not changed
 
     @property
     def _kernel(self) -> str:
@@ -103,8 +105,8 @@ class Native(CellParameters):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if name not in _NOT_PACKED:  # perhaps another Tensor in the place of a parameter
-            self._forget_packed()
+        if name not in _AS_IF_NEW:  # perhaps another Tensor in the place of a parameter
+            vars(self).update(_AS_IF_NEW)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), **_NOT_PACKED}
+        return {**vars(self), **_AS_IF_NEW}

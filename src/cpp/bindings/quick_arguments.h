@@ -1,0 +1,62 @@
+// The arrays of one call of a cell, taken and made the quick way.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "bindings/quick_arrays.h"
+#include "engine/engine.h"
+
+namespace unrolled::bindings {
+
+/// Multiply-adds of a call from which other Python threads should run meanwhile.
+constexpr double release_from = 4e5;
+
+template <class S>
+struct QuickArguments {
+  Inputs<S> in;  // with the options of the cell already
+  Outputs<S> out;
+  py::object y;
+  py::tuple last{0};  // one array for each state
+
+  /// Takes x, of two `dimensions` for a step and three for a sequence, and a state, which may be None. False if any is
+  /// not an array of the right kind.
+  bool take(const QuickArrays<S>& arrays, const CellInfo& info, const Sizes& sizes, PyObject* x, PyObject* state,
+            int dimensions, bool reverse) {
+    const auto* const sequence = arrays.array(x, dimensions, sizes.input);
+    if (sequence == nullptr) return false;
+    in.x = reinterpret_cast<const S*>(sequence->data);
+    in.T = dimensions == 3 ? sequence->dimensions[0] : 1;
+    in.B = sequence->dimensions[dimensions - 2];
+    in.reverse = reverse;
+    if (state == Py_None) return true;
+    const int states = info.carried();
+    if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != states) return false;
+    for (int k = 0; k < states; ++k) {
+      const S* const data = arrays.data(PyTuple_GET_ITEM(state, k), in.B, state_width(info, sizes, k));
+      if (data == nullptr) return false;
+      state_of(info, in.h0, in.state0, k) = data;
+    }
+    return true;
+  }
+
+  /// Makes the arrays of the results of what has been taken.
+  void make(const QuickArrays<S>& arrays, const CellInfo& info, const Sizes& sizes, int dimensions) {
+    const Index shape[3] = {in.T, in.B, sizes.output};
+    y = py::reinterpret_steal<py::object>(arrays.make(dimensions, shape + 3 - dimensions, &out.y));
+    last = py::tuple(static_cast<std::size_t>(info.carried()));
+    for (int k = 0; k < info.carried(); ++k) {
+      const Index of_state[2] = {in.B, state_width(info, sizes, k)};
+      PyTuple_SET_ITEM(last.ptr(), k, arrays.make(2, of_state, &state_of(info, out.h_last, out.state_last, k)));
+    }
+  }
+
+  /// The last state, as a named tuple.
+  py::object state(const py::object& type) const {
+    // It is a tuple of its own type: made as one, without its Python constructor.
+    const auto content = py::reinterpret_steal<py::object>(checked(PyTuple_Pack(1, last.ptr())));
+    auto* const made = reinterpret_cast<PyTypeObject*>(type.ptr());
+    return py::reinterpret_steal<py::object>(checked(PyTuple_Type.tp_new(made, content.ptr(), nullptr)));
+  }
+};
+
+}  // namespace unrolled::bindings

@@ -1,0 +1,159 @@
+"""Calls with a tape the quick way: the bits, gradients and errors of the long way, which takes over where it must."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unrolled as ur
+from cases import CASES, Case
+from unrolled.cells import quick
+
+T, B, I, H = 4, 3, 5, 7
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What every quick call with a tape came to: its result, or None."""
+    made: list[Any] = []
+    native = quick.core.record_function
+
+    class Watched:
+        @staticmethod
+        def record_function(*arguments: Any) -> Any:
+            function = native(*arguments)
+
+            def call(*given: Any) -> Any:
+                made.append(function(*given))
+                return made[-1]
+
+            return call
+
+    monkeypatch.setattr(quick, "core", Watched)
+    return made
+
+
+def everything(cell: Any, x: np.ndarray, state: Any, reverse: bool) -> list[np.ndarray]:
+    """y, the last state, and the gradients of x, the state and the parameters."""
+    source = ur.Tensor(x, requires_grad=True)
+    states = None if state is None else cell.State(*[ur.Tensor(s, requires_grad=True) for s in state])
+    y, last = cell(source, states, reverse=reverse)
+    loss = (y * y).sum()
+    for s in last:
+        loss = loss + (s * s * s).sum()
+    loss.backward()
+    leaves = [source, *(states or ()), *cell.parameters().values()]
+    gradients = [leaf.grad for leaf in leaves]
+    for leaf in leaves:
+        leaf.grad = None
+    return [np.array(y), *map(np.array, last), *[g for g in gradients if g is not None]]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("given", [False, True])
+def test_the_same_bits_as_the_long_way(
+    case: Case, given: bool, kernels: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    cell = case.new(I, H, rng=rng, dtype=np.float64)
+    x = rng.standard_normal((T, B, I))
+    state = [rng.uniform(0.1, 1, s.shape) for s in cell.initial_state(B)] if given else None
+    ours = [everything(cell, x, state, reverse) for reverse in (False, True)]
+    assert len(kernels) == 2 and None not in kernels
+    monkeypatch.setattr(quick, "_record_function", lambda cell: None)
+    cell._record = None
+    theirs = [everything(cell, x, state, reverse) for reverse in (False, True)]
+    assert len(kernels) == 2
+    for a, b in zip(ours[0] + ours[1], theirs[0] + theirs[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_parameters_may_change_and_be_replaced(kernels: list[Any]) -> None:
+    cell, x = ur.LSTM(I, H, rng=np.random.default_rng(0)), np.ones((T, B, I), np.float32)
+    before = np.array(cell(x)[0])
+    cell.W_hh.data[...] *= 2
+    changed = np.array(cell(x)[0])
+    assert not np.array_equal(before, changed) and None not in kernels
+    cell.W_hh = ur.Tensor(cell.W_hh.data / 2, requires_grad=True)
+    y, _ = cell(x)
+    np.testing.assert_array_equal(np.array(y), before)
+    y.sum().backward()
+    assert cell.W_hh.grad is not None and cell.W_hh.grad.any()
+    vars(cell)["b"] = ur.Tensor(np.ones(4 * H, np.float32), requires_grad=True)  # past the cell's own notice
+    assert not np.array_equal(np.array(cell(x)[0]), before)
+
+
+def test_only_wanted_gradients(kernels: list[Any]) -> None:
+    cell, x = ur.GRU(I, H, rng=np.random.default_rng(0)), ur.Tensor(np.ones((T, B, I), np.float32))
+    cell.W_ih.requires_grad = False
+    cell(x)[0].sum().backward()
+    assert cell.W_ih.grad is None and x.grad is None and cell.W_hh.grad is not None
+    for parameter in cell.parameters().values():
+        parameter.requires_grad = False
+    assert not cell(x)[0].requires_grad
+    h0 = ur.Tensor(np.zeros((B, H), np.float32), requires_grad=True)
+    cell(x, (h0,))[0].sum().backward()
+    assert h0.grad is not None and h0.grad.any() and len(kernels) == 2
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        ur.LSTM(I, H, recurrent_dropout=0.5),
+        ur.LSTM(I, H, zoneout_c=0.1),
+        ur.GRU(I, H, weight_dropout=0.2),
+        ur.LSTM(I, H, gradient_clip=1e-3),
+        ur.GRU(I, H, learn_initial_state=True),
+        ur.RNN(I, H, recompute=2),
+    ],
+    ids=repr,
+)
+def test_what_needs_the_long_way_goes_it(cell: Any, kernels: list[Any]) -> None:
+    cell(np.ones((T, B, I), np.float32))[0].sum().backward()
+    assert not kernels and all(p.grad is not None for p in cell.parameters().values())
+
+
+def test_rows_of_a_table_are_looked_up(kernels: list[Any]) -> None:
+    table, cell = ur.Embedding(2, I), ur.RNN(I, H)
+    y, _ = cell(table(np.zeros((T, B), np.int64)))
+    y.sum().backward()
+    assert not kernels and table.parameters()["W"].grad is not None
+
+
+def test_arguments_to_convert_or_to_complain_about(kernels: list[Any]) -> None:
+    cell, x = ur.LSTM(I, H, rng=np.random.default_rng(0)), np.ones((T, B, 2 * I), np.float32)
+    np.testing.assert_array_equal(np.array(cell(x[..., ::2])[0]), np.array(cell(x[..., :I].copy())[0]))
+    assert kernels[0] is None and kernels[1] is not None
+    with pytest.raises(ValueError, match="LSTM: x has shape"):
+        cell(x)
+    with pytest.raises(TypeError, match="LSTM: x has dtype"):
+        cell(x[..., :I].astype(np.float64))
+    with pytest.raises(ValueError, match="LSTM: state is a tuple of 1"):
+        cell(x[..., :I].copy(), (np.zeros((B, H), np.float32),))
+    with pytest.raises(TypeError, match="LSTM: state is"):
+        cell(x[..., :I].copy(), [np.zeros((B, H), np.float32)] * 2)
+
+
+def test_backward_runs_once(kernels: list[Any]) -> None:
+    y, _ = ur.RNN(I, H)(np.ones((T, B, I), np.float32))
+    (_, saved) = kernels[-1]
+    gradient, wanted = np.ones(y.shape, np.float32), [False, False, True, True, True]
+    dx, dh, *weights = saved.vjp([gradient[:, ::-1], None], wanted)
+    assert dx is None and dh is None and [w.shape for w in weights] == [(H, I), (H, H), (H,)]
+    with pytest.raises(RuntimeError, match="has run already"):
+        saved.vjp([gradient, None], wanted)
+    with pytest.raises(RuntimeError, match="has run already"):
+        y.sum().backward()
+
+
+def test_flags_and_gradients_are_counted(kernels: list[Any]) -> None:
+    ur.RNN(I, H)(np.ones((T, B, I), np.float32))
+    saved = kernels[-1][1]
+    with pytest.raises(ValueError, match="wanted"):
+        saved.vjp([np.ones((T, B, H), np.float32), None], [True])
+    with pytest.raises(ValueError, match="dlast"):
+        saved.vjp([np.ones((T, B, H), np.float32)], [True] * 5)
+    with pytest.raises(ValueError, match="gradients"):
+        saved.vjp([], [True] * 5)
