@@ -13,7 +13,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -61,16 +60,14 @@ os.register_at_fork(after_in_child=_renew_lock)
 class _SetMode(ContextDecorator):
     def __init__(self, enabled: bool) -> None:
         self._enabled = enabled
-        self._before: list[bool] = []
+        self._before: Any = None  # modes to go back to, the last first: (mode, those before)
 
     def __enter__(self) -> None:
-        self._before.append(_mode.enabled)
+        self._before = _mode.enabled, self._before
         _mode.enabled = self._enabled
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _mode.enabled = self._before.pop()
+    def __exit__(self, *error: object) -> None:
+        _mode.enabled, self._before = self._before
 
     def _recreate_cm(self) -> _SetMode:  # a decorated function may run in many threads
         return _SetMode(self._enabled)

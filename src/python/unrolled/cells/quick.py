@@ -75,4 +75,4 @@ def bare_state(state: Any) -> Any:
 
 def wrapped_state(state: Any) -> Any:
     """A state with Tensors for arrays."""
-    return type(state)(*[wrap(s) for s in state])
+    return tuple.__new__(type(state), [wrap(s) for s in state])  # a named tuple, without its slow constructor
