@@ -40,7 +40,7 @@ extern "C" void* __wrap_aligned_alloc(std::size_t alignment, std::size_t size) {
 }
 
 TEST_CASE("blocks are aligned for every packet, and an empty one needs no memory") {
-  for (Index size : {Index(1), Index(63), Index(1000), MB, 5 * MB}) {
+  for (Index size : {Index(1), Index(63), Index(1000), MB / 2, 5 * MB}) {
     Bytes buffer(size);
     CHECK(reinterpret_cast<std::uintptr_t>(buffer.data()) % 64 == 0);
     buffer[size - 1] = 1;
@@ -89,6 +89,9 @@ TEST_CASE("blocks of middle size come from one run of huge pages, and the system
     for (Bytes& block : blocks) std::memset(block.data(), 1, MB / 16);
   }
   CHECK(allocations_of([&] { Bytes one(size), two(MB / 2), three(size), four(size); }) == 0);
+  const auto more_than_there_is = [&] { Bytes one(size), two(size), three(size), four(size), five(size), six(size); };
+  more_than_there_is();
+  CHECK(allocations_of(more_than_there_is) == 0);  // those of the system were kept
 }
 
 TEST_CASE("what is kept has a limit, and the oldest leave first") {

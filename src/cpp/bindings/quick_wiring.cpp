@@ -17,7 +17,7 @@ namespace unrolled::bindings {
 namespace {
 
 using Steppers = std::vector<std::shared_ptr<Stepper>>;
-using Calls = std::vector<std::unique_ptr<QuickCall>>;
+using Calls = std::vector<std::unique_ptr<SteppedCall>>;
 
 /// [(y, state) of each], which all read x; None if one of them is not up to it.
 py::object side_by_side(const py::object& x, const Steppers& steppers, const std::vector<py::object>& states,
@@ -27,29 +27,13 @@ py::object side_by_side(const py::object& x, const Steppers& steppers, const std
   for (std::size_t k = 0; k < steppers.size(); ++k) {
     calls.push_back(steppers.at(k)->prepare(x.ptr(), states.at(k).ptr(), reverse.at(k)));
     if (calls.back() == nullptr) return py::none();
-    QuickCall* const call = calls.back().get();
+    SteppedCall* const call = calls.back().get();
     tasks.push_back({call->multiply_adds(), [call] { call->run(); }, {}});
   }
   run(tasks);
   py::list results;
   for (const auto& call : calls) results.append(py::make_tuple(call->y(), call->state()));
   return results;
-}
-
-void run_stack(const Calls& calls) {
-  double work = 0, weights = 0;
-  for (const auto& call : calls) {
-    work += call->multiply_adds();
-    weights = std::max(weights, call->recurrent_weights());
-  }
-  const Index T = calls[0]->steps();
-  const Index steps = pipeline_steps(static_cast<Index>(calls.size()), T, calls[0]->rows(), weights, work);
-  if (steps == 0) {
-    for (const auto& call : calls) call->run();
-    return;
-  }
-  run_pipeline(static_cast<int>(calls.size()), static_cast<int>((T + steps - 1) / steps),
-               [&](int layer, int k) { calls[std::size_t(layer)]->run_part(k * steps, std::min(T, (k + 1) * steps)); });
 }
 
 /// y of the top layer and the states of all, each of which reads what the one below it makes; None if one of them is
@@ -63,16 +47,34 @@ py::object stacked(const py::object& x, const Steppers& steppers, const std::vec
     if (calls.back() == nullptr) return py::none();
     below = calls.back()->y();
   }
-  {
-    const py::gil_scoped_release release;
-    run_stack(calls);
-  }
+  std::vector<QuickCall*> all;
+  for (const auto& call : calls) all.push_back(call.get());
+  run_stack(all);
   py::tuple last(calls.size());
   for (std::size_t k = 0; k < calls.size(); ++k) last[k] = calls[k]->state();
   return py::make_tuple(below, last);
 }
 
 }  // namespace
+
+void run_stack(const std::vector<QuickCall*>& calls) {
+  const py::gil_scoped_release release;
+  double work = 0, weights = 0;
+  bool parts = true;
+  for (const QuickCall* const call : calls) {
+    parts = parts && call->has_parts();
+    work += call->multiply_adds();
+    weights = std::max(weights, call->recurrent_weights());
+  }
+  const Index T = calls[0]->steps();
+  const Index steps = pipeline_steps(static_cast<Index>(calls.size()), T, calls[0]->rows(), weights, work);
+  if (steps == 0 || !parts) {
+    for (QuickCall* const call : calls) call->run();
+    return;
+  }
+  run_pipeline(static_cast<int>(calls.size()), static_cast<int>((T + steps - 1) / steps),
+               [&](int layer, int k) { calls[std::size_t(layer)]->run_part(k * steps, std::min(T, (k + 1) * steps)); });
+}
 
 void bind_quick_wiring(py::module_& m) {
   m.def(

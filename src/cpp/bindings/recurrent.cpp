@@ -136,23 +136,8 @@ Task backward_task(const py::handle& call) {
   if (arguments.size() != 5) throw std::invalid_argument("a backward of a cell has 5 arguments");
   return py::cast<Saved&>(arguments[0])
       .backward(arguments[1], py::cast<std::vector<py::object>>(arguments[2]),
-                py::cast<std::vector<bool>>(arguments[3]), py::cast<bool>(arguments[4]));
-}
-
-/// `gradients`: of y and of the last states; `wanted`: whether those of x, each state and each weight are.
-py::list gradients_of(Saved& call, const std::vector<py::object>& gradients, const std::vector<bool>& wanted) {
-  std::vector<py::object> dense;
-  for (const py::object& gradient : gradients)
-    dense.push_back(gradient.is_none() ? gradient : py::object(py::array::ensure(gradient, py::array::c_style)));
-  if (dense.empty()) throw std::invalid_argument("gradients: that of y and of each state expected");
-  const Task task = call.backward(dense.front(), {dense.begin() + 1, dense.end()}, wanted, false);
-  run({task});
-  const py::tuple made = task.result();  // of x, of the states, of the weights
-  py::list all;
-  all.append(made[0]);
-  for (const int part : {1, 2})
-    for (const py::handle gradient : py::reinterpret_borrow<py::list>(made[std::size_t(part)])) all.append(gradient);
-  return all;
+                py::cast<std::vector<bool>>(arguments[3]), py::cast<bool>(arguments[4]))
+      .whole;
 }
 
 /// All calls, prepared one by one.
@@ -187,10 +172,7 @@ void bind_recurrent(py::module_& m) {
         "Numbers of gates, matrices, states and groups of per-unit vectors of a cell.");
   py::class_<Saved, std::shared_ptr<Saved>>(m, "SavedCall", "What one forward call left for its backward.")
       .def("slot", &Saved::slot, py::arg("k"), "What the call has saved in a slot, (T, B, H); before backward.")
-      .def("stream", &Saved::stream, py::arg("k"), "All values of a stream, (T, B, its width); before backward.")
-      .def("vjp", &gradients_of, py::arg("gradients"), py::arg("wanted"),
-           "Goes back through the call: from the gradients of y and of the last states to those of x, the states and "
-           "the weights.");
+      .def("stream", &Saved::stream, py::arg("k"), "All values of a stream, (T, B, its width); before backward.");
   bind_stepper(m);
   bind_recorder(m);
   m.def(

@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 
 #include <algorithm>
+#include <functional>
 #include <stdexcept>
 #include <vector>
 
@@ -13,12 +14,31 @@
 
 namespace unrolled::bindings {
 
+/// The way back through a call, whole, or, if it `has_parts`, in parts of the steps on the threads that call them:
+/// `begin`, `part` of the steps from the last to the first, `finish`.
+struct WayBack {
+  Task whole;
+  std::function<void()> begin;
+  std::function<void(Index, Index)> part;
+  std::function<void()> finish;
+};
+
 /// A forward call that backward may follow: everything its pointers point to is kept alive here.
 class Saved {
  public:
   virtual ~Saved() = default;
-  virtual Task backward(const py::object& dy, const std::vector<py::object>& dlast, const std::vector<bool>& wanted_of,
-                        bool wanted_scalar) = 0;
+  /// `wanted_of`: x, the states, then the weights in their order, whose gradients are None where it is false; those of
+  /// the starts come for free. The result is there before the work is done, but not filled.
+  virtual WayBack backward(const py::object& dy, const std::vector<py::object>& dlast,
+                           const std::vector<bool>& wanted_of, bool wanted_scalar) = 0;
+  /// Number of states, and of weights, given or not.
+  virtual std::size_t states() const = 0;
+  virtual std::size_t weights() const = 0;
+  virtual Index steps() const = 0;
+  virtual Index rows() const = 0;
+  virtual bool has_parts() const = 0;
+  virtual double multiply_adds() const = 0;
+  virtual double recurrent_weights() const = 0;
   virtual py::array slot(int k) = 0;
   virtual py::array stream(int k) = 0;
 };
@@ -55,10 +75,8 @@ class SavedCall final : public Saved {
     return values;
   }
 
-  /// `wanted_of`: x, the states, then the weights in their order, whose gradients are None where it is false; those of
-  /// the starts come for free.
-  Task backward(const py::object& dy, const std::vector<py::object>& dlast, const std::vector<bool>& wanted_of,
-                bool wanted_scalar) override {
+  WayBack backward(const py::object& dy, const std::vector<py::object>& dlast, const std::vector<bool>& wanted_of,
+                   bool wanted_scalar) override {
     if (used) throw std::runtime_error("backward through this call has run already: its memory is freed after use");
     const Sizes& sizes = parameters.sizes;
     const Index T = in.T, B = in.B;
@@ -87,26 +105,43 @@ class SavedCall final : public Saved {
     }
     const py::list dweights = make_weight_gradients(wanted, wanted_of);
     used = true;
-    const auto work = [this, given, wanted] {
+    const auto whole = [this, given, wanted] {
       if (segment_steps > 0) {
         segments.backward(parameters.pointers, given, wanted);
         segments = Segments<S>();
       } else {
-        run.backward(parameters.pointers, in, static_cast<const S*>(y.data()), given, wanted);
+        run.backward(parameters.pointers, in, y_data(), given, wanted);
         run = Run<S>();
       }
     };
-    return {2 * multiply_adds(), work, [=] { return py::make_tuple(dx, dstates, dweights, dscalar, dstarts); }};
+    const auto result = [=] { return py::make_tuple(dx, dstates, dweights, dscalar, dstarts); };
+    const Task task{2 * multiply_adds(), whole, result};
+    return {task, [=] { run.begin_backward(parameters.pointers, in, given, wanted); },
+            [=](Index begin, Index end) { run.backward_part(in, y_data(), given, wanted, begin, end); },
+            [=] {
+              run.finish_backward(in, y_data(), wanted);
+              run = Run<S>();
+            }};
   }
 
-  double multiply_adds() const {
+  std::size_t states() const override { return static_cast<std::size_t>(cell->info.carried()); }
+  std::size_t weights() const override { return parameters.arrays.size(); }
+  Index steps() const override { return in.T; }
+  Index rows() const override { return in.B; }
+  bool has_parts() const override { return segment_steps == 0 && !in.ids && !in.scalar && !cell->make_input; }
+  double multiply_adds() const override {
     const CellInfo& info = cell->info;
     const double gates = std::max(info.input_gates, info.weight_gates());
     return double(in.T) * double(in.B) * gates * double(parameters.sizes.hidden) *
            double(parameters.sizes.hidden + parameters.sizes.row);
   }
+  double recurrent_weights() const override {
+    return double(cell->info.weight_gates()) * double(parameters.sizes.hidden) * double(parameters.sizes.hidden);
+  }
 
  private:
+  const S* y_data() const { return static_cast<const S*>(y.data()); }
+
   /// Arrays for the gradients of the weights, in the order of the weights; None where they are not wanted.
   py::list make_weight_gradients(InputGradients<S>& wanted, const std::vector<bool>& wanted_of) const {
     const CellInfo& info = cell->info;

@@ -46,13 +46,13 @@ class StepperOf final : public Stepper {
     return checked(PyTuple_Pack(2, call.y().ptr(), call.state().ptr()));
   }
 
-  std::unique_ptr<QuickCall> prepare(PyObject* x, PyObject* state, bool reverse) override {
+  std::unique_ptr<SteppedCall> prepare(PyObject* x, PyObject* state, bool reverse) override {
     auto call = std::make_unique<Call>(*this);
     return call->prepare(x, state, 3, reverse) ? std::move(call) : nullptr;
   }
 
  private:
-  class Call final : public QuickCall {
+  class Call final : public SteppedCall {
    public:
     explicit Call(StepperOf& of) : of_(of) {}
 
@@ -86,6 +86,7 @@ class StepperOf final : public Stepper {
     }
     Index steps() const override { return at_.in.T; }
     Index rows() const override { return at_.in.B; }
+    bool has_parts() const override { return true; }
 
     void run() override { forward(at_.in, at_.out); }
     void run_part(Index begin, Index end) override {

@@ -5,26 +5,17 @@
 
 #include <memory>
 
+#include "bindings/quick_call.h"
 #include "bindings/watch.h"
-#include "core/packet.h"
 
 namespace unrolled::bindings {
 
 class PackedWeights;
 
-/// A call without a tape, ready to run. Made and ended with the GIL held.
-class QuickCall {
+/// A call without a tape.
+class SteppedCall : public QuickCall {
  public:
-  virtual ~QuickCall() = default;
-  virtual double multiply_adds() const = 0;
-  virtual double recurrent_weights() const = 0;
-  virtual Index steps() const = 0;
-  virtual Index rows() const = 0;
-  /// The call, or its steps from `begin` to `end`, where those before have run. Neither touches a Python object.
-  virtual void run() = 0;
-  virtual void run_part(Index begin, Index end) = 0;
-  virtual const pybind11::object& y() const = 0;
-  virtual pybind11::object state() = 0;
+  virtual pybind11::object state() = 0;  // the last one, as a named tuple
 };
 
 class Stepper {
@@ -37,7 +28,7 @@ class Stepper {
   /// array of the right kind: the caller then packs anew or says what is wrong.
   virtual PyObject* run(PyObject* x, PyObject* state, int dimensions, bool reverse, PyObject* scalar) = 0;
   /// Such a call over a sequence that has not run yet; null for the same reasons.
-  virtual std::unique_ptr<QuickCall> prepare(PyObject* x, PyObject* state, bool reverse) = 0;
+  virtual std::unique_ptr<SteppedCall> prepare(PyObject* x, PyObject* state, bool reverse) = 0;
 
  protected:
   Stepper(Watch watch, pybind11::object state_type) : watch_(std::move(watch)), state_type_(std::move(state_type)) {}

@@ -103,11 +103,11 @@ class Reserve {
     return some;
   }
 
-  static constexpr std::size_t least = std::size_t(1) << 20;
+  static constexpr std::size_t least = slab::granule;  // of those the slab has no room for, too
 
  private:
   static constexpr std::size_t most_held = std::size_t(256) << 20;
-  static constexpr int places = 64;
+  static constexpr int places = 128;
   struct Entry {
     Block block;
     std::uint64_t since = 0;

@@ -11,7 +11,39 @@ template <class S>
 void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, const S* y, const OutputGradients<S>& given,
                       const InputGradients<S>& wanted) {
   const CellInfo& cell = kernel_->info;
-  plan_partition(Direction::Backward);
+  prepare_backward(parameters, in, given, wanted, false);
+  const bool with_rows = wanted.dx != nullptr || makes_input();
+  const Index all = in.ids ? in.symbols : schedule_.places();
+  Barrier packed, done, summed, rows_done;
+  parallel(partition_.threads(), [&](int id, int count) {
+    if (!wanted.continues) back_.pack_share(cell, id, count);
+    packed.wait(count);
+    const Shares mine = shares(id, count);
+    ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
+    if (mine.meet != nullptr)
+      for (Index s = schedule_.steps(); s-- > 0;) backward_step(in, given, y, wanted.dscalar != nullptr, s, mine, at);
+    done.wait(count);
+    if (in.ids) {
+      sum_by_symbol(in, id, count);
+      summed.wait(count);
+    }
+    if (with_rows) input_gradient(in, wanted.dx, share_begin(all, id, count), share_begin(all, id + 1, count));
+    if (wanted.db) bias_gradient(in, wanted.db, wanted.continues, id, count);
+    if (wanted.dscalar) scalar_gradient(wanted.dscalar, id, count);
+    if (makes_input()) {
+      rows_done.wait(count);
+      input_backward(in, wanted, id, count);
+    }
+  });
+  finish_gradients(in, y, wanted);
+}
+
+/// What comes before the steps of backward; weights are prepared, but not packed.
+template <class S>
+void Run<S>::prepare_backward(const Parameters<S>& parameters, const Inputs<S>& in, const OutputGradients<S>& given,
+                              const InputGradients<S>& wanted, bool alone) {
+  const CellInfo& cell = kernel_->info;
+  plan_partition(Direction::Backward, alone);
   plan_threads();
   plan_regular_threads();
   const bool with_rows = wanted.dx != nullptr || makes_input();
@@ -26,32 +58,15 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
     dscalar_.resize(schedule_.places() * units_[0]);
     dscalar_.fill_zero(schedule_.places() * units_[0]);
   }
+}
 
-  Barrier packed, done, summed, rows_done;
-  parallel(partition_.threads(), [&](int id, int count) {
-    if (!wanted.continues) back_.pack_share(cell, id, count);
-    packed.wait(count);
-    const Shares mine = shares(id, count);
-    ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
-    if (mine.meet != nullptr)
-      for (Index s = schedule_.steps(); s-- > 0;) backward_step(in, given, y, wanted.dscalar != nullptr, s, mine, at);
-    done.wait(count);
-    if (in.ids) {
-      sum_by_symbol(in, id, count);
-      summed.wait(count);
-    }
-    if (with_rows) input_gradient(in, wanted.dx, id, count);
-    if (wanted.db) bias_gradient(in, wanted.db, wanted.continues, id, count);
-    if (wanted.dscalar) scalar_gradient(wanted.dscalar, id, count);
-    if (makes_input()) {
-      rows_done.wait(count);
-      input_backward(in, wanted, id, count);
-    }
-  });
+/// What needs the gradients of all steps, and no share of a team.
+template <class S>
+void Run<S>::finish_gradients(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted) {
   start_gradients(in, wanted);
   vector_gradients(wanted);
   weight_gradients(in, y, wanted);
-  finish_backward(wanted);
+  state_gradients(wanted);
 }
 
 /// Gradients of the last states to where the loop carries them, in the order of the schedule.
@@ -90,7 +105,7 @@ void Run<S>::cut_gradient(int k, Index i, S* row, Blocks own) {
 }
 
 template <class S>
-void Run<S>::finish_backward(const InputGradients<S>& wanted) {
+void Run<S>::state_gradients(const InputGradients<S>& wanted) {
   const CellInfo& cell = kernel_->info;
   const auto unload = [&](const Buffer<S>& from, S* to, Space space) {
     const Index width = sizes_.width(space);
@@ -224,9 +239,15 @@ void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRow
   }
 }
 
-template void Run<float>::backward(const Parameters<float>&, const Inputs<float>&, const float*,
-                                   const OutputGradients<float>&, const InputGradients<float>&);
-template void Run<double>::backward(const Parameters<double>&, const Inputs<double>&, const double*,
-                                    const OutputGradients<double>&, const InputGradients<double>&);
+#define UNROLLED_BACKWARD(S)                                                                                  \
+  template void Run<S>::backward(const Parameters<S>&, const Inputs<S>&, const S*, const OutputGradients<S>&, \
+                                 const InputGradients<S>&);                                                   \
+  template void Run<S>::prepare_backward(const Parameters<S>&, const Inputs<S>&, const OutputGradients<S>&,   \
+                                         const InputGradients<S>&, bool);                                     \
+  template void Run<S>::backward_step(const Inputs<S>&, const OutputGradients<S>&, const S*, bool, Index,     \
+                                      const Shares&, ThreadRows<S>&);                                         \
+  template void Run<S>::finish_gradients(const Inputs<S>&, const S*, const InputGradients<S>&);
+UNROLLED_BACKWARD(float)
+UNROLLED_BACKWARD(double)
 
 }  // namespace unrolled

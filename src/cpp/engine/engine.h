@@ -117,6 +117,20 @@ class Run {
   void backward(const Parameters<S>& parameters, const Inputs<S>& in, const S* y, const OutputGradients<S>& given,
                 const InputGradients<S>& wanted);
 
+  /// Both in parts of the steps, each call on its own thread alone: begin, the parts in the order of forward or of
+  /// backward, finish. The bits are the same. Not for calls with ids, nor for cells that make what W_ih multiplies, nor
+  /// for the gradient of the scalar. `forward_part` reads x, and `backward_part` dy, of its own steps only, and writes
+  /// their y and dx.
+  void begin_forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& weights, const Parameters<S>* pack_from,
+                     const Inputs<S>& in, const Outputs<S>& out);
+  void forward_part(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index begin, Index end);
+  void finish_forward(const ForwardWeights<S>& weights, const Outputs<S>& out);
+  void begin_backward(const Parameters<S>& parameters, const Inputs<S>& in, const OutputGradients<S>& given,
+                      const InputGradients<S>& wanted);
+  void backward_part(const Inputs<S>& in, const S* y, const OutputGradients<S>& given, const InputGradients<S>& wanted,
+                     Index begin, Index end);
+  void finish_backward(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
+
   /// What the call kept last has saved in a slot of its hidden units, or in a stream, as (T, B, width) with zeros past
   /// each sequence's end; before `backward`, which writes gradients there.
   void copy_slot(int slot, S* to);
@@ -157,11 +171,12 @@ class Run {
   Norm norm_of_input(int k) const;
 
   Shares shares(int id, int count) const;
-  void plan(const Inputs<S>& in, bool keep);
+  void plan(const Inputs<S>& in, bool keep, bool alone);
   void plan_memory(Index batch);
-  void plan_partition(Direction direction);
+  void plan_partition(Direction direction, bool alone);
   void plan_threads();
   void load_initial(const Inputs<S>& in);
+  void write_last(const S* y, const Outputs<S>& out);
   const S* output_before(const S* y, Index s, Index i) const;
   const S* state_before(int k, Index s, Index i) const;
   S* stream_at(int k, Index s, Index i) { return streams_[k].data() + stream_row(k, s, i) * units(stream_space(k)); }
@@ -197,6 +212,10 @@ class Run {
   }
 
   // forward.cpp
+  void start_forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& weights, const Parameters<S>* pack_from,
+                     const Inputs<S>& in, const Outputs<S>& out, bool keep, bool alone);
+  void forward_steps(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index begin, Index end,
+                     const Shares& mine, ThreadRows<S>& at);
   void project(const ForwardWeights<S>& weights, const Inputs<S>& in, Index s0, Index s1, const Shares& mine,
                ThreadRows<S>& at);
   void multiply_input(const ForwardWeights<S>& weights, Index rows, const Blocks& own, ThreadRows<S>& at);
@@ -210,11 +229,13 @@ class Run {
                         ThreadRows<S>& at, ForwardTile<S> tile);
   void raw_product(int p, const GatePanels<S>& panels, Depth depth, Index s, Index rows, const Shares& mine,
                    ThreadRows<S>& at);
-  void write_last(const S* y, const Outputs<S>& out);
 
   // backward.cpp
+  void prepare_backward(const Parameters<S>& parameters, const Inputs<S>& in, const OutputGradients<S>& given,
+                        const InputGradients<S>& wanted, bool alone);
   void start_backward(const OutputGradients<S>& given);
-  void finish_backward(const InputGradients<S>& wanted);
+  void finish_gradients(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
+  void state_gradients(const InputGradients<S>& wanted);
   void backward_step(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,
                      const Shares& mine, ThreadRows<S>& at);
   void aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,
@@ -257,7 +278,7 @@ class Run {
   Index table_row() const { return input_stride() * units_[0]; }
 
   // gradients.cpp: what needs no loop over time
-  void input_gradient(const Inputs<S>& in, S* dx, int id, int count);
+  void input_gradient(const Inputs<S>& in, S* dx, Index first, Index last);
   void bias_gradient(const Inputs<S>& in, S* db, bool accumulate, int id, int count);
   void vector_gradients(const InputGradients<S>& wanted);
   void scalar_gradient(S* dscalar, int id, int count);

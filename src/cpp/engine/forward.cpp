@@ -32,7 +32,7 @@ void aim(ForwardTile<S>& tile, const CellInfo& cell, const Phase& phase, const T
 }  // namespace
 
 template <class S>
-void Run<S>::plan(const Inputs<S>& in, bool keep) {
+void Run<S>::plan(const Inputs<S>& in, bool keep, bool alone) {
   const CellInfo& cell = kernel_->info;
   keep_ = keep;
   for (const Space space : {Space::Hidden, Space::Output}) {
@@ -41,7 +41,7 @@ void Run<S>::plan(const Inputs<S>& in, bool keep) {
   }
   units_[static_cast<int>(Space::Kept)] = padded<S>(sizes_.kept);
   schedule_.plan(in.T, in.B, in.lengths, in.reset, in.reverse);
-  plan_partition(Direction::Forward);
+  plan_partition(Direction::Forward, alone);
 
   const Index rows = (in.B + partition_.row_shares - 1) / partition_.row_shares;
   const Index by_cache = chunk_bytes / std::max<Index>(1, rows * slot_row_[0] * Index(sizeof(S)));
@@ -82,13 +82,7 @@ void Run<S>::plan_memory(Index batch) {
 template <class S>
 void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& weights, const Parameters<S>* pack_from,
                      const Inputs<S>& in, const Outputs<S>& out, bool keep) {
-  kernel_ = &cell;
-  sizes_ = sizes;
-  plan(in, keep);
-  load_initial(in);
-  if (pack_from) weights.prepare(cell.info, sizes);
-  for (int k = 0; k < cell.info.vectors; ++k) vector_data_[k] = weights.vectors[k].data();
-  if (in.lengths) std::fill_n(out.y, in.T * in.B * sizes.output, S(0));
+  start_forward(cell, sizes, weights, pack_from, in, out, keep, false);
   Barrier packed, made, tabled;
   const Index steps = schedule_.steps();
   parallel(partition_.threads(), [&](int id, int count) {
@@ -106,22 +100,47 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
       project_table(weights, in, id, count, at);
       tabled.wait(count);
     }
-    for (Index s0 = 0; s0 < steps && mine.meet != nullptr; s0 += chunk_steps_) {
-      const Index s1 = std::min(steps, s0 + chunk_steps_);
-      if (in.ids)
-        look_up(in, s0, s1, mine);
-      else
-        project(weights, in, s0, s1, mine, at);
-      if (cell.info.input_norms > 0) normalise_input(weights, s0, s1, mine);
-      for (Index s = s0; s < s1; ++s) forward_step(weights, in, out.y, s, s0, mine, at);
-    }
+    if (mine.meet != nullptr) forward_steps(weights, in, out.y, 0, steps, mine, at);
   });
-  if (keep)
-    for (int k = 0; k < cell.info.vectors; ++k) {
-      const Index width = units(group_of(cell.info, k).space);
-      vectors_[k].resize(width);
-      std::copy_n(weights.vectors[k].data(), width, vectors_[k].data());
-    }
+  finish_forward(weights, out);
+}
+
+/// What comes before the steps of forward; weights are prepared, but not packed.
+template <class S>
+void Run<S>::start_forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& weights,
+                           const Parameters<S>* pack_from, const Inputs<S>& in, const Outputs<S>& out, bool keep,
+                           bool alone) {
+  kernel_ = &cell;
+  sizes_ = sizes;
+  plan(in, keep, alone);
+  load_initial(in);
+  if (pack_from) weights.prepare(cell.info, sizes);
+  for (int k = 0; k < cell.info.vectors; ++k) vector_data_[k] = weights.vectors[k].data();
+  if (in.lengths) std::fill_n(out.y, in.T * in.B * sizes.output, S(0));
+}
+
+template <class S>
+void Run<S>::forward_steps(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index begin, Index end,
+                           const Shares& mine, ThreadRows<S>& at) {
+  for (Index s0 = begin; s0 < end; s0 += chunk_steps_) {
+    const Index s1 = std::min(end, s0 + chunk_steps_);
+    if (in.ids)
+      look_up(in, s0, s1, mine);
+    else
+      project(weights, in, s0, s1, mine, at);
+    if (kernel_->info.input_norms > 0) normalise_input(weights, s0, s1, mine);
+    for (Index s = s0; s < s1; ++s) forward_step(weights, in, y, s, s0, mine, at);
+  }
+}
+
+template <class S>
+void Run<S>::finish_forward(const ForwardWeights<S>& weights, const Outputs<S>& out) {
+  const CellInfo& cell = kernel_->info;
+  for (int k = 0; keep_ && k < cell.vectors; ++k) {
+    const Index width = units(group_of(cell, k).space);
+    vectors_[k].resize(width);
+    std::copy_n(weights.vectors[k].data(), width, vectors_[k].data());
+  }
   write_last(out.y, out);
 }
 
@@ -356,28 +375,15 @@ void Run<S>::raw_product(int p, const GatePanels<S>& panels, Depth depth, Index 
   });
 }
 
-/// The states at each sequence's last valid step; the initial ones where there is none.
-template <class S>
-void Run<S>::write_last(const S* y, const Outputs<S>& out) {
-  const CellInfo& cell = kernel_->info;
-  for (Index i = 0; i < schedule_.batch(); ++i) {
-    const Index row = schedule_.row(i), last = schedule_.length(i) - 1;
-    const auto copy = [&](S* to, const S* from, Space space) {
-      const Index width = sizes_.width(space);
-      if (to) std::copy_n(from, width, to + row * width);
-    };
-    if (cell.output_is_state)
-      copy(out.h_last, last < 0 ? initial_.data() + i * units(cell.output) : y + schedule_.at(last, i) * sizes_.output,
-           cell.output);
-    for (int k = 0; k < cell.states; ++k)
-      copy(out.state_last[k], last < 0 ? initial_state_[k].data() + i * units(stream_space(k)) : stream_at(k, last, i),
-           stream_space(k));
-  }
-}
-
-template void Run<float>::forward(const CellKernel<float>&, Sizes, ForwardWeights<float>&, const Parameters<float>*,
-                                  const Inputs<float>&, const Outputs<float>&, bool);
-template void Run<double>::forward(const CellKernel<double>&, Sizes, ForwardWeights<double>&, const Parameters<double>*,
-                                   const Inputs<double>&, const Outputs<double>&, bool);
+#define UNROLLED_FORWARD(S)                                                                                        \
+  template void Run<S>::forward(const CellKernel<S>&, Sizes, ForwardWeights<S>&, const Parameters<S>*,             \
+                                const Inputs<S>&, const Outputs<S>&, bool);                                        \
+  template void Run<S>::start_forward(const CellKernel<S>&, Sizes, ForwardWeights<S>&, const Parameters<S>*,       \
+                                      const Inputs<S>&, const Outputs<S>&, bool, bool);                            \
+  template void Run<S>::forward_steps(const ForwardWeights<S>&, const Inputs<S>&, S*, Index, Index, const Shares&, \
+                                      ThreadRows<S>&);                                                             \
+  template void Run<S>::finish_forward(const ForwardWeights<S>&, const Outputs<S>&);
+UNROLLED_FORWARD(float)
+UNROLLED_FORWARD(double)
 
 }  // namespace unrolled

@@ -6,10 +6,10 @@
 
 namespace unrolled {
 
-/// dx = da W_ih, or that of the rows that the cell has made of x, for a share of the places, or of the symbols of a
-/// table.
+/// dx = da W_ih, or that of the rows that the cell has made of x, for the places, or the symbols of a table, of
+/// [first, last).
 template <class S>
-void Run<S>::input_gradient(const Inputs<S>& in, S* dx, int id, int count) {
+void Run<S>::input_gradient(const Inputs<S>& in, S* dx, Index first, Index last) {
   constexpr int P = lanes<S>;
   constexpr Index most = 96;  // rows per product: their slots stay in the second-level cache
   const CellInfo& cell = kernel_->info;
@@ -21,8 +21,6 @@ void Run<S>::input_gradient(const Inputs<S>& in, S* dx, int id, int count) {
   const S* a[most];
   S* out[most];
   const auto multiply = [&](Index rows) { back_.input.multiply(0, shape.groups(), depth, rows, a, out, Start::Zero); };
-  const Index all = in.ids ? in.symbols : schedule_.places();
-  const Index first = share_begin(all, id, count), last = share_begin(all, id + 1, count);
   Index rows = 0;
   const auto add = [&](const S* from, S* to) {
     a[rows] = from + (raw ? 0 : cell.input_first * P);
@@ -200,7 +198,7 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
 }
 
 #define UNROLLED_GRADIENTS(S)                                                        \
-  template void Run<S>::input_gradient(const Inputs<S>&, S*, int, int);              \
+  template void Run<S>::input_gradient(const Inputs<S>&, S*, Index, Index);          \
   template void Run<S>::bias_gradient(const Inputs<S>&, S*, bool, int, int);         \
   template void Run<S>::scalar_gradient(S*, int, int);                               \
   template void Run<S>::start_gradients(const Inputs<S>&, const InputGradients<S>&); \

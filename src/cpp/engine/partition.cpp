@@ -15,6 +15,8 @@ constexpr Index least_rows = 4;
 
 // Recurrent weights from which reading them is what a step waits for. Backward has other work between two meetings.
 constexpr double most_forward = 1e6, most_backward = 1.5e6;
+// Weights of a stack that stay in a core's own cache from part to part of a pipeline.
+constexpr double most_that_stay = 2e5;
 
 }  // namespace
 
@@ -44,7 +46,10 @@ Index pipeline_steps(Index layers, Index T, Index B, double weights, double work
   constexpr Index parts = 10, whole_tiles = 6, most_steps = 48;
   const Index steps = (T / parts + whole_tiles - 1) / whole_tiles * whole_tiles;
   const Index part = std::clamp(steps, whole_tiles, most_steps);
-  return T >= 2 * part ? part : 0;
+  // A thread goes from layer to layer. Where their weights do not stay in its cache all together, it reads them again
+  // for every part, which must be long to be worth it. (Those of the input are about as many as the recurrent ones.)
+  const bool stay = 2 * double(layers) * weights <= most_that_stay;
+  return T >= (stay ? 2 : parts) * part && (stay || part == most_steps) ? part : 0;
 }
 
 }  // namespace unrolled

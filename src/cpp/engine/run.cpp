@@ -60,11 +60,11 @@ typename Run<S>::Shares Run<S>::shares(int id, int count) const {
 }
 
 template <class S>
-void Run<S>::plan_partition(Direction direction) {
+void Run<S>::plan_partition(Direction direction, bool alone) {
   const CellInfo& cell = kernel_->info;
   const int gates = std::max(cell.input_gates, cell.weight_gates());
   partition_ = choose_partition(direction, schedule_.places(), schedule_.batch(), sizes_.row, sizes_.hidden, gates,
-                                lanes<S>, get_num_threads());
+                                lanes<S>, alone ? 1 : get_num_threads());
 }
 
 template <class S>
@@ -107,6 +107,25 @@ void Run<S>::load_initial(const Inputs<S>& in) {
     if (in.start[k] == nullptr) continue;
     std::copy_n(in.start[k], state_width(cell, sizes_, k), start_.data() + k * start_step_);
     started_ = true;
+  }
+}
+
+/// The states at each sequence's last valid step; the initial ones where there is none.
+template <class S>
+void Run<S>::write_last(const S* y, const Outputs<S>& out) {
+  const CellInfo& cell = kernel_->info;
+  for (Index i = 0; i < schedule_.batch(); ++i) {
+    const Index row = schedule_.row(i), last = schedule_.length(i) - 1;
+    const auto copy = [&](S* to, const S* from, Space space) {
+      const Index width = sizes_.width(space);
+      if (to) std::copy_n(from, width, to + row * width);
+    };
+    if (cell.output_is_state)
+      copy(out.h_last, last < 0 ? initial_.data() + i * units(cell.output) : y + schedule_.at(last, i) * sizes_.output,
+           cell.output);
+    for (int k = 0; k < cell.states; ++k)
+      copy(out.state_last[k], last < 0 ? initial_state_[k].data() + i * units(stream_space(k)) : stream_at(k, last, i),
+           stream_space(k));
   }
 }
 
@@ -166,9 +185,10 @@ template struct ThreadRows<float>;
 template struct ThreadRows<double>;
 #define UNROLLED_RUN(S)                                                  \
   template Run<S>::Shares Run<S>::shares(int, int) const;                \
-  template void Run<S>::plan_partition(Direction);                       \
+  template void Run<S>::plan_partition(Direction, bool);                 \
   template void Run<S>::plan_threads();                                  \
   template void Run<S>::load_initial(const Inputs<S>&);                  \
+  template void Run<S>::write_last(const S*, const Outputs<S>&);         \
   template const S* Run<S>::output_before(const S*, Index, Index) const; \
   template const S* Run<S>::state_before(int, Index, Index) const;       \
   template void Run<S>::copy_slot(int, S*);                              \

@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 _PLACES_WORTH_PACKING_FOR = 1024
 _MANY_WEIGHTS = 2**20
 _NOT_PACKED: dict[str, Any] = {"_stepper": None, "_step": None, "_sequence": None}
-_AS_IF_NEW: dict[str, Any] = {**_NOT_PACKED, "_record": None}
+_AS_IF_NEW: dict[str, Any] = {**_NOT_PACKED, "_recorder": None, "_record": None}
 
 
 class Native(CellParameters):
@@ -31,7 +31,10 @@ class Native(CellParameters):
     _stepper: Any  # weights packed for inference, and its functions for a step and a sequence
     _step: Any
     _sequence: Any
-    _record: Any  # function of a call with a tape, of a cell whose attributes have not changed
+    _recorder: (
+        Any  # for calls with a tape, of a cell whose attributes have not changed, and its function for one
+    )
+    _record: Any
 
     @property
     def _kernel(self) -> str:

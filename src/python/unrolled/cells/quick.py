@@ -5,7 +5,7 @@ Each gives None where the call needs the long way, `prepare` and `run`, which al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unrolled._native import core
@@ -24,25 +24,33 @@ def unrecorded(cell: Recurrent, x: Any, state: Any, reverse: bool) -> tuple[Tens
 
 def recorded(cell: Recurrent, x: Any, state: Any, reverse: bool) -> tuple[Tensor, Any] | None:
     """(y, last state) with a tape."""
-    kernel = cell._record or _record_function(cell)
-    if kernel is None:
+    inputs = inputs_of(cell, state)
+    if inputs is None:
         return None
-    array, source = x, None
-    if type(x) is Tensor:
-        if hasattr(x, "_lookup"):  # rows of a table, which are better looked up
-            return None
-        array, source = x._data, x
+    made = on_tape(
+        type(cell).__name__,
+        [x if type(x) is Tensor else None, *inputs],
+        lambda: cell._record(bare(x), bare_state(state), reverse, cell._packed_before()),
+    )
+    return None if made is None else (made[0], tuple.__new__(cell.State, made[1:]))
+
+
+def inputs_of(cell: Recurrent, state: Any) -> list[Tensor | None] | None:
+    """What a quick call with a tape reads beside x, in its order: the given Tensors of a state, and the weights."""
+    if cell._recorder is None and not _can_record(cell):
+        return None
     given: Sequence[Tensor | None] = (None,) * len(cell.State._fields)
     if state is not None:
         if not isinstance(state, tuple):
             return None
-        given, state = [s if isinstance(s, Tensor) else None for s in state], bare_state(state)
-    weights = cell._weights()
-    inputs = [source, *given, *weights]
+        given = [s if isinstance(s, Tensor) else None for s in state]
+    return [*given, *cell._weights()]
+
+
+def on_tape(name: str, inputs: list[Tensor | None], run: Callable[[], Any]) -> tuple[Tensor, ...] | None:
+    """The results of a native call that reads `inputs`; None where it gives none, or no gradient is wanted."""
     wanted = [tensor is not None and tensor.requires_grad for tensor in inputs]
-    if True not in wanted:
-        return None
-    made = kernel(array, state, reverse, None if cell._stepper is None else cell._packed_before())
+    made = run() if True in wanted else None
     if made is None:
         return None
     results, saved = made
@@ -51,16 +59,16 @@ def recorded(cell: Recurrent, x: Any, state: Any, reverse: bool) -> tuple[Tensor
         given: list[Any] = saved.vjp(gradients, wanted)
         return given
 
-    y, *last = record(type(cell).__name__, inputs, results, vjp)
-    return y, tuple.__new__(cell.State, last)
+    return record(name, inputs, results, vjp)
 
 
-def _record_function(cell: Recurrent) -> Any:
-    """A new function for the calls of a cell as it is now; None if they draw, bound or recompute anything."""
+def _can_record(cell: Recurrent) -> bool:
+    """Makes a recorder for a cell as it is now, unless it draws, bounds or recomputes anything."""
     if cell._recompute or not cell._quick() or cell._regular(True):
-        return None
-    cell._record = core.record_function(cell._kernel, cell._weights(), cell._options(), cell)
-    return cell._record
+        return False
+    recorder = core.Recorder(cell._kernel, cell._weights(), cell._options(), cell)
+    cell._recorder, cell._record = recorder, recorder.record
+    return True
 
 
 def bare(x: Any) -> Any:

@@ -10,10 +10,10 @@ import numpy as np
 from unrolled import checks, ops
 from unrolled.cells.recompute import RecomputedParts
 from unrolled.layers.dropout import Dropout
-from unrolled.layers.quick import stacked
+from unrolled.layers.quick import stacked, stacked_with_tape
 from unrolled.layers.recurrent import takes_dt, with_dt
 from unrolled.module import Module
-from unrolled.tensor import Tensor
+from unrolled.tensor import Tensor, is_grad_enabled
 
 
 class Stack(RecomputedParts):
@@ -86,9 +86,9 @@ class Stack(RecomputedParts):
         """
         states = self._states(state)
         if self._is_plain() and lengths is None and reset is None and reverse is False and dt is None:
-            quick = stacked(self.cells, x, states)
-            if quick is not None:
-                return quick
+            quick = stacked_with_tape if is_grad_enabled() else stacked
+            if (made := quick(self.cells, x, states)) is not None:
+                return made
         y: Any = x
         last = []
         for number, times in enumerate(with_dt(type(self).__name__, self.cells, dt)):

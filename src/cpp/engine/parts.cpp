@@ -1,0 +1,55 @@
+// Forward and backward in parts of the steps, each on the thread that calls it: what layers above and below one another
+// do at the same time.
+#include "engine/engine.h"
+
+namespace unrolled {
+
+template <class S>
+void Run<S>::begin_forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& weights,
+                           const Parameters<S>* pack_from, const Inputs<S>& in, const Outputs<S>& out) {
+  start_forward(cell, sizes, weights, pack_from, in, out, true, true);
+  if (pack_from) weights.pack_share(cell.info, sizes, *pack_from, 0, 1);
+}
+
+template <class S>
+void Run<S>::forward_part(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index begin, Index end) {
+  const FlushDenormals flush;
+  forward_steps(weights, in, y, begin, end, shares(0, 1), threads_[0]);
+}
+
+template <class S>
+void Run<S>::begin_backward(const Parameters<S>& parameters, const Inputs<S>& in, const OutputGradients<S>& given,
+                            const InputGradients<S>& wanted) {
+  prepare_backward(parameters, in, given, wanted, true);
+  back_.pack_share(kernel_->info, 0, 1);
+}
+
+template <class S>
+void Run<S>::backward_part(const Inputs<S>& in, const S* y, const OutputGradients<S>& given,
+                           const InputGradients<S>& wanted, Index begin, Index end) {
+  const FlushDenormals flush;
+  const Shares mine = shares(0, 1);
+  for (Index s = end; s-- > begin;) backward_step(in, given, y, false, s, mine, threads_[0]);
+  const auto first = [&](Index s) { return s < schedule_.steps() ? schedule_.first(s) : schedule_.places(); };
+  if (wanted.dx) input_gradient(in, wanted.dx, first(begin), first(end));
+}
+
+template <class S>
+void Run<S>::finish_backward(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted) {
+  if (wanted.db) bias_gradient(in, wanted.db, wanted.continues, 0, 1);
+  finish_gradients(in, y, wanted);
+}
+
+#define UNROLLED_PARTS(S)                                                                                              \
+  template void Run<S>::begin_forward(const CellKernel<S>&, Sizes, ForwardWeights<S>&, const Parameters<S>*,           \
+                                      const Inputs<S>&, const Outputs<S>&);                                            \
+  template void Run<S>::forward_part(const ForwardWeights<S>&, const Inputs<S>&, S*, Index, Index);                    \
+  template void Run<S>::begin_backward(const Parameters<S>&, const Inputs<S>&, const OutputGradients<S>&,              \
+                                       const InputGradients<S>&);                                                      \
+  template void Run<S>::backward_part(const Inputs<S>&, const S*, const OutputGradients<S>&, const InputGradients<S>&, \
+                                      Index, Index);                                                                   \
+  template void Run<S>::finish_backward(const Inputs<S>&, const S*, const InputGradients<S>&);
+UNROLLED_PARTS(float)
+UNROLLED_PARTS(double)
+
+}  // namespace unrolled

@@ -1,0 +1,137 @@
+"""Stacks with a tape: one op, layers in a pipeline there and back, the bits and gradients of the long way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unrolled as ur
+from cases import CASES, Case
+from unrolled.layers import stack as stacks
+from unrolled.layers.quick import stacked_with_tape
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What every attempt at the quick way came to: its result, or None."""
+    seen: list[Any] = []
+
+    def watched(*arguments: Any) -> Any:
+        seen.append(stacked_with_tape(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(stacks, "stacked_with_tape", watched)
+    return seen
+
+
+def leaves(state: Any) -> list[Any]:
+    return [leaf for part in state for leaf in leaves(part)] if isinstance(state, tuple) else [state]
+
+
+def everything(
+    stack: ur.Stack, x: np.ndarray, state: Any = None, *, only_last: bool = False
+) -> list[np.ndarray]:
+    """y, the last states, and the gradients of x, the states and the parameters."""
+    source = ur.Tensor(x, requires_grad=True)
+    if state is not None:
+        state = tuple(type(s)(*[ur.Tensor(a, requires_grad=True) for a in s]) for s in state)
+    y, last = stack(source, state)
+    loss = 0 if only_last else (y * y).sum()
+    for s in leaves(last):
+        loss = loss + (s * s * s).sum()
+    loss.backward()
+    read = [source, *(leaves(state) if state else []), *stack.parameters().values()]
+    gradients = [tensor.grad for tensor in read]
+    for tensor in read:
+        tensor.grad = None
+    return [np.array(y), *map(np.array, leaves(last)), *[g for g in gradients if g is not None]]
+
+
+def assert_as_the_long_way(stack: ur.Stack, *arguments: Any, monkeypatch: Any, **options: Any) -> None:
+    ours = everything(stack, *arguments, **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(stacks, "stacked_with_tape", lambda *arguments: None)
+        theirs = everything(stack, *arguments, **options)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def sequences(T: int, B: int, columns: int, dtype: Any = np.float32) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((T, B, columns)).astype(dtype)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("T", "B"), [(0, 2), (1, 1), (11, 1), (12, 1), (13, 3), (61, 1), (97, 7), (60, 8), (4, 0)]
+)
+def test_mixed_layers(
+    count: int, T: int, B: int, dtype: Any, threads: Any, made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads(count)
+    rng = np.random.default_rng(0)
+    sizes = {"dtype": dtype, "rng": rng}
+    stack = ur.Stack([ur.LSTM(20, 60, **sizes), ur.GRU(60, 50, **sizes), ur.LayerNormRNN(50, 40, **sizes)])
+    state = tuple(
+        type(s)(*[rng.standard_normal(a.shape).astype(dtype) for a in s]) for s in stack.initial_state(B)
+    )
+    for given in (None, state):
+        assert_as_the_long_way(stack, sequences(T, B, 20, dtype), given, monkeypatch=monkeypatch)
+    assert len(made) == 2 and None not in made
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_cell(case: Case, two_threads: None, made: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    below = case.new(20, 20, rng=rng)
+    stack = ur.Stack([below, ur.RNN(below.output_size, 20, rng=rng), case.new(20, 20, rng=rng)])
+    for only_last in (False, True):
+        assert_as_the_long_way(stack, sequences(70, 3, 20), only_last=only_last, monkeypatch=monkeypatch)
+    own_call = type(below).forward is not ur.RNN.forward  # with dt, or a mask
+    assert len(made) == 2 and (None in made) == own_call
+
+
+def test_weights_that_change_between_calls(two_threads: None, made: list[Any]) -> None:
+    rng = np.random.default_rng(0)
+    stack, x = ur.Stack([ur.LSTM(20, 60, rng=rng), ur.LSTM(60, 60, rng=rng)]), sequences(100, 1, 20)
+    fresh = ur.Stack([ur.LSTM(20, 60), ur.LSTM(60, 60)])
+    optimizer = ur.SGD(stack, 0.1)
+    for _ in range(3):
+        stack(x)[0].sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    for name, parameter in stack.parameters().items():
+        fresh.parameters()[name].data[...] = parameter.data
+    np.testing.assert_array_equal(np.array(stack(x)[0]), np.array(fresh(x)[0]))
+    assert None not in made
+
+
+def test_long_ways(made: list[Any]) -> None:
+    x = sequences(5, 2, 20)
+
+    def new(**options: Any) -> ur.Stack:
+        return ur.Stack([ur.LSTM(20, 20, **options), ur.GRU(20, 20)])
+
+    frozen, dropping, clipped = (
+        new(),
+        ur.Stack([ur.LSTM(20, 20), ur.GRU(20, 20)], dropout=0.5),
+        new(gradient_clip=1.0),
+    )
+    frozen.cells[0].W_ih.requires_grad = False
+    for stack in (frozen, dropping, clipped):
+        stack(x)[0].sum().backward()
+        assert all(p.grad is not None for p in stack.parameters().values() if p.requires_grad)
+    new()(x, lengths=np.array([5, 3]))[0].sum().backward()
+    assert made == [None, None]  # frozen and clipped; the others did not try
+    dropping.eval()(x)[0].sum().backward()
+    assert made[-1] is not None
+
+
+def test_wrong_arguments_name_the_layer() -> None:
+    stack = ur.Stack([ur.LSTM(20, 20), ur.GRU(20, 20)])
+    with pytest.raises(ValueError, match="LSTM: x has shape"):
+        stack(sequences(5, 2, 21))
+    with pytest.raises(ValueError, match="GRU: state is a tuple of 2"):
+        stack(sequences(5, 2, 20), (None, (np.zeros((2, 20), np.float32),) * 2))
