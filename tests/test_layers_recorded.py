@@ -9,6 +9,7 @@ import pytest
 
 import unrolled as ur
 from cases import CASES, Case
+from unrolled._native import core
 from unrolled.layers import stack as stacks
 from unrolled.layers.quick import stacked_with_tape
 
@@ -135,3 +136,64 @@ def test_wrong_arguments_name_the_layer() -> None:
         stack(sequences(5, 2, 21))
     with pytest.raises(ValueError, match="GRU: state is a tuple of 2"):
         stack(sequences(5, 2, 20), (None, (np.zeros((2, 20), np.float32),) * 2))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("used", ["both", "forwards", "backwards", "last"])
+def test_both_directions(case: Case, used: str, two_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    both = ur.Bidirectional(case.new(20, 30, rng=rng), ur.GRU(20, 30, rng=rng))
+    x, width = sequences(50, 2, 20), both.forward_cell.output_size
+    state = tuple(
+        type(s)(*[rng.standard_normal(a.shape).astype(a.dtype) * 0.1 + 1 for a in s])
+        for s in both.initial_state(2)
+    )
+
+    def run(given: Any) -> list[Any]:
+        source = ur.Tensor(x, requires_grad=True)
+        if given is not None:
+            given = tuple(type(s)(*[ur.Tensor(a, requires_grad=True) for a in s]) for s in given)
+        y, last = both(source, given)
+        parts = {"both": y, "forwards": y[..., :width], "backwards": y[..., width:], "last": last[1].h}
+        (parts[used] * parts[used]).sum().backward()
+        read = [source, *leaves(tuple(given or ())), *both.parameters().values()]
+        gradients = [tensor.grad for tensor in read]
+        for tensor in read:
+            tensor.grad = None
+        return [np.array(y), *map(np.array, leaves(tuple(last))), *gradients]
+
+    ours = [*run(None), *run(state)]
+    with monkeypatch.context() as patch:
+        patch.setattr("unrolled.layers.bidirectional.side_by_side_with_tape", lambda *arguments: None)
+        theirs = [*run(None), *run(state)]
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a is None) <= (used in ("forwards", "last"))
+        np.testing.assert_array_equal(0 if a is None else a, 0 if b is None else b)
+
+
+def test_native_calls_count_what_they_get() -> None:
+    rng = np.random.default_rng(0)
+    both, stack = (
+        ur.Bidirectional(ur.RNN(20, 5, rng=rng), ur.RNN(20, 5, rng=rng)),
+        ur.Stack([ur.RNN(20, 5, rng=rng)]),
+    )
+    x = sequences(4, 2, 20)
+    both(x), stack(x)
+    recorders = [cell._recorder for cell in (both.forward_cell, both.backward_cell)]
+    (y, h, *_), saved = core.record_beside(x, recorders, [None, None], [False, True], [None, None])
+    with pytest.raises(ValueError, match="expected"):
+        saved.vjp([y, h], [True] * 10)
+    made = saved.vjp([None, None, y, h], [True] * 10)
+    assert made[:5] == [None] * 5 and [g.shape for g in made[5:]] == [
+        (4, 2, 20),
+        (2, 5),
+        (5, 20),
+        (5, 5),
+        (5,),
+    ]
+    with pytest.raises(ValueError, match="at least one cell"):
+        core.record_stack(x, [], [], [])
+    with pytest.raises(ValueError, match="None"):
+        core.record_stack(x, [None], [None], [None])
+    with pytest.raises((ValueError, IndexError)):
+        core.record_beside(x, recorders, [None], [False], [None])

@@ -75,16 +75,16 @@ TEST_CASE("small blocks are not kept") {
 TEST_CASE("blocks of middle size come from one run of huge pages, and the system helps out" *
           doctest::skip(!slab::in_use)) {
   slab::make();
-  const Index size = 15 * MB / 16 - 5;
+  const Index size = 3 * MB / 4 - 5;
   {
     std::vector<Bytes> blocks;
     CHECK(allocations_of([&] {
-            for (int k = 0; k < 4; ++k) blocks.emplace_back(size);
+            for (int k = 0; k < 5; ++k) blocks.emplace_back(size);
           }) == 0);
     CHECK(allocations_of([&] { blocks.emplace_back(size); }) == 1);  // all of it is taken
     blocks.erase(blocks.begin() + 1);
     CHECK(allocations_of([&] {
-            for (int k = 0; k < 16; ++k) blocks.emplace_back(MB / 16);  // in the gap
+            for (int k = 0; k < 16; ++k) blocks.emplace_back(MB / 16);  // in the gaps
           }) == 0);
     for (Bytes& block : blocks) std::memset(block.data(), 1, MB / 16);
   }

@@ -55,9 +55,9 @@ const S* optional_data(const py::object& object, const Shape& shape, const char*
 
 template <class S>
 py::array new_array(const Shape& shape, S** data) {
-  Py_intptr_t sizes[4];
-  std::copy(shape.begin(), shape.end(), sizes);
-  return py::reinterpret_steal<py::array>(make_array(py::dtype::of<S>(), static_cast<int>(shape.size()), sizes, data));
+  const std::vector<Py_intptr_t> sizes(shape.begin(), shape.end());
+  return py::reinterpret_steal<py::array>(
+      make_array(py::dtype::of<S>(), static_cast<int>(shape.size()), sizes.data(), data));
 }
 
 /// Calls use(S()) for the scalar type of a dtype.
@@ -66,6 +66,25 @@ auto dispatch(const py::dtype& dtype, F&& use) {
   if (dtype.equal(py::dtype::of<float>())) return use(float());
   if (dtype.equal(py::dtype::of<double>())) return use(double());
   throw py::type_error("float32 or float64 is expected");
+}
+
+/// A new array, not filled; of floats, in memory of earlier calls where it is large.
+inline py::array empty_array(const Shape& shape, const py::dtype& dtype) {
+  const auto make = [&](auto scalar) {
+    decltype(scalar)* data = nullptr;
+    return new_array<decltype(scalar)>(shape, &data);
+  };
+  if (dtype.equal(py::dtype::of<float>())) return make(float());
+  if (dtype.equal(py::dtype::of<double>())) return make(double());
+  return py::array(dtype, shape);
+}
+
+/// The array itself, or a C-contiguous copy.
+inline py::array contiguous(const py::array& array) {
+  if ((array.flags() & py::array::c_style) != 0) return array;
+  py::array copy = empty_array(shape_of(array), array.dtype());
+  if (py::detail::npy_api::get().PyArray_CopyInto_(copy.ptr(), array.ptr()) < 0) throw py::error_already_set();
+  return copy;
 }
 
 /// The options of a cell, as numbers.

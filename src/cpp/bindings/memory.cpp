@@ -1,10 +1,12 @@
 // Whose memory an array lies in: what the tape asks before it makes a gradient its own.
 #include "bindings/memory.h"
 
+#include <pybind11/stl.h>
+
 #include <algorithm>
 #include <vector>
 
-#include "bindings/quick_arrays.h"
+#include "bindings/arrays.h"
 
 namespace unrolled::bindings {
 namespace {
@@ -38,6 +40,8 @@ py::list own_memory(const py::sequence& given, const py::sequence& incoming) {
 
 void bind_memory(py::module_& m) {
   py::class_<ResultMemory>(m, "ResultMemory", "Memory of the array of one large result, which has it as its base.");
+  m.def("empty", &empty_array, py::arg("shape"), py::arg("dtype"),
+        "A new array, not filled; of floats, in memory of earlier calls where it is large.");
   m.def("owner_of", &owner_of, py::arg("array"), "The object whose memory an array lies in: itself, if it is no view.");
   m.def(
       "own_memory", &own_memory, py::arg("given"), py::arg("incoming"),

@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bindings/arrays.h"
 #include "bindings/watch.h"
 #include "ops/op.h"
 
@@ -29,10 +30,12 @@ Type type_of(const py::array& array) {
 }
 
 py::array allocate(const Spec& spec) {
-  const py::dtype dtype = spec.type == Type::f32   ? py::dtype::of<float>()
-                          : spec.type == Type::f64 ? py::dtype::of<double>()
-                                                   : py::dtype::of<std::int64_t>();
-  return py::array(dtype, spec.shape);
+  const auto make = [&](auto scalar) {
+    decltype(scalar)* data = nullptr;
+    return new_array<decltype(scalar)>(spec.shape, &data);
+  };
+  if (spec.type == Type::f32) return make(float());
+  return spec.type == Type::f64 ? make(double()) : make(std::int64_t());
 }
 
 Array view(py::handle object) {

@@ -1,4 +1,5 @@
-// Inference of several cells in one call from Python: side by side as in two directions, or on top of each other.
+// Several cells in one call from Python, without and with a tape: side by side as in two directions, or on top of each
+// other.
 #include "bindings/quick_wiring.h"
 
 #include <pybind11/stl.h>
@@ -8,6 +9,8 @@
 #include <vector>
 
 #include "bindings/quick_arrays.h"
+#include "bindings/recorder.h"
+#include "bindings/saved_calls.h"
 #include "bindings/stepper.h"
 #include "bindings/task.h"
 #include "engine/partition.h"
@@ -55,6 +58,55 @@ py::object stacked(const py::object& x, const Steppers& steppers, const std::vec
   return py::make_tuple(below, last);
 }
 
+using RecordedCalls = std::vector<std::unique_ptr<RecordedCall>>;
+using Recorders = std::vector<std::shared_ptr<Recorder>>;
+
+SavedList saved_of(const RecordedCalls& calls) {
+  SavedList saved;
+  for (const auto& call : calls) saved.push_back(call->saved());
+  return saved;
+}
+
+/// False if the recorder is not up to it.
+bool prepare(RecordedCalls& calls, const std::shared_ptr<Recorder>& recorder, const py::object& x,
+             const py::object& state, bool reverse, PackedWeights* packed) {
+  if (recorder == nullptr) throw std::invalid_argument("a recorder is None");
+  calls.push_back(recorder->prepare(x.ptr(), state.ptr(), reverse, packed));
+  return calls.back() != nullptr;
+}
+
+py::object record_stack(const py::object& x, const Recorders& recorders, const std::vector<py::object>& states,
+                        const std::vector<PackedWeights*>& packed) {
+  if (recorders.empty()) throw std::invalid_argument("record_stack: at least one cell is expected");
+  RecordedCalls calls;
+  for (std::size_t k = 0; k < recorders.size(); ++k)
+    if (!prepare(calls, recorders[k], k == 0 ? x : calls.back()->y(), states.at(k), false, packed.at(k)))
+      return py::none();
+  std::vector<QuickCall*> all;
+  for (const auto& call : calls) all.push_back(call.get());
+  run_stack(all);
+  py::list results;
+  results.append(calls.back()->y());
+  for (const auto& call : calls)
+    for (const py::handle state : call->last()) results.append(state);
+  return py::make_tuple(py::tuple(results), std::make_shared<SavedStack>(saved_of(calls)));
+}
+
+py::object record_beside(const py::object& x, const Recorders& recorders, const std::vector<py::object>& states,
+                         const std::vector<bool>& reverse, const std::vector<PackedWeights*>& packed) {
+  RecordedCalls calls;
+  std::vector<Task> tasks;
+  for (std::size_t k = 0; k < recorders.size(); ++k) {
+    if (!prepare(calls, recorders[k], x, states.at(k), reverse.at(k), packed.at(k))) return py::none();
+    RecordedCall* const call = calls.back().get();
+    tasks.push_back({call->multiply_adds(), [call] { call->run(); }, {}});
+  }
+  run(tasks);
+  py::list results;
+  for (const auto& call : calls) append_results(results, *call);
+  return py::make_tuple(py::tuple(results), std::make_shared<SavedBeside>(saved_of(calls)));
+}
+
 }  // namespace
 
 void run_stack(const std::vector<QuickCall*>& calls) {
@@ -84,6 +136,13 @@ void bind_quick_wiring(py::module_& m) {
   m.def("stacked", &stacked, py::arg("x"), py::arg("steppers"), py::arg("states"),
         "(y, states) of cells of which each reads what the one before it makes, a part of the sequence behind it where "
         "that is faster; None as above.");
+  m.def("record_stack", &record_stack, py::arg("x"), py::arg("recorders"), py::arg("states"), py::arg("packed"),
+        "((y, *last states of all), SavedStack) of cells of which each reads what the one before it makes; None as of "
+        "`record`.");
+  m.def("record_beside", &record_beside, py::arg("x"), py::arg("recorders"), py::arg("states"), py::arg("reverse"),
+        py::arg("packed"),
+        "((y, *last states of every cell in turn), SavedBeside) of cells that read the same x, at the same time where "
+        "it pays; None as of `record`.");
 }
 
 }  // namespace unrolled::bindings

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "core/slab.h"
+#include "core/threads.h"
 
 namespace unrolled {
 namespace {
@@ -123,8 +124,16 @@ class Reserve {
       if (entry.block.data && (oldest == nullptr || entry.since < oldest->since)) oldest = &entry;
     return oldest;
   }
-  // Never waited for: a thread that finds it taken (or a child whose parent held it at the fork) does without.
-  bool lock() { return !taken_.exchange(true, std::memory_order_acquire); }
+  // Waited for as long as another thread may need: a child whose parent held it at the fork does without.
+  bool lock() {
+    constexpr int longer_than_a_search = 1000;
+    Patience patience;
+    for (int tries = 0; tries < longer_than_a_search; ++tries) {
+      if (!taken_.load(std::memory_order_relaxed) && !taken_.exchange(true, std::memory_order_acquire)) return true;
+      patience.pause();
+    }
+    return false;
+  }
   void unlock() { taken_.store(false, std::memory_order_release); }
 
   std::atomic<bool> taken_{false};

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, NoReturn
 
-import numpy as np
-
 from unrolled import checks, ops
 from unrolled.cells.base import is_plain
 from unrolled.cells.call import prepare, run
 from unrolled.cells.recompute import RecomputedParts
-from unrolled.layers.quick import side_by_side
+from unrolled.layers.quick import side_by_side, side_by_side_with_tape
 from unrolled.layers.recurrent import takes_dt, with_dt
-from unrolled.tensor import Tensor, wrap
+from unrolled.ops.shape import joined
+from unrolled.tensor import Tensor, is_grad_enabled, wrap
 
 
 class BidirectionalState(NamedTuple):
@@ -97,7 +96,8 @@ class Bidirectional(RecomputedParts):
         ways = checks.flag("Bidirectional", "reverse", reverse), not reverse
         times = with_dt("Bidirectional", layers, dt)
         # Neither direction waits for the other: they run at the same time.
-        made = side_by_side(layers, x, states, ways) if lengths is None and reset is None else None
+        quick = side_by_side_with_tape if is_grad_enabled() else side_by_side
+        made = quick(layers, x, states, ways) if lengths is None and reset is None else None
         if made is None and all(map(is_plain, layers)):
             made = run(
                 [
@@ -130,7 +130,7 @@ class Bidirectional(RecomputedParts):
         if self.merge == "sum":
             return there + back
         if not (there.requires_grad or back.requires_grad):
-            return wrap(np.concatenate((there._data, back._data), axis=-1))
+            return wrap(joined((there._data, back._data), axis=-1))
         return ops.concat([there, back], axis=-1)
 
     def _states(self, state: Any) -> tuple[Any, Any]:

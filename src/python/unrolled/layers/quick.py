@@ -6,7 +6,7 @@ that are not packed or have changed, arguments to convert or to complain about.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from unrolled._native import core
@@ -38,28 +38,67 @@ def stacked_with_tape(
     layers: Sequence[Any], x: Any, states: Sequence[Any]
 ) -> tuple[Tensor, tuple[Any, ...]] | None:
     """The same with a tape, on which the layers are one op. Gradients go back through them as y came."""
-    if not all(map(is_plain, layers)):
-        return None
-    inputs: list[Tensor | None] = [x if type(x) is Tensor else None]
-    for layer, state in zip(layers, states, strict=True):
-        its_inputs = inputs_of(layer, state)
-        if its_inputs is None or not all(p.requires_grad for p in layer._weights() if p is not None):
-            return None  # not where frozen layers need no way back
-        inputs += its_inputs
-    made = on_tape(
+    inputs = _inputs(layers, states)
+    if inputs is None or not all(
+        p.requires_grad for layer in layers for p in layer._weights() if p is not None
+    ):
+        return None  # not where frozen layers need no way back
+    results = on_tape(
         "Stack",
-        inputs,
-        lambda: core.record_stack(
-            bare(x),
-            [layer._recorder for layer in layers],
-            [bare_state(state) for state in states],
-            [layer._packed_before() for layer in layers],
-        ),
+        [_source(x), *[tensor for of_layer in inputs for tensor in of_layer]],
+        lambda: core.record_stack(bare(x), *_natives(layers, states)),
     )
-    if made is None:
+    if results is None:
         return None
-    rest = iter(made[1:])
-    return made[0], tuple([layer.State(*[next(rest) for _ in layer.State._fields]) for layer in layers])
+    rest = iter(results[1:])
+    return results[0], tuple([_state(layer, rest) for layer in layers])
+
+
+def side_by_side_with_tape(
+    layers: Sequence[Any], x: Any, states: Sequence[Any], reverse: Sequence[bool]
+) -> list[tuple[Tensor, Any]] | None:
+    """(y, state) of every layer with a tape, on which they are one op: gradients go back at the same time, too."""
+    inputs = _inputs(layers, states)
+    if inputs is None:
+        return None
+    recorders, bare_states, packed = _natives(layers, states)
+    results = on_tape(
+        " and ".join(type(layer).__name__ for layer in layers),
+        [tensor for of_layer in inputs for tensor in (_source(x), *of_layer)],
+        lambda: core.record_beside(bare(x), recorders, bare_states, reverse, packed),
+    )
+    if results is None:
+        return None
+    rest = iter(results)
+    return [(next(rest), _state(layer, rest)) for layer in layers]
+
+
+def _inputs(layers: Sequence[Any], states: Sequence[Any]) -> list[list[Tensor | None]] | None:
+    """What every layer reads beside x; None if one of them needs the long way."""
+    inputs = []
+    for layer, state in zip(layers, states, strict=True):
+        of_layer = inputs_of(layer, state) if is_plain(layer) else None
+        if of_layer is None:
+            return None
+        inputs.append(of_layer)
+    return inputs
+
+
+def _natives(layers: Sequence[Any], states: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+    """Recorders, states and packed weights for a native call."""
+    return (
+        [layer._recorder for layer in layers],
+        [bare_state(state) for state in states],
+        [layer._packed_before() for layer in layers],
+    )
+
+
+def _source(x: Any) -> Tensor | None:
+    return x if type(x) is Tensor else None
+
+
+def _state(layer: Any, results: Iterator[Tensor]) -> Any:
+    return tuple.__new__(layer.State, [next(results) for _ in layer.State._fields])
 
 
 def _quick(

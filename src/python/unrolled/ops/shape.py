@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled._native import core
 from unrolled.ops.arithmetic import unbroadcast
 from unrolled.ops.checks import integer_array, one_axis
 from unrolled.tape import Array
@@ -152,8 +153,19 @@ def concat(tensors: Any, axis: int = 0) -> Tensor:
                 f"concat: the shapes {parts[0].shape} and {part.shape} differ in another axis than {axis}"
             )
     ends = np.cumsum([part.shape[axis] for part in parts])[:-1]
-    out = np.concatenate([part._data for part in parts], axis)
-    return record_one("concat", parts, out, lambda gradients: np.split(gradients[0], ends, axis))
+    return record_one(
+        "concat",
+        parts,
+        joined([part._data for part in parts], axis),
+        lambda gradients: np.split(gradients[0], ends, axis),
+    )
+
+
+def joined(arrays: Sequence[Array], axis: int) -> Array:
+    """`np.concatenate` into memory of earlier calls: fresh memory takes longer than the copy."""
+    shape = list(arrays[0].shape)
+    shape[axis] = sum(array.shape[axis] for array in arrays)
+    return np.concatenate(arrays, axis, out=core.empty(shape, np.result_type(*arrays)))
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
@@ -207,6 +219,6 @@ def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ..
 
     def vjp(gradients: Any) -> Any:
         parts = [np.zeros(s, dtype) if g is None else g for g, s in zip(gradients, shapes, strict=True)]
-        return (np.concatenate(parts, axis),)
+        return (joined(parts, axis),)
 
     return record("split", (x,), np.split(x._data, ends, axis), vjp, ())

@@ -1,0 +1,133 @@
+#include "bindings/saved_calls.h"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "engine/partition.h"
+#include "engine/pipeline.h"
+
+namespace unrolled::bindings {
+namespace {
+
+/// The gradients as C-contiguous arrays, which must outlive the way back.
+std::vector<py::object> dense(const std::vector<py::object>& gradients) {
+  std::vector<py::object> arrays;
+  for (const py::object& gradient : gradients)
+    arrays.push_back(gradient.is_none() ? gradient : py::object(contiguous(array_of(gradient, "gradient"))));
+  return arrays;
+}
+
+/// What one call gives back: the gradients of x, if asked for, of the states and the weights.
+void append_gradients(py::list& all, const py::tuple& made, bool with_x) {
+  if (with_x) all.append(made[0]);
+  for (const std::size_t part : {1, 2})
+    for (const py::handle gradient : py::reinterpret_borrow<py::list>(made[part])) all.append(gradient);
+}
+
+}  // namespace
+
+py::list SavedStack::vjp(const std::vector<py::object>& gradients, const std::vector<bool>& wanted) const {
+  check(gradients.size(), wanted.size());
+  const std::vector<py::object> given = dense(gradients);
+  std::vector<WayBack> ways;  // those of the last call first
+  py::object dy = given[0];
+  auto state = given.end();
+  auto flag = wanted.end();
+  for (std::size_t k = calls_.size(); k-- > 0;) {
+    const Index states = Index(calls_[k]->states()), inputs = states + Index(calls_[k]->weights());
+    std::vector<bool> flags{k > 0 || wanted[0]};
+    flags.insert(flags.end(), flag - inputs, flag);
+    ways.push_back(calls_[k]->backward(dy, {state - states, state}, flags, false));
+    dy = ways.back().whole.result()[0];
+    state -= states;
+    flag -= inputs;
+  }
+  go(ways);
+  py::list all;
+  for (std::size_t k = ways.size(); k-- > 0;) append_gradients(all, ways[k].whole.result(), k + 1 == ways.size());
+  return all;
+}
+
+void SavedStack::check(std::size_t gradients, std::size_t wanted) const {
+  std::size_t states = 0, weights = 0;
+  for (const auto& call : calls_) {
+    states += call->states();
+    weights += call->weights();
+  }
+  if (gradients != 1 + states) throw std::invalid_argument("gradients: one of y and of every last state expected");
+  if (wanted != 1 + states + weights)
+    throw std::invalid_argument("wanted: one flag for x, and each state and weight, expected");
+}
+
+/// The last call first, or all at the same time, each a part of the steps before the one after it.
+void SavedStack::go(const std::vector<WayBack>& ways) const {
+  const py::gil_scoped_release release;
+  double work = 0, weights = 0;
+  for (const auto& call : calls_) {
+    work += 2 * call->multiply_adds();
+    weights = std::max(weights, call->recurrent_weights());
+  }
+  const Index T = calls_[0]->steps();
+  const Index steps = pipeline_steps(static_cast<Index>(ways.size()), T, calls_[0]->rows(), weights, work);
+  const bool parts = std::all_of(calls_.begin(), calls_.end(), [](const auto& call) { return call->has_parts(); });
+  if (steps == 0 || !parts) {
+    for (const WayBack& way : ways) way.whole.run();
+    return;
+  }
+  parallel(static_cast<int>(ways.size()), [&](int id, int count) {
+    for (std::size_t k = std::size_t(id); k < ways.size(); k += std::size_t(count)) ways[k].begin();
+  });
+  run_pipeline(static_cast<int>(ways.size()), static_cast<int>((T + steps - 1) / steps), [&](int way, int k) {
+    ways[std::size_t(way)].part(std::max<Index>(0, T - (k + 1) * steps), T - k * steps);
+  });
+  for (const WayBack& way : ways) way.finish();
+}
+
+py::list SavedBeside::vjp(const std::vector<py::object>& gradients, const std::vector<bool>& wanted) const {
+  std::size_t results = 0, inputs = 0;
+  for (const auto& call : calls_) {
+    results += 1 + call->states();
+    inputs += 1 + call->states() + call->weights();
+  }
+  if (gradients.size() != results || wanted.size() != inputs)
+    throw std::invalid_argument("gradients, wanted: one of every y, x, state and weight expected");
+  const std::vector<py::object> given = dense(gradients);
+  std::vector<Task> tasks;
+  std::vector<bool> reached;
+  auto gradient = given.begin();
+  auto flag = wanted.begin();
+  for (const auto& call : calls_) {
+    const auto results_end = gradient + Index(1 + call->states());
+    const auto flags_end = flag + Index(1 + call->states() + call->weights());
+    reached.push_back(std::any_of(gradient, results_end, [](const py::object& g) { return !g.is_none(); }));
+    if (reached.back())
+      tasks.push_back(call->backward(*gradient, {gradient + 1, results_end}, {flag, flags_end}, false).whole);
+    gradient = results_end;
+    flag = flags_end;
+  }
+  run(tasks);
+  py::list all;
+  auto task = tasks.begin();
+  for (std::size_t k = 0; k < calls_.size(); ++k)
+    if (reached[k])
+      append_gradients(all, (task++)->result(), true);
+    else
+      for (std::size_t n = 0; n < 1 + calls_[k]->states() + calls_[k]->weights(); ++n) all.append(py::none());
+  return all;
+}
+
+void bind_saved_calls(py::module_& m) {
+  py::class_<SavedStack, std::shared_ptr<SavedStack>>(m, "SavedStack",
+                                                      "What calls on top of each other left for their backward.")
+      .def("vjp", &SavedStack::vjp, py::arg("gradients"), py::arg("wanted"),
+           "From the gradients of the last y and of every last state to those of the first x and, of each call, of its "
+           "states and weights.");
+  py::class_<SavedBeside, std::shared_ptr<SavedBeside>>(m, "SavedBeside",
+                                                        "What calls beside each other left for their backward.")
+      .def("vjp", &SavedBeside::vjp, py::arg("gradients"), py::arg("wanted"),
+           "From the gradients of y and the last states of every call in turn to those of its x, states and weights.");
+}
+
+}  // namespace unrolled::bindings
