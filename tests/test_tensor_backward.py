@@ -166,6 +166,16 @@ def test_a_vjp_may_return_views_of_what_it_returns() -> None:
     np.testing.assert_array_equal(b.grad, np.full(6, 2.0))
 
 
+@pytest.mark.parametrize("shape", [(), (1000,)], ids=str)
+def test_a_vjp_may_return_one_array_of_all_gradients(shape: tuple[int, ...]) -> None:
+    for _ in range(20):
+        a, b = leaf(*shape), leaf(*shape)
+        (y,) = record("sum of two", (a, b), (a._data + b._data,), lambda given: np.stack([*given, *given]))
+        y.backward(np.ones(shape))
+        a.grad[...] = 3  # type: ignore[index]
+        np.testing.assert_array_equal(b.grad, np.ones(shape))
+
+
 def test_long_gradients_are_handed_over_not_copied() -> None:
     """Those of a cell lie in memory of ours; it is nobody else's, so that the leaf may have it."""
     cell = ur.LSTM(64, 64)

@@ -22,16 +22,18 @@ py::handle owner_of(py::handle object) {
 /// given twice.
 py::list own_memory(const py::sequence& given, const py::sequence& incoming) {
   std::vector<PyObject*> owners, taken;
-  for (const py::handle object : given) owners.push_back(owner_of(object).ptr());
-  for (const py::handle object : incoming) taken.push_back(object.ptr());
+  std::vector<bool> whole;
+  for (const py::object object : given) {
+    owners.push_back(owner_of(object).ptr());
+    whole.push_back(owners.back() == object.ptr());
+  }
+  for (const py::object object : incoming) taken.push_back(object.ptr());
   taken.insert(taken.end(), owners.begin(), owners.end());
   std::sort(taken.begin(), taken.end());
   py::list own(owners.size());
-  std::size_t k = 0;
-  for (const py::handle object : given) {
+  for (std::size_t k = 0; k < owners.size(); ++k) {
     const auto [first, last] = std::equal_range(taken.begin(), taken.end(), owners[k]);
-    own[k] = py::bool_(owners[k] == object.ptr() && last - first == 1);
-    ++k;
+    own[k] = py::bool_(whole[k] && last - first == 1);
   }
   return own;
 }

@@ -145,7 +145,7 @@ Task backward_task(const py::handle& call) {
 template <class Prepare>
 py::list run_all(const py::sequence& calls, Prepare&& prepare) {
   std::vector<Task> tasks;
-  for (const py::handle call : calls) tasks.push_back(prepare(call));
+  for (const py::object call : calls) tasks.push_back(prepare(call));
   run(tasks);
   py::list results;
   for (const Task& task : tasks) results.append(task.result());

@@ -36,7 +36,10 @@ void Run<S>::backward_part(const Inputs<S>& in, const S* y, const OutputGradient
 
 template <class S>
 void Run<S>::finish_backward(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted) {
-  if (wanted.db) bias_gradient(in, wanted.db, wanted.continues, 0, 1);
+  if (wanted.db) {
+    const FlushDenormals flush;  // as a team does
+    bias_gradient(in, wanted.db, wanted.continues, 0, 1);
+  }
   finish_gradients(in, y, wanted);
 }
 
