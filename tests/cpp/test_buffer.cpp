@@ -1,5 +1,4 @@
 // Scratch memory: alignment, the slab of middle blocks, and the reserve of large ones between calls.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <atomic>

@@ -1,7 +1,6 @@
 // Every registered cell on the engine: the same bits at any number of threads and for any number of callers, and no
 // allocation in a step after the first one. Values and gradients themselves are compared with NumPy and peers by the
 // Python tests.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -55,9 +54,10 @@ TEST_CASE_TEMPLATE("one thread equals many, forward and backward, bit for bit", 
   Threads threads;
   const std::vector<std::string> names = all_kernels();
   for (std::size_t place = 0; place < names.size(); ++place)
-    for (const Shape& shape : all_shapes)
-      for (int options : some_options(place)) {
+    for (std::size_t at = 0; at < std::size(all_shapes); ++at)
+      for (int options : some_options(place, at)) {
         const std::string& name = names[place];
+        const Shape& shape = all_shapes[at];
         const CellCall<S> call(name, shape, options & 1, options & 2, options & 4);
         set_num_threads(1);
         const Results<S> expected = call.forward_and_backward();

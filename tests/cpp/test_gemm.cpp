@@ -1,5 +1,4 @@
 // Matrix products against the definition: every element is one sum over k in order, so they agree bit for bit.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cmath>

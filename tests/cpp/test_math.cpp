@@ -1,5 +1,4 @@
 // Error bounds of exp, sigmoid and tanh over the whole range of their argument, in units in the last place (ULP).
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cmath>

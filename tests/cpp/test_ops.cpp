@@ -1,6 +1,5 @@
 // Every op of the table on odd sizes in buffers of exact size (the sanitizers watch their ends): gradients against
 // differences, results at several numbers of threads, refusals.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -1,8 +1,8 @@
 // Optimizer updates on odd sizes in buffers of exact size (the sanitizers watch their ends): every size against an
 // update of each element alone, results at several numbers of threads, refusals.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <random>
@@ -70,8 +70,7 @@ void run(const Row& row, std::vector<Buffer<S>>& buffers, Index first, Index cou
 
 template <class S>
 void require_same(const std::vector<Buffer<S>>& a, const std::vector<Buffer<S>>& b, Index size) {
-  for (std::size_t k = 0; k < a.size(); ++k)
-    for (Index i = 0; i < size; ++i) REQUIRE(a[k][i] == b[k][i]);
+  for (std::size_t k = 0; k < a.size(); ++k) REQUIRE(std::equal(a[k].get(), a[k].get() + size, b[k].get()));
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
 // Parts of layers in a pipeline: each after those it needs, and once.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <atomic>

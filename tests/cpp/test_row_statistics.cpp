@@ -2,7 +2,6 @@
 // layer-normalised,
 //   v = (U h[t-1] - mean) / sqrt(variance + 1e-5),   h[t] = tanh(W x + b + gain * v).
 // Values against plain loops, gradients against finite differences.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -1,6 +1,5 @@
 // A call in segments that are run again in backward: the same bits as the whole, but for the order of the sums that
 // are the gradients of parameters.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -38,11 +37,13 @@ Results<S> of_rows(const CellCall<S>& call, const Results<S>& all) {
 
 TEST_CASE("segments give the outputs and gradients of the whole") {
   Threads threads;
+  const Shape shapes[] = {{3, 0, 3, 5}, {1, 2, 3, 5}, {7, 3, 2, 17}, {12, 33, 8, 33}};
   const std::vector<std::string> names = all_kernels();
   for (std::size_t place = 0; place < names.size(); ++place)
-    for (const Shape& shape : {Shape{3, 0, 3, 5}, Shape{1, 2, 3, 5}, Shape{7, 3, 2, 17}, Shape{12, 33, 8, 33}})
-      for (int options : some_options(place)) {
+    for (std::size_t at = 0; at < std::size(shapes); ++at)
+      for (int options : some_options(place, at)) {
         const std::string& name = names[place];
+        const Shape& shape = shapes[at];
         const CellCall<double> call(name, shape, options & 1, options & 2, options & 4);
         const Results<double> whole = call.forward_and_backward();
         for (Index steps : {Index(1), Index(3), shape.T, shape.T + 5}) {

@@ -1,5 +1,4 @@
 // Teams, barriers, fork, and the floating-point state of the caller.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <pthread.h>
 #include <sys/wait.h>

@@ -1,0 +1,3 @@
+// The test runner, compiled once for all programs.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
