@@ -16,7 +16,14 @@ import pytest
 import unrolled as ur
 from unrolled import recipes
 from unrolled.cli import main
-from unrolled.recipes import continual_reber, counting, japanese_vowels, memorisation, vanishing_gradients
+from unrolled.recipes import (
+    continual_reber,
+    copy_memory,
+    counting,
+    japanese_vowels,
+    memorisation,
+    vanishing_gradients,
+)
 from unrolled.recipes.monitor import Monitor
 from unrolled.recipes.running import spread
 from unrolled.recipes.training import train
@@ -209,11 +216,20 @@ def test_judges_want_what_their_lines_say():
     assert not judge({"LSTM": bad}, False)
     assert not judge({"LSTM": good, "LSTM of 1997": bad}, False)
     judge = vanishing_gradients.RECIPE.judge
-    labels = [arm.label for arm in vanishing_gradients.RECIPE.arms]
+    labels = [arm.label for arm in vanishing_gradients.RECIPE.arms]  # three lengths of each method
     none = [outcome(solved=False)] * 2
-    assert judge(dict(zip(labels, (none, bad, good), strict=True)), False)
-    assert not judge(dict(zip(labels, (good, bad, good), strict=True)), False)
-    assert not judge(dict(zip(labels, (none, none, bad), strict=True)), False)
+    assert judge(dict(zip(labels, (bad, none, none, good, bad, none, good, good, none), strict=True)), False)
+    assert not judge(
+        dict(zip(labels, (bad, none, none, bad, none, none, good, good, good), strict=True)), False
+    )
+    assert not judge(
+        dict(zip(labels, (bad, none, none, good, bad, none, good, bad, none), strict=True)), False
+    )
+    assert judge(dict(zip(labels, (*[none] * 8, bad), strict=True)), True)
+    assert not judge(dict(zip(labels, (good, *[none] * 8), strict=True)), True)
+    linear, *others = (arm.label for arm in copy_memory.RECIPE.arms)
+    assert copy_memory.RECIPE.judge({linear: good} | dict.fromkeys(others, none), False)
+    assert not copy_memory.RECIPE.judge({linear: bad} | dict.fromkeys(others, good), False)
     judge = memorisation.RECIPE.judge
     grid, slow = [outcome(sequences=40)], [outcome(sequences=41)]
     assert judge({"tied 2-LSTM grid": grid}, True)
