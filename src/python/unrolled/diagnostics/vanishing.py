@@ -12,10 +12,12 @@ from unrolled.diagnostics.trace import Trace
 from unrolled.tape import Array
 from unrolled.tensor import no_grad
 
-_SLOPES: dict[str, Callable[[Array], Array]] = {  # phi' from y = phi(a)
-    "tanh": lambda y: 1 - y * y,
-    "sigmoid": lambda y: y * (1 - y),
-    "relu": lambda y: (y > 0).astype(y.dtype),
+# phi' from y = phi(a), in the place of y where that saves memory: new pages for T x B x H numbers cost more than what
+# is computed in them, here and below.
+_SLOPES: dict[str, Callable[[Array], Array]] = {
+    "tanh": lambda y: np.subtract(1, np.square(y, out=y), out=y),
+    "sigmoid": lambda y: np.subtract(y, y * y, out=y),
+    "relu": lambda y: np.greater(y, 0, out=y),
     "identity": np.ones_like,
 }
 
@@ -79,7 +81,8 @@ def vanishing_gradient(trace: Trace, *, reduction: str = "mean", least: float = 
     factors = np.zeros_like(ratios)
     factors[growing] = 2 * scale / rows * (1 - 1 / ratios[growing]) / norms[growing] ** 2
     H = cell.hidden_size
-    gradient = (factors[..., None] * before).reshape(-1, H).T @ behind.reshape(-1, H)
+    behind *= factors[..., None]
+    gradient = before.reshape(-1, H).T @ behind.reshape(-1, H)
     return VanishingGradient(float(steps.sum()), steps, ratios, gradient.astype(cell.dtype))
 
 
@@ -89,14 +92,18 @@ def _norms(vectors: Array) -> Array:
 
 
 def _steps_back(trace: Trace, W: Array, joined: Array) -> tuple[Array, Array, Array, Array]:
-    """dL/dh, what of it meets W_hh, dL/dh dh[k+1]/dh[k], and that times the factors behind W_hh, each (T, B, H) in
-    float64: the last but one's norm changes with W_hh by the outer product of the second and the last."""
+    """dL/dh, what of it meets W_hh, dL/dh dh[k+1]/dh[k], and that times the factors behind W_hh.
+
+    Each is (T, B, H) in float64. The outer product of the second and the last tells how W_hh changes half the square of
+    the third.
+    """
     slope, y = _SLOPES[trace.cell.nonlinearity], _outputs(trace)  # type: ignore[attr-defined]
     if trace.cell.state == "pre":  # type: ignore[attr-defined]
         totals, behind = trace.gradients()["h"].astype(np.float64), slope(_outputs_before(trace, y))
         back = totals @ W * behind
         return totals, totals, back, back * behind
-    totals, through, back = _sweep(trace, W, slope(y), joined)
+    through = slope(y)
+    totals, back = _sweep(trace, W, through, joined)
     return totals, through, back, back
 
 
@@ -118,22 +125,22 @@ def _outputs_before(trace: Trace, y: Array) -> Array:
     return before
 
 
-def _sweep(trace: Trace, W: Array, slopes: Array, joined: Array) -> tuple[Array, Array, Array]:
-    """The first three of `_steps_back`; dL/dh as `trace.gradients()` has it, by the equations of the cell: T calls are
-    too slow here, too."""
+def _sweep(trace: Trace, W: Array, slopes: Array, joined: Array) -> tuple[Array, Array]:
+    """dL/dh as `trace.gradients()` has it, by the equations of the cell: T calls are too slow here, too; and what one
+    step more makes of it. The slopes become what meets W_hh on the way."""
     trace.need_gradients()
     assert trace.dy is not None
-    totals, through, back = np.zeros_like(slopes), np.empty_like(slopes), np.empty_like(slopes)
+    totals, back = np.zeros_like(slopes), np.empty_like(slopes)
     last = trace.dlast["h"]
     arrived = np.zeros(slopes.shape[1:]) if last is None else last.astype(np.float64)
     whole = np.atleast_1d(joined.all(axis=1))  # joined steps are valid
     for t in reversed(trace.order):
         valid = trace.valid[t][:, None]
         np.add(arrived, trace.dy[t], out=totals[t], where=valid)
-        np.multiply(totals[t], slopes[t], out=through[t])
-        np.matmul(through[t], W, out=back[t])
+        slopes[t] *= totals[t]
+        np.matmul(slopes[t], W, out=back[t])
         arrived = back[t] if whole[t] else np.where(valid, np.where(joined[t][:, None], back[t], 0), arrived)
-    return totals, through, back
+    return totals, back
 
 
 def _joined(trace: Trace) -> Array:
