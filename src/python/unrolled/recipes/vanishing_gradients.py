@@ -95,9 +95,9 @@ RECIPE = Recipe(
     title="temporal order over 20, 50 and 100 steps, Elman networks of 50 units: plain descent, clipping, clipping and "
     "the regularizer",
     source="R. Pascanu, T. Mikolov, Y. Bengio, On the difficulty of training recurrent neural networks, ICML 2013",
-    published="plain descent from length 20 on hardly ever, clipping in between, clipping and regularizer at every "
-    "length, each within 5 million updates at rate 0.01; with both, one network for lengths 50 to 200, 5 of 5 seeds, "
-    "which is not tried here",
+    published="with clipping and the regularizer 5 of 5 seeds at every length, within 5 million updates at rate 0.01; "
+    "the longer the sequence, the more clipping helps; with both, one network for lengths 50 to 200, too, which is not "
+    "tried here: 60,000 updates at 0.01 solved it in none of 13 runs of the three methods",
     baseline=lambda settings: "guessing one of four classes: 0.75 wrong",
     measure=f"wrong share of {_TEST:,} unseen sequences; solved at 0.01, as in the paper",
     pass_line="over all lengths and seeds, plain descent solves fewer than clipping, and that fewer than both",
