@@ -16,7 +16,7 @@ import pytest
 import unrolled as ur
 from unrolled import recipes
 from unrolled.cli import main
-from unrolled.recipes import continual_reber, counting, japanese_vowels, memorisation, vanishing_gradients
+from unrolled.recipes import japanese_vowels
 from unrolled.recipes.monitor import Monitor
 from unrolled.recipes.running import spread
 from unrolled.recipes.training import train
@@ -200,30 +200,6 @@ def test_seeds_fix_everything():
     for label, outcomes in first.items():
         for a, b in zip(outcomes, again[label], strict=True):
             assert dataclasses.replace(a, seconds=0) == dataclasses.replace(b, seconds=0)
-
-
-def test_judges_want_what_their_lines_say():
-    good, bad = [outcome(), outcome()], [outcome(), outcome(solved=False)]
-    judge = continual_reber.RECIPE.judge
-    assert judge({"LSTM": good}, False)
-    assert not judge({"LSTM": bad}, False)
-    assert not judge({"LSTM": good, "LSTM of 1997": bad}, False)
-    judge = vanishing_gradients.RECIPE.judge
-    labels = [arm.label for arm in vanishing_gradients.RECIPE.arms]
-    none = [outcome(solved=False)] * 2
-    assert judge(dict(zip(labels, (none, bad, good), strict=True)), False)
-    assert not judge(dict(zip(labels, (good, bad, good), strict=True)), False)
-    assert not judge(dict(zip(labels, (none, none, bad), strict=True)), False)
-    judge = memorisation.RECIPE.judge
-    grid, slow = [outcome(sequences=40)], [outcome(sequences=41)]
-    assert judge({"tied 2-LSTM grid": grid}, True)
-    assert judge({"tied 2-LSTM grid": grid, "stacked LSTM": slow}, False)
-    assert judge({"tied 2-LSTM grid": grid, "stacked LSTM": [outcome(solved=False)]}, False)
-    assert not judge({"tied 2-LSTM grid": slow, "stacked LSTM": grid}, False)
-    assert not judge({"tied 2-LSTM grid": bad, "stacked LSTM": bad}, False)
-    scores = [outcome(score=s) for s in (10, 24, 30)]
-    assert counting.RECIPE.judge({"peephole LSTM": scores}, False)
-    assert not counting.RECIPE.judge({"peephole LSTM": scores[:2]}, False)
 
 
 def write_ts(path, rows, rng):

@@ -12,10 +12,12 @@ from unrolled.diagnostics.trace import Trace
 from unrolled.tape import Array
 from unrolled.tensor import no_grad
 
-_SLOPES: dict[str, Callable[[Array], Array]] = {  # phi' from y = phi(a)
-    "tanh": lambda y: 1 - y * y,
-    "sigmoid": lambda y: y * (1 - y),
-    "relu": lambda y: (y > 0).astype(y.dtype),
+# phi' from y = phi(a), in the place of y where that saves memory: new pages for T x B x H numbers cost more than what
+# is computed in them, here and below.
+_SLOPES: dict[str, Callable[[Array], Array]] = {
+    "tanh": lambda y: np.subtract(1, np.square(y, out=y), out=y),
+    "sigmoid": lambda y: np.subtract(y, y * y, out=y),
+    "relu": lambda y: np.greater(y, 0, out=y),
     "identity": np.ones_like,
 }
 
@@ -66,34 +68,43 @@ def vanishing_gradient(trace: Trace, *, reduction: str = "mean", least: float = 
         raise ValueError(f"vanishing_gradient: reduction is {reduction!r}, expected 'sum' or 'mean'")
     W = np.asarray(cell.W_hh).astype(np.float64)
     joined = _joined(trace)
-    totals, here, there = _gradients_and_slopes(trace, W, joined)
-    norms = np.linalg.norm(totals, axis=2)
+    totals, before, back, behind = _steps_back(trace, W, joined)
+    norms = _norms(totals)
     live = joined & (norms > least)
-    units = totals / np.where(live, norms, 1)[..., None]
-    before_weights = units * here
-    back = before_weights @ W * there
-    ratios = np.where(live, np.linalg.norm(back, axis=2), np.nan)
+    ratios = np.divide(_norms(back), norms, out=np.full_like(norms, np.nan), where=live)
     rows = max(totals.shape[1], 1)
     count = live.mean(axis=1).sum() if live.size else 0.0
     scale = 1 / count if reduction == "mean" and count else 1.0
     steps = scale * np.where(live, (ratios - 1) ** 2, 0).sum(axis=1) / rows
-    # d(r - 1)^2/dW = 2 (r - 1)/r (units * slope) (x) back; a ratio of zero has no direction to grow in.
+    # d(r - 1)^2/dW = 2 (r - 1)/r (before (x) behind) / ||total||^2; a ratio of zero has no direction to grow in.
     growing = live & (ratios > 0)
     factors = np.zeros_like(ratios)
-    factors[growing] = 2 * scale / rows * (1 - 1 / ratios[growing])
+    factors[growing] = 2 * scale / rows * (1 - 1 / ratios[growing]) / norms[growing] ** 2
     H = cell.hidden_size
-    gradient = (factors[..., None] * before_weights).reshape(-1, H).T @ (back * there).reshape(-1, H)
+    behind *= factors[..., None]
+    gradient = before.reshape(-1, H).T @ behind.reshape(-1, H)
     return VanishingGradient(float(steps.sum()), steps, ratios, gradient.astype(cell.dtype))
 
 
-def _gradients_and_slopes(trace: Trace, W: Array, joined: Array) -> tuple[Array, Array, Array]:
-    """dL/dh, and the factors of dh[k+1]/dh[k] before and behind W_hh, each (T, B, H) in float64."""
+def _norms(vectors: Array) -> Array:
+    """(T, B, H) -> (T, B), without a square of every number in memory."""
+    return np.asarray(np.sqrt(np.einsum("tbh,tbh->tb", vectors, vectors)))
+
+
+def _steps_back(trace: Trace, W: Array, joined: Array) -> tuple[Array, Array, Array, Array]:
+    """dL/dh, what of it meets W_hh, dL/dh dh[k+1]/dh[k], and that times the factors behind W_hh.
+
+    Each is (T, B, H) in float64. The outer product of the second and the last tells how W_hh changes half the square of
+    the third.
+    """
     slope, y = _SLOPES[trace.cell.nonlinearity], _outputs(trace)  # type: ignore[attr-defined]
-    ones = np.ones_like(y)
     if trace.cell.state == "pre":  # type: ignore[attr-defined]
-        return trace.gradients()["h"].astype(np.float64), ones, slope(_outputs_before(trace, y))
-    slopes = slope(y)
-    return _totals(trace, W, slopes, joined), slopes, ones
+        totals, behind = trace.gradients()["h"].astype(np.float64), slope(_outputs_before(trace, y))
+        back = totals @ W * behind
+        return totals, totals, back, back * behind
+    through = slope(y)
+    totals, back = _sweep(trace, W, through, joined)
+    return totals, through, back, back
 
 
 def _outputs(trace: Trace) -> Array:
@@ -114,19 +125,22 @@ def _outputs_before(trace: Trace, y: Array) -> Array:
     return before
 
 
-def _totals(trace: Trace, W: Array, slopes: Array, joined: Array) -> Array:
-    """dL/dh (T, B, H) as `trace.gradients()` has it, by the equations of the cell: T calls are too slow here, too."""
+def _sweep(trace: Trace, W: Array, slopes: Array, joined: Array) -> tuple[Array, Array]:
+    """dL/dh as `trace.gradients()` has it, by the equations of the cell: T calls are too slow here, too; and what one
+    step more makes of it. The slopes become what meets W_hh on the way."""
     trace.need_gradients()
     assert trace.dy is not None
-    totals = np.zeros_like(slopes)
+    totals, back = np.zeros_like(slopes), np.empty_like(slopes)
     last = trace.dlast["h"]
     arrived = np.zeros(slopes.shape[1:]) if last is None else last.astype(np.float64)
+    whole = np.atleast_1d(joined.all(axis=1))  # joined steps are valid
     for t in reversed(trace.order):
         valid = trace.valid[t][:, None]
-        np.copyto(totals[t], arrived + trace.dy[t], where=valid)
-        back = (totals[t] * slopes[t]) @ W
-        arrived = np.where(valid, np.where(joined[t][:, None], back, 0), arrived)
-    return totals
+        np.add(arrived, trace.dy[t], out=totals[t], where=valid)
+        slopes[t] *= totals[t]
+        np.matmul(slopes[t], W, out=back[t])
+        arrived = back[t] if whole[t] else np.where(valid, np.where(joined[t][:, None], back[t], 0), arrived)
+    return totals, back
 
 
 def _joined(trace: Trace) -> Array:
