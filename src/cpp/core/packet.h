@@ -110,14 +110,10 @@ Vec<S> first_lanes(Vec<S> a, Index count) {
   return Vec<S>::load_partial(part, count);
 }
 
-/// Sum over the lanes, by halves: the same order at every call.
+/// Sum over the lanes, in registers: the same order at every call.
 template <class S>
 S sum_lanes(Vec<S> a) {
-  alignas(64) S part[lanes<S>];
-  a.store(part);
-  for (int half = lanes<S> / 2; half > 0; half /= 2)
-    for (int lane = 0; lane < half; ++lane) part[lane] += part[lane + half];
-  return part[0];
+  return Eigen::internal::predux(a.p);
 }
 
 /// Transposes lanes x lanes scalars held in `block` in place.

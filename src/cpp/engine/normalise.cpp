@@ -7,6 +7,71 @@
 #include "engine/engine.h"
 
 namespace unrolled {
+namespace {
+
+/// One row on its way back. What it reads is in the object, not behind pointers that a store might change.
+template <class S>
+struct RowBackward {
+  using V = Vec<S>;
+  GateRow<S> raw;  // r, then dr
+  const S* dq;     // zero behind the last unit
+  Index slots;     // from block to block of dq, in packets
+  const S* const* gains;
+  S mean, inverse_deviation;
+  S* dgain;
+  Index dgain_step, width;
+
+  /// Sums of dv and of dv v over the whole row.
+  template <int gates, bool scaled>
+  void sums(Index blocks, S& sum_dv, S& sum_dv_v) const {
+    constexpr int P = lanes<S>;
+    const V middle(mean), scale(inverse_deviation);
+    const GateRow<S> r = raw;
+    V sum[gates], product[gates];
+    for (int gate = 0; gate < gates; ++gate) sum[gate] = product[gate] = V::zero();
+    for (Index block = 0; block < blocks; ++block)
+      for (int gate = 0; gate < gates; ++gate) {
+        const V v = (V::load(r.packet(block, gate)) - middle) * scale;
+        V dv = V::load(dq + (block * slots + gate) * P);
+        if (scaled) dv = dv * V::load(gains[gate] + block * P);
+        sum[gate] += dv;
+        product[gate] = fma(dv, v, product[gate]);
+      }
+    for (int gate = 1; gate < gates; ++gate) {
+      sum[0] += sum[gate];
+      product[0] += product[gate];
+    }
+    sum_dv = sum_lanes(sum[0]);
+    sum_dv_v = sum_lanes(product[0]);
+  }
+
+  /// dr and the gradient of the gain in blocks [first, last).
+  template <int gates, bool scaled>
+  void finish(Index first, Index last, S sum_dv, S sum_dv_v) const {
+    constexpr int P = lanes<S>;
+    const S share = S(1) / static_cast<S>(gates * width);
+    const V middle(mean), scale(inverse_deviation), mean_dv(sum_dv * share), mean_dv_v(sum_dv_v * share);
+    const GateRow<S> r = raw;
+    const S* gain[gates];
+    for (int gate = 0; gate < gates; ++gate) gain[gate] = gains[gate];
+    const S* const from = dq;
+    S* const to = dgain;
+    const Index step = slots, gain_step = dgain_step, units = width;
+    for (Index block = first; block < last; ++block)
+      for (int gate = 0; gate < gates; ++gate) {
+        S* const here = r.packet(block, gate);
+        const V v = (V::load(here) - middle) * scale, given = V::load(from + (block * step + gate) * P);
+        const V dv = scaled ? given * V::load(gain[gate] + block * P) : given;
+        const V dr = (dv - mean_dv - v * mean_dv_v) * scale;
+        first_lanes(dr, units - block * P).store(here);
+        if (!scaled) continue;
+        S* const sum = to + gate * gain_step + block * P;
+        fma(given, v, V::load(sum)).store(sum);
+      }
+  }
+};
+
+}  // namespace
 
 /// q of the blocks `own` of one row; `to` is where the first of them goes, `to_block` lies between two. bias: that of
 /// block 0, with the blocks of the raw row, or null.
@@ -21,74 +86,59 @@ void Run<S>::normalise_row(const Norm& norm, const S* raw, Index place, const Bl
     mean_[norm.site][place] = moments.mean;
     inverse_deviation_[norm.site][place] = moments.inverse_deviation;
   }
+  const S* gains[most_gates] = {};
+  for (int gate = 0; norm.gain != no_gain && gate < norm.gates; ++gate) gains[gate] = vector_data_[norm.gain + gate];
   const V mean(moments.mean), scale(moments.inverse_deviation);
-  for (Index block = own.first; block < own.last; ++block, to += to_block)
-    for (int gate = 0; gate < norm.gates; ++gate) {
-      const V v = (V::load(row.packet(block, gate)) - mean) * scale;
-      const V gain = norm.gain == no_gain ? V(S(1)) : V::load(vector_data_[norm.gain + gate] + block * P);
-      const V q = bias ? fma(gain, v, V::load(bias + (block * norm.stride + gate) * P)) : gain * v;
-      q.store(to + gate * P);
-    }
+  const Index bias_block = norm.stride * P;
+  with_gates(norm.gates, [&](auto gates) {
+    const S* gain[gates];
+    for (int gate = 0; gate < gates; ++gate) gain[gate] = gains[gate];
+    for (Index block = own.first; block < own.last; ++block, to += to_block)
+      for (int gate = 0; gate < gates; ++gate) {
+        const V v = (V::load(row.packet(block, gate)) - mean) * scale;
+        const V factor = gain[gate] ? V::load(gain[gate] + block * P) : V(S(1));
+        const V q = bias ? fma(factor, v, V::load(bias + block * bias_block + gate * P)) : factor * v;
+        q.store(to + gate * P);
+      }
+  });
 }
 
 /// raw[row]: r, which becomes dr; the slots hold dq. Adds to the gradients of the gain.
 template <class S>
 void Run<S>::normalise_backward(const Norm& norm, S* const* raw, Index s, Index rows, const Shares& mine,
                                 ThreadRows<S>& at) {
-  constexpr int P = lanes<S>;
-  using V = Vec<S>;
-  const Index width = sizes_.width(norm.space), blocks = units(norm.space) / P;
-  const int slots = kernel_->info.slots_of(norm.space);
+  const Index blocks = units(norm.space) / lanes<S>, slots = kernel_->info.slots_of(norm.space);
   const Blocks own = mine.blocks(norm.space);
-  struct Terms {
-    V v, dq, dv;
-  };
-  const auto terms = [&](Index n, Index block, int gate) {
+  const S* gains[most_gates] = {};
+  for (int gate = 0; norm.gain != no_gain && gate < norm.gates; ++gate) gains[gate] = vector_data_[norm.gain + gate];
+  const auto row = [&](Index n) {
     const Index place = schedule_.place(s, mine.row(n));
-    Terms of;
-    of.v = (V::load(norm.of(raw[n]).packet(block, gate)) - V(mean_[norm.site][place])) *
-           V(inverse_deviation_[norm.site][place]);
-    const S* const row = at.slots[static_cast<int>(norm.space)][static_cast<std::size_t>(n)];
-    of.dq = V::load(row + (block * slots + norm.first_slot + gate) * P);  // zero behind the last unit
-    of.dv = norm.gain == no_gain ? of.dq : of.dq * V::load(vector_data_[norm.gain + gate] + block * P);
-    return of;
-  };
-  const auto sums = [&](auto gates) {
-    for (Index n = 0; n < rows; ++n) {
-      V sum[gates], product[gates];
-      for (int gate = 0; gate < gates; ++gate) sum[gate] = product[gate] = V::zero();
-      for (Index block = 0; block < blocks; ++block)
-        for (int gate = 0; gate < gates; ++gate) {
-          const Terms of = terms(n, block, gate);
-          sum[gate] += of.dv;
-          product[gate] = fma(of.dv, of.v, product[gate]);
-        }
-      for (int gate = 1; gate < gates; ++gate) {
-        sum[0] += sum[gate];
-        product[0] += product[gate];
-      }
-      at.mean[n] = sum_lanes(sum[0]);
-      at.product[n] = sum_lanes(product[0]);
-    }
-  };
-  with_gates(norm.gates, sums);
-  mine.meet->wait(mine.meeting);  // all have read r
-  const V count(static_cast<S>(norm.gates * width));
-  for (Index n = 0; n < rows; ++n) {
-    const V mean_dv = V(at.mean[n]) / count, mean_dv_v = V(at.product[n]) / count;
-    const V scale(inverse_deviation_[norm.site][schedule_.place(s, mine.row(n))]);
+    const S* const dq =
+        at.slots[static_cast<int>(norm.space)][static_cast<std::size_t>(n)] + norm.first_slot * lanes<S>;
     S* const dgain =
         norm.gain == no_gain ? nullptr : at.dvectors[static_cast<std::size_t>(n)] + norm.gain * vector_step_;
-    for (Index block = own.first; block < own.last; ++block)
-      for (int gate = 0; gate < norm.gates; ++gate) {
-        const Terms of = terms(n, block, gate);
-        const V dr = (of.dv - mean_dv - of.v * mean_dv_v) * scale;
-        first_lanes(dr, width - block * P).store(norm.of(raw[n]).packet(block, gate));
-        if (dgain == nullptr) continue;
-        S* const to = dgain + gate * vector_step_ + block * P;
-        fma(of.dq, of.v, V::load(to)).store(to);
-      }
-  }
+    return RowBackward<S>{norm.of(raw[n]),
+                          dq,
+                          slots,
+                          gains,
+                          mean_[norm.site][place],
+                          inverse_deviation_[norm.site][place],
+                          dgain,
+                          vector_step_,
+                          sizes_.width(norm.space)};
+  };
+  const bool scaled = norm.gain != no_gain;
+  with_gates(norm.gates, [&](auto gates) {
+    for (Index n = 0; n < rows; ++n)
+      scaled ? row(n).template sums<gates, true>(blocks, at.mean[n], at.product[n])
+             : row(n).template sums<gates, false>(blocks, at.mean[n], at.product[n]);
+  });
+  mine.meet->wait(mine.meeting);  // all have read r
+  with_gates(norm.gates, [&](auto gates) {
+    for (Index n = 0; n < rows; ++n)
+      scaled ? row(n).template finish<gates, true>(own.first, own.last, at.mean[n], at.product[n])
+             : row(n).template finish<gates, false>(own.first, own.last, at.mean[n], at.product[n]);
+  });
 }
 
 #define UNROLLED_NORMALISE(S)                                                                            \

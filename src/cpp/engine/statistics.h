@@ -39,14 +39,14 @@ struct RowMoments {
   template <int gates>
   void take(const GateRow<const S>& row, Index units) {
     constexpr S epsilon = S(1e-5);
-    const S count = static_cast<S>(gates * units);
-    mean = total<gates>(row, units, [](Vec<S> packet, Vec<S> sum, Index) { return sum + packet; }) / count;
+    const S share = S(1) / static_cast<S>(gates * units);  // made early: the sums below are waited for
+    mean = total<gates>(row, units, [](Vec<S> packet, Vec<S> sum, Index) { return sum + packet; }) * share;
     const Vec<S> middle(mean);
     const S squares = total<gates>(row, units, [middle](Vec<S> packet, Vec<S> sum, Index valid) {
       const Vec<S> d = first_lanes(packet - middle, valid);
       return fma(d, d, sum);
     });
-    inverse_deviation = S(1) / std::sqrt(squares / count + epsilon);
+    inverse_deviation = S(1) / std::sqrt(squares * share + epsilon);
   }
   template <int gates, class F>
   static S total(const GateRow<const S>& row, Index units, F&& add) {
