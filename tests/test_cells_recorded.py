@@ -9,6 +9,7 @@ import pytest
 
 import unrolled as ur
 from cases import CASES, Case
+from unrolled._native import core
 from unrolled.cells import quick
 
 T, B, I, H = 4, 3, 5, 7
@@ -18,21 +19,21 @@ T, B, I, H = 4, 3, 5, 7
 def kernels(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What every quick call with a tape came to: its result, or None."""
     made: list[Any] = []
-    can_record = quick._can_record
+    new_recorder = quick._new_recorder
 
-    def watched(cell: Any) -> bool:
-        if not can_record(cell):
-            return False
-        function = cell._record
+    def watched(cell: Any) -> Any:
+        recorder = new_recorder(cell)
+        if recorder is None:
+            return None
 
         def call(*given: Any) -> Any:
-            made.append(function(*given))
+            made.append(recorder[1](*given))
             return made[-1]
 
-        cell._record = call
-        return True
+        cell._recorder = recorder[0], call
+        return cell._recorder
 
-    monkeypatch.setattr(quick, "_can_record", watched)
+    monkeypatch.setattr(quick, "_new_recorder", watched)
     return made
 
 
@@ -63,7 +64,7 @@ def test_the_same_bits_as_the_long_way(
     state = [rng.uniform(0.1, 1, s.shape) for s in cell.initial_state(B)] if given else None
     ours = [everything(cell, x, state, reverse) for reverse in (False, True)]
     assert len(kernels) == 2 and None not in kernels
-    monkeypatch.setattr(quick, "_can_record", lambda cell: False)
+    monkeypatch.setattr(quick, "_new_recorder", lambda cell: None)
     cell._recorder = None
     theirs = [everything(cell, x, state, reverse) for reverse in (False, True)]
     assert len(kernels) == 2
@@ -84,6 +85,42 @@ def test_parameters_may_change_and_be_replaced(kernels: list[Any]) -> None:
     assert cell.W_hh.grad is not None and cell.W_hh.grad.any()
     vars(cell)["b"] = ur.Tensor(np.ones(4 * H, np.float32), requires_grad=True)  # past the cell's own notice
     assert not np.array_equal(np.array(cell(x)[0]), before)
+
+
+def test_a_cell_without_bias_stays_quick(kernels: list[Any]) -> None:
+    cell, x = ur.GRU(I, H, bias=False), np.ones((T, B, I), np.float32)
+    for _ in range(2):
+        cell(x)[0].sum().backward()
+        with ur.no_grad():
+            cell(x)
+    assert len(kernels) == 2 and None not in kernels
+
+
+class Shrunk(ur.RNN):
+    """A network whose recurrent matrix is made anew for each call."""
+
+    W: ur.Tensor
+
+    @property
+    def W_hh(self) -> ur.Tensor:  # type: ignore[override]
+        return self.W * 0.5
+
+    @W_hh.setter
+    def W_hh(self, value: ur.Tensor) -> None:
+        self.W = value
+
+
+def test_parameters_may_be_computed(kernels: list[Any]) -> None:
+    cell, plain = (make(I, H, rng=np.random.default_rng(0)) for make in (Shrunk, ur.RNN))
+    x = np.ones((T, B, I), np.float32)
+    cell(x)
+    cell.W.data[...] *= 2
+    (y, _), (expected, _) = cell(x), plain(x)
+    np.testing.assert_array_equal(np.array(y), np.array(expected))
+    for output in (y, expected):
+        output.sum().backward()
+    np.testing.assert_array_equal(cell.W.grad, plain.W_hh.grad / 2)
+    assert None not in kernels
 
 
 def test_only_wanted_gradients(kernels: list[Any]) -> None:
@@ -137,6 +174,38 @@ def test_arguments_to_convert_or_to_complain_about(kernels: list[Any]) -> None:
         cell(x[..., :I].copy(), [np.zeros((B, H), np.float32)] * 2)
 
 
+def test_parameters_of_another_kind_are_refused(kernels: list[Any]) -> None:
+    cell, x = ur.RNN(I, H), np.ones((T, B, I), np.float32)
+    cell.W_ih = None
+    with pytest.raises(ValueError, match="W_ih: an array is expected"):
+        cell(x)
+    cell.W_ih = ur.Tensor(np.ones((H, I)), requires_grad=True)
+    with pytest.raises(TypeError, match="W_ih has dtype float64"):
+        cell(x)
+    with pytest.raises(TypeError, match="has dtype float64, expected float32"):
+        cell(x.astype(np.float64))
+    assert not any(kernels)
+
+
+@pytest.mark.parametrize("bad", [None, 1, "abc", {}, np.ones((2, 3))], ids=repr)
+def test_native_functions_refuse_other_types(bad: Any) -> None:
+    cell, x = ur.RNN(I, H), np.ones((T, B, I), np.float32)
+    function = core.Recorder("rnn_tanh", np.dtype(np.float32), []).record
+    assert function(bad, None, cell._weights(), False, None) is None
+    if bad is not None:
+        assert function(x, bad, cell._weights(), False, None) is None
+        with pytest.raises(TypeError, match="expected: x"):
+            function(x, None, cell._weights(), False, bad)
+        with pytest.raises(AttributeError, match="_data"):
+            function(x, None, [bad] * 3, False, None)
+    with pytest.raises(TypeError, match="expected: x"):
+        function(x, None, bad, False, None)
+    with pytest.raises(TypeError, match="expected: x"):
+        function(x, None)
+    with pytest.raises(TypeError):
+        core.Recorder("rnn_tanh", bad, [])
+
+
 def test_backward_runs_once(kernels: list[Any]) -> None:
     y, _ = ur.RNN(I, H)(np.ones((T, B, I), np.float32))
     (_, saved) = kernels[-1]
@@ -158,3 +227,7 @@ def test_flags_and_gradients_are_counted(kernels: list[Any]) -> None:
         saved.vjp([np.ones((T, B, H), np.float32)], [True] * 5)
     with pytest.raises(ValueError, match="gradients"):
         saved.vjp([], [True] * 5)
+    with pytest.raises(ValueError, match="gradient: an array is expected"):
+        saved.vjp([[[1]], None], [True] * 5)
+    with pytest.raises(MemoryError):  # in the copy that would be contiguous
+        saved.vjp([np.broadcast_to(np.float32(1), (10**7, 10**7, H)), None], [True] * 5)

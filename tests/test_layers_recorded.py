@@ -179,8 +179,10 @@ def test_native_calls_count_what_they_get() -> None:
     )
     x = sequences(4, 2, 20)
     both(x), stack(x)
-    recorders = [cell._recorder for cell in (both.forward_cell, both.backward_cell)]
-    (y, h, *_), saved = core.record_beside(x, recorders, [None, None], [False, True], [None, None])
+    cells = both.forward_cell, both.backward_cell
+    recorders, weights = [cell._recorder[0] for cell in cells], [cell._weights() for cell in cells]
+    none = [None, None]
+    (y, h, *_), saved = core.record_beside(x, recorders, none, weights, [False, True], none)
     with pytest.raises(ValueError, match="expected"):
         saved.vjp([y, h], [True] * 10)
     made = saved.vjp([None, None, y, h], [True] * 10)
@@ -192,8 +194,8 @@ def test_native_calls_count_what_they_get() -> None:
         (5,),
     ]
     with pytest.raises(ValueError, match="at least one cell"):
-        core.record_stack(x, [], [], [])
+        core.record_stack(x, [], [], [], [])
     with pytest.raises(ValueError, match="None"):
-        core.record_stack(x, [None], [None], [None])
+        core.record_stack(x, [None], [None], weights[:1], [None])
     with pytest.raises((ValueError, IndexError)):
-        core.record_beside(x, recorders, [None], [False], [None])
+        core.record_beside(x, recorders, [None], weights, [False], [None])

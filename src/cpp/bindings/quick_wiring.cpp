@@ -69,18 +69,18 @@ SavedList saved_of(const RecordedCalls& calls) {
 
 /// False if the recorder is not up to it.
 bool prepare(RecordedCalls& calls, const std::shared_ptr<Recorder>& recorder, const py::object& x,
-             const py::object& state, bool reverse, PackedWeights* packed) {
+             const py::object& state, const py::list& tensors, bool reverse, PackedWeights* packed) {
   if (recorder == nullptr) throw std::invalid_argument("a recorder is None");
-  calls.push_back(recorder->prepare(x.ptr(), state.ptr(), reverse, packed));
+  calls.push_back(recorder->prepare(x.ptr(), state.ptr(), tensors, reverse, packed));
   return calls.back() != nullptr;
 }
 
 py::object record_stack(const py::object& x, const Recorders& recorders, const std::vector<py::object>& states,
-                        const std::vector<PackedWeights*>& packed) {
+                        const std::vector<py::list>& tensors, const std::vector<PackedWeights*>& packed) {
   if (recorders.empty()) throw std::invalid_argument("record_stack: at least one cell is expected");
   RecordedCalls calls;
   for (std::size_t k = 0; k < recorders.size(); ++k)
-    if (!prepare(calls, recorders[k], k == 0 ? x : calls.back()->y(), states.at(k), false, packed.at(k)))
+    if (!prepare(calls, recorders[k], k == 0 ? x : calls.back()->y(), states.at(k), tensors.at(k), false, packed.at(k)))
       return py::none();
   std::vector<QuickCall*> all;
   for (const auto& call : calls) all.push_back(call.get());
@@ -93,11 +93,12 @@ py::object record_stack(const py::object& x, const Recorders& recorders, const s
 }
 
 py::object record_beside(const py::object& x, const Recorders& recorders, const std::vector<py::object>& states,
-                         const std::vector<bool>& reverse, const std::vector<PackedWeights*>& packed) {
+                         const std::vector<py::list>& tensors, const std::vector<bool>& reverse,
+                         const std::vector<PackedWeights*>& packed) {
   RecordedCalls calls;
   std::vector<Task> tasks;
   for (std::size_t k = 0; k < recorders.size(); ++k) {
-    if (!prepare(calls, recorders[k], x, states.at(k), reverse.at(k), packed.at(k))) return py::none();
+    if (!prepare(calls, recorders[k], x, states.at(k), tensors.at(k), reverse.at(k), packed.at(k))) return py::none();
     RecordedCall* const call = calls.back().get();
     tasks.push_back({call->multiply_adds(), [call] { call->run(); }, {}});
   }
@@ -136,11 +137,12 @@ void bind_quick_wiring(py::module_& m) {
   m.def("stacked", &stacked, py::arg("x"), py::arg("steppers"), py::arg("states"),
         "(y, states) of cells of which each reads what the one before it makes, a part of the sequence behind it where "
         "that is faster; None as above.");
-  m.def("record_stack", &record_stack, py::arg("x"), py::arg("recorders"), py::arg("states"), py::arg("packed"),
+  m.def("record_stack", &record_stack, py::arg("x"), py::arg("recorders"), py::arg("states"), py::arg("tensors"),
+        py::arg("packed"),
         "((y, *last states of all), SavedStack) of cells of which each reads what the one before it makes; None as of "
         "`record`.");
-  m.def("record_beside", &record_beside, py::arg("x"), py::arg("recorders"), py::arg("states"), py::arg("reverse"),
-        py::arg("packed"),
+  m.def("record_beside", &record_beside, py::arg("x"), py::arg("recorders"), py::arg("states"), py::arg("tensors"),
+        py::arg("reverse"), py::arg("packed"),
         "((y, *last states of every cell in turn), SavedBeside) of cells that read the same x, at the same time where "
         "it pays; None as of `record`.");
 }

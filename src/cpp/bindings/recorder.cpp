@@ -10,7 +10,6 @@
 #include "bindings/quick_function.h"
 #include "bindings/saved_call.h"
 #include "bindings/saved_calls.h"
-#include "bindings/watch.h"
 #include "engine/registry.h"
 
 namespace unrolled::bindings {
@@ -19,26 +18,23 @@ namespace {
 template <class S>
 class RecorderOf final : public Recorder {
  public:
-  RecorderOf(const std::string& name, std::vector<py::object> tensors, std::vector<double> numbers,
-             const py::object& cell)
-      : cell_(cells().find<S>(name)),
-        tensors_(std::move(tensors)),
-        attributes_(cell, tensors_),
-        numbers_(std::move(numbers)) {}
+  RecorderOf(const std::string& name, std::vector<double> numbers)
+      : cell_(cells().find<S>(name)), numbers_(std::move(numbers)) {}
 
-  std::unique_ptr<RecordedCall> prepare(PyObject* x, PyObject* state, bool reverse, PackedWeights* packed) override {
-    if (!attributes_.unchanged()) return nullptr;
+  std::unique_ptr<RecordedCall> prepare(PyObject* x, PyObject* state, const py::list& tensors, bool reverse,
+                                        PackedWeights* packed) override {
     auto call = std::make_unique<Call>();
-    return call->prepare(*this, x, state, reverse, packed) ? std::move(call) : nullptr;
+    return call->prepare(*this, x, state, tensors, reverse, packed) ? std::move(call) : nullptr;
   }
 
  private:
   class Call final : public RecordedCall {
    public:
     /// False if the recorder is not up to it.
-    bool prepare(const RecorderOf& of, PyObject* x, PyObject* state, bool reverse, PackedWeights* packed) {
+    bool prepare(const RecorderOf& of, PyObject* x, PyObject* state, const py::list& tensors, bool reverse,
+                 PackedWeights* packed) {
       call_->cell = &of.cell_;
-      call_->parameters = CellArrays<S>(of.cell_.info, of.weights(), of.numbers_);
+      call_->parameters = CellArrays<S>(of.cell_.info, arrays_of(tensors), of.numbers_);
       const Sizes& sizes = call_->parameters.sizes;
       set_numbers(at_.in, of.numbers_);
       if (!at_.take(of.arrays_, of.cell_.info, sizes, x, state, 3, reverse)) return false;
@@ -79,28 +75,29 @@ class RecorderOf final : public Recorder {
     const Parameters<S>* pack_from_ = nullptr;
   };
 
-  std::vector<py::object> weights() const {
+  static std::vector<py::object> arrays_of(const py::list& tensors) {
     static PyObject* const data_name = PyUnicode_InternFromString("_data");
     std::vector<py::object> arrays;
-    for (const py::object& tensor : tensors_)
+    for (const py::handle tensor : tensors)
       arrays.push_back(tensor.is_none()
-                           ? tensor
+                           ? py::reinterpret_borrow<py::object>(tensor)
                            : py::reinterpret_steal<py::object>(checked(PyObject_GetAttr(tensor.ptr(), data_name))));
     return arrays;
   }
 
   const CellKernel<S>& cell_;
-  std::vector<py::object> tensors_;  // the parameters, or None
-  Attributes attributes_;
-  std::vector<double> numbers_;
+  std::vector<double> numbers_;  // options of the cell
   QuickArrays<S> arrays_;
 };
 
-/// record(x, state, reverse, packed)
+/// record(x, state, tensors, reverse, packed)
 PyObject* record(Recorder& recorder, PyObject* const* arguments, Py_ssize_t count) {
-  if (count != 4) throw py::type_error("expected: x, state, reverse, packed");
-  auto* const packed = py::cast<PackedWeights*>(py::handle(arguments[3]));
-  const auto call = recorder.prepare(arguments[0], arguments[1], arguments[2] == Py_True, packed);
+  const py::handle packed = count == 5 ? arguments[4] : nullptr;
+  if (!packed || !PyList_Check(arguments[2]) || !(packed.is_none() || py::isinstance<PackedWeights>(packed)))
+    throw py::type_error("expected: x, state, a list of Tensors, reverse, packed weights or None");
+  const auto tensors = py::reinterpret_borrow<py::list>(arguments[2]);
+  const auto call =
+      recorder.prepare(arguments[0], arguments[1], tensors, arguments[3] == Py_True, py::cast<PackedWeights*>(packed));
   if (call == nullptr) return py::none().release().ptr();
   if (call->multiply_adds() >= release_from) {
     const py::gil_scoped_release release;
@@ -113,16 +110,13 @@ PyObject* record(Recorder& recorder, PyObject* const* arguments, Py_ssize_t coun
   auto saved = std::make_shared<SavedStack>(std::vector<std::shared_ptr<Saved>>{call->saved()});
   return py::make_tuple(py::tuple(results), std::move(saved)).release().ptr();
 }
-PyMethodDef record_method = quick_method<Recorder, record>(
-    "record",
-    "((y, *last state), SavedStack); None if a parameter is another Tensor or an argument must be converted.");
+PyMethodDef record_method =
+    quick_method<Recorder, record>("record", "((y, *last state), SavedStack); None if an argument must be converted.");
 
-/// `tensors`: the parameters of `cell`, whose dtype is that of the first.
-std::shared_ptr<Recorder> make_recorder(const std::string& name, const std::vector<py::object>& tensors,
-                                        const std::vector<double>& numbers, const py::object& cell) {
-  const auto first = py::cast<py::array>(tensors.at(0).attr("_data"));
-  return dispatch(first.dtype(), [&](auto scalar) -> std::shared_ptr<Recorder> {
-    return std::make_shared<RecorderOf<decltype(scalar)>>(name, tensors, numbers, cell);
+std::shared_ptr<Recorder> make_recorder(const std::string& name, const py::dtype& dtype,
+                                        const std::vector<double>& numbers) {
+  return dispatch(dtype, [&](auto scalar) -> std::shared_ptr<Recorder> {
+    return std::make_shared<RecorderOf<decltype(scalar)>>(name, numbers);
   });
 }
 
@@ -134,8 +128,8 @@ void append_results(py::list& results, const RecordedCall& call) {
 }
 
 void bind_recorder(py::module_& m) {
-  py::class_<Recorder, std::shared_ptr<Recorder>>(m, "Recorder", "Calls of one cell with a tape.")
-      .def(py::init(&make_recorder), py::arg("name"), py::arg("tensors"), py::arg("numbers"), py::arg("cell"))
+  py::class_<Recorder, std::shared_ptr<Recorder>>(m, "Recorder", "Calls with a tape of a cell with these options.")
+      .def(py::init(&make_recorder), py::arg("name"), py::arg("dtype"), py::arg("numbers"))
       .def_property_readonly("record",
                              [](const std::shared_ptr<Recorder>& r) { return quick_function(r, record_method); });
 }

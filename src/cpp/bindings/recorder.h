@@ -22,9 +22,10 @@ class RecordedCall : public QuickCall {
 class Recorder {
  public:
   virtual ~Recorder() = default;
-  /// A call that has not run yet; null if a parameter is another Tensor by now, or x, (T, B, I), or a state is not an
-  /// array of the right kind. `packed`: weights packed as they are now, or null.
-  virtual std::unique_ptr<RecordedCall> prepare(PyObject* x, PyObject* state, bool reverse, PackedWeights* packed) = 0;
+  /// A call that has not run yet; null if x, (T, B, I), or a state is not an array of the right kind. `tensors`: the
+  /// parameters, or None for those not there; `packed`: weights packed as they are now, or null.
+  virtual std::unique_ptr<RecordedCall> prepare(PyObject* x, PyObject* state, const py::list& tensors, bool reverse,
+                                                PackedWeights* packed) = 0;
 };
 
 /// Appends y and the last states.

@@ -19,6 +19,11 @@ std::vector<py::object> dense(const std::vector<py::object>& gradients) {
   return arrays;
 }
 
+/// Whether there is a gradient among them.
+bool any(std::vector<py::object>::const_iterator first, std::vector<py::object>::const_iterator last) {
+  return std::any_of(first, last, [](const py::object& gradient) { return !gradient.is_none(); });
+}
+
 /// What one call gives back: the gradients of x, if asked for, of the states and the weights.
 void append_gradients(py::list& all, const py::tuple& made, bool with_x) {
   if (with_x) all.append(made[0]);
@@ -31,7 +36,7 @@ void append_gradients(py::list& all, const py::tuple& made, bool with_x) {
 py::list SavedStack::vjp(const std::vector<py::object>& gradients, const std::vector<bool>& wanted) const {
   check(gradients.size(), wanted.size());
   const std::vector<py::object> given = dense(gradients);
-  std::vector<WayBack> ways;  // those of the last call first
+  std::vector<WayBack> ways;  // those of the last call first, without those above the first one that is reached
   py::object dy = given[0];
   auto state = given.end();
   auto flag = wanted.end();
@@ -39,14 +44,17 @@ py::list SavedStack::vjp(const std::vector<py::object>& gradients, const std::ve
     const Index states = Index(calls_[k]->states()), inputs = states + Index(calls_[k]->weights());
     std::vector<bool> flags{k > 0 || wanted[0]};
     flags.insert(flags.end(), flag - inputs, flag);
-    ways.push_back(calls_[k]->backward(dy, {state - states, state}, flags, false));
-    dy = ways.back().whole.result()[0];
+    if (!dy.is_none() || any(state - states, state)) {
+      ways.push_back(calls_[k]->backward(dy, {state - states, state}, flags, false));
+      dy = ways.back().whole.result()[0];
+    }
     state -= states;
     flag -= inputs;
   }
   go(ways);
   py::list all;
   for (std::size_t k = ways.size(); k-- > 0;) append_gradients(all, ways[k].whole.result(), k + 1 == ways.size());
+  while (all.size() < wanted.size()) all.append(py::none());
   return all;
 }
 
@@ -63,22 +71,24 @@ void SavedStack::check(std::size_t gradients, std::size_t wanted) const {
 
 /// The last call first, or all at the same time, each a part of the steps before the one after it.
 void SavedStack::go(const std::vector<WayBack>& ways) const {
-  const py::gil_scoped_release release;
   double work = 0, weights = 0;
-  for (const auto& call : calls_) {
-    work += 2 * call->multiply_adds();
-    weights = std::max(weights, call->recurrent_weights());
+  bool parts = true;
+  for (std::size_t k = 0; k < ways.size(); ++k) {
+    work += 2 * calls_[k]->multiply_adds();
+    weights = std::max(weights, calls_[k]->recurrent_weights());
+    parts = parts && calls_[k]->has_parts();
   }
   const Index T = calls_[0]->steps();
   const Index steps = pipeline_steps(static_cast<Index>(ways.size()), T, calls_[0]->rows(), weights, work);
-  const bool parts = std::all_of(calls_.begin(), calls_.end(), [](const auto& call) { return call->has_parts(); });
   if (steps == 0 || !parts) {
+    const py::gil_scoped_release release;
     for (const WayBack& way : ways) way.whole.run();
     return;
   }
-  parallel(static_cast<int>(ways.size()), [&](int id, int count) {
-    for (std::size_t k = std::size_t(id); k < ways.size(); k += std::size_t(count)) ways[k].begin();
-  });
+  std::vector<Task> begins;
+  for (const WayBack& way : ways) begins.push_back({way.whole.work, way.begin, {}});
+  run(begins);
+  const py::gil_scoped_release release;
   run_pipeline(static_cast<int>(ways.size()), static_cast<int>((T + steps - 1) / steps), [&](int way, int k) {
     ways[std::size_t(way)].part(std::max<Index>(0, T - (k + 1) * steps), T - k * steps);
   });
@@ -101,7 +111,7 @@ py::list SavedBeside::vjp(const std::vector<py::object>& gradients, const std::v
   for (const auto& call : calls_) {
     const auto results_end = gradient + Index(1 + call->states());
     const auto flags_end = flag + Index(1 + call->states() + call->weights());
-    reached.push_back(std::any_of(gradient, results_end, [](const py::object& g) { return !g.is_none(); }));
+    reached.push_back(any(gradient, results_end));
     if (reached.back())
       tasks.push_back(call->backward(*gradient, {gradient + 1, results_end}, {flag, flags_end}, false).whole);
     gradient = results_end;

@@ -17,7 +17,7 @@ class SavedStack {
  public:
   explicit SavedStack(SavedList calls) : calls_(std::move(calls)) {}
   /// From the gradients of the last y and of every last state to those of the first x and, of each call, of its states
-  /// and weights; `wanted`: which of them.
+  /// and weights; `wanted`: which of them. None of a call that no gradient reaches.
   py::list vjp(const std::vector<py::object>& gradients, const std::vector<bool>& wanted) const;
 
  private:

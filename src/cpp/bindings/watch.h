@@ -12,62 +12,17 @@ namespace unrolled::bindings {
 
 namespace py = pybind11;
 
-/// The attributes of an object that are some of its Tensors, however others may come in their place. Does not keep the
-/// object alive.
-class Attributes {
- public:
-  Attributes() = default;
-  /// None stands for no owner.
-  Attributes(const py::object& owner, const std::vector<py::object>& tensors) {
-    if (owner.is_none()) return;
-    owner_ = py::weakref(owner);
-    const py::dict attributes = owner.attr("__dict__");
-    for (const auto& [name, value] : attributes)
-      for (const py::object& tensor : tensors)
-        if (value.is(tensor)) attributes_.push_back({py::reinterpret_borrow<py::object>(name), tensor});
-  }
-  /// Whether all of them are still the same Tensors.
-  bool unchanged() const {
-    if (attributes_.empty()) return true;
-    const py::object owner = alive(owner_.ptr());
-    if (!owner) return true;
-    const auto now = py::reinterpret_steal<py::object>(PyObject_GenericGetDict(owner.ptr(), nullptr));
-    if (!now) throw py::error_already_set();
-    for (const Attribute& attribute : attributes_)
-      if (PyDict_GetItemWithError(now.ptr(), attribute.name.ptr()) != attribute.tensor.ptr()) return false;
-    return true;
-  }
-  void clear() { attributes_.clear(); }
-
- private:
-  /// What a weak reference refers to, or null.
-  static py::object alive(PyObject* reference) {
-#if PY_VERSION_HEX >= 0x030D0000
-    PyObject* object = nullptr;
-    if (PyWeakref_GetRef(reference, &object) < 0) throw py::error_already_set();
-    return py::reinterpret_steal<py::object>(object);
-#else
-    PyObject* const object = PyWeakref_GetObject(reference);
-    return object == Py_None ? py::object() : py::reinterpret_borrow<py::object>(object);
-#endif
-  }
-
-  struct Attribute {
-    py::object name, tensor;
-  };
-  py::object owner_;  // a weak reference
-  std::vector<Attribute> attributes_;
-};
-
 /// Watches the arrays behind some Tensors. They are unchanged for certain if each Tensor still holds the same array,
 /// its version is the one seen, and nobody but the Tensor (and this object) refers to the array, now or when it was
-/// first seen: whoever could write to it must hold it. The version counts how often the array was handed out. Of an
-/// owner it also watches that these Tensors are still its attributes.
+/// first seen: whoever could write to it must hold it. The version counts how often the array was handed out.
+///
+/// Of an owner it also watches that these Tensors are still its attributes, however another may have come there. It
+/// does not keep the owner alive.
 class Watch {
  public:
   /// None stands for a Tensor that is not there, or for no owner.
   explicit Watch(const py::sequence& tensors, const py::object& owner = py::none()) {
-    for (const py::handle tensor : tensors) {
+    for (const py::object tensor : tensors) {
       if (tensor.is_none()) continue;
       py::array data = py::cast<py::array>(tensor.attr("_data"));
       sole_ = sole_ && (data.owndata() || py::isinstance<ResultMemory>(data.base()));
@@ -75,12 +30,12 @@ class Watch {
       versions_.push_back(py::cast<long long>(tensor.attr("_version")));
       arrays_.push_back(std::move(data));
     }
-    attributes_ = Attributes(owner, tensors_);
+    watch_attributes(owner);
     unchanged();  // else whoever holds an array now may write to it and let it go before the next look
   }
   /// Once they have changed it lets go of them: the next Watch of the same arrays must not count this one.
   bool unchanged() {
-    sole_ = sole_ && attributes_.unchanged() && still_same();
+    sole_ = sole_ && still_attributes() && still_same();
     if (!sole_) {
       arrays_.clear();
       tensors_.clear();
@@ -110,8 +65,42 @@ class Watch {
     return true;
   }
 
+  void watch_attributes(const py::object& owner) {
+    if (owner.is_none()) return;
+    owner_ = py::weakref(owner);
+    const py::dict attributes = owner.attr("__dict__");
+    for (const auto& [name, value] : attributes)
+      for (const py::object& tensor : tensors_)
+        if (value.is(tensor)) attributes_.push_back({py::reinterpret_borrow<py::object>(name), tensor});
+  }
+  bool still_attributes() const {
+    if (attributes_.empty()) return true;
+    const py::object owner = alive(owner_.ptr());
+    if (!owner) return true;
+    const auto now = py::reinterpret_steal<py::object>(PyObject_GenericGetDict(owner.ptr(), nullptr));
+    if (!now) throw py::error_already_set();
+    for (const Attribute& attribute : attributes_)
+      if (PyDict_GetItemWithError(now.ptr(), attribute.name.ptr()) != attribute.tensor.ptr()) return false;
+    return true;
+  }
+  /// What a weak reference refers to, or null.
+  static py::object alive(PyObject* reference) {
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject* object = nullptr;
+    if (PyWeakref_GetRef(reference, &object) < 0) throw py::error_already_set();
+    return py::reinterpret_steal<py::object>(object);
+#else
+    PyObject* const object = PyWeakref_GetObject(reference);
+    return object == Py_None ? py::object() : py::reinterpret_borrow<py::object>(object);
+#endif
+  }
+
+  struct Attribute {
+    py::object name, tensor;
+  };
   bool sole_ = true;
-  Attributes attributes_;
+  py::object owner_;  // a weak reference
+  std::vector<Attribute> attributes_;
   std::vector<py::object> tensors_;
   std::vector<py::array> arrays_;
   std::vector<long long> versions_;

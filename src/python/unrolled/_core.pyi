@@ -30,9 +30,9 @@ class SavedBeside:
     def vjp(self, gradients: Sequence[Array | None], wanted: Sequence[bool]) -> list[Array | None]: ...
 
 class Recorder:
-    def __init__(self, name: str, tensors: Sequence[Any], numbers: Sequence[float], cell: Any) -> None: ...
+    def __init__(self, name: str, dtype: np.dtype[Any], numbers: Sequence[float]) -> None: ...
     def record(
-        self, x: Any, state: Any, reverse: bool, packed: PackedWeights | None
+        self, x: Any, state: Any, tensors: list[Any], reverse: bool, packed: PackedWeights | None
     ) -> tuple[tuple[Array, ...], SavedStack] | None: ...
 
 class Stepper:
@@ -58,12 +58,14 @@ def record_stack(
     x: Any,
     recorders: Sequence[Recorder],
     states: Sequence[Any],
+    tensors: Sequence[list[Any]],
     packed: Sequence[PackedWeights | None],
 ) -> tuple[tuple[Array, ...], SavedStack] | None: ...
 def record_beside(
     x: Any,
     recorders: Sequence[Recorder],
     states: Sequence[Any],
+    tensors: Sequence[list[Any]],
     reverse: Sequence[bool],
     packed: Sequence[PackedWeights | None],
 ) -> tuple[tuple[Array, ...], SavedBeside] | None: ...

@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 _PLACES_WORTH_PACKING_FOR = 1024
 _MANY_WEIGHTS = 2**20
 _NOT_PACKED: dict[str, Any] = {"_stepper": None, "_step": None, "_sequence": None}
-_AS_IF_NEW: dict[str, Any] = {**_NOT_PACKED, "_recorder": None, "_record": None}
+_AS_IF_NEW: dict[str, Any] = {**_NOT_PACKED, "_recorder": None}
 
 
 class Native(CellParameters):
@@ -31,10 +31,7 @@ class Native(CellParameters):
     _stepper: Any  # weights packed for inference, and its functions for a step and a sequence
     _step: Any
     _sequence: Any
-    _recorder: (
-        Any  # for calls with a tape, of a cell whose attributes have not changed, and its function for one
-    )
-    _record: Any
+    _recorder: Any  # for calls with a tape, as long as no attribute has changed, and its function for one
 
     @property
     def _kernel(self) -> str:

@@ -24,27 +24,31 @@ def unrecorded(cell: Recurrent, x: Any, state: Any, reverse: bool) -> tuple[Tens
 
 def recorded(cell: Recurrent, x: Any, state: Any, reverse: bool) -> tuple[Tensor, Any] | None:
     """(y, last state) with a tape."""
-    inputs = inputs_of(cell, state)
-    if inputs is None:
+    prepared = prepared_for_tape(cell, state)
+    if prepared is None:
         return None
+    (_, run), given, weights = prepared
     made = on_tape(
         type(cell).__name__,
-        [x if type(x) is Tensor else None, *inputs],
-        lambda: cell._record(bare(x), bare_state(state), reverse, cell._packed_before()),
+        [x if type(x) is Tensor else None, *given, *weights],
+        lambda: run(bare(x), bare_state(state), weights, reverse, cell._packed_before()),
     )
     return None if made is None else (made[0], tuple.__new__(cell.State, made[1:]))
 
 
-def inputs_of(cell: Recurrent, state: Any) -> list[Tensor | None] | None:
-    """What a quick call with a tape reads beside x, in its order: the given Tensors of a state, and the weights."""
-    if cell._recorder is None and not _can_record(cell):
+def prepared_for_tape(
+    cell: Recurrent, state: Any
+) -> tuple[tuple[Any, Any], Sequence[Tensor | None], list[Tensor | None]] | None:
+    """Of a quick call with a tape the recorder and its function, the given Tensors of a state, and the weights."""
+    recorder = cell._recorder or _new_recorder(cell)  # once: another thread may forget it
+    if recorder is None or not (state is None or isinstance(state, tuple)):
         return None
-    given: Sequence[Tensor | None] = (None,) * len(cell.State._fields)
-    if state is not None:
-        if not isinstance(state, tuple):
-            return None
-        given = [s if isinstance(s, Tensor) else None for s in state]
-    return [*given, *cell._weights()]
+    given = (None,) * len(cell.State._fields) if state is None else [_tensor(s) for s in state]
+    return recorder, given, cell._weights()
+
+
+def _tensor(value: Any) -> Tensor | None:
+    return value if isinstance(value, Tensor) else None
 
 
 def on_tape(name: str, inputs: list[Tensor | None], run: Callable[[], Any]) -> tuple[Tensor, ...] | None:
@@ -62,13 +66,13 @@ def on_tape(name: str, inputs: list[Tensor | None], run: Callable[[], Any]) -> t
     return record(name, inputs, results, vjp)
 
 
-def _can_record(cell: Recurrent) -> bool:
-    """Makes a recorder for a cell as it is now, unless it draws, bounds or recomputes anything."""
+def _new_recorder(cell: Recurrent) -> Any:
+    """Of a cell as it is now; None if it draws, bounds or recomputes anything."""
     if cell._recompute or not cell._quick() or cell._regular(True):
-        return False
-    recorder = core.Recorder(cell._kernel, cell._weights(), cell._options(), cell)
-    cell._recorder, cell._record = recorder, recorder.record
-    return True
+        return None
+    recorder = core.Recorder(cell._kernel, cell.dtype, cell._options())
+    cell._recorder = made = recorder, recorder.record
+    return made
 
 
 def bare(x: Any) -> Any:

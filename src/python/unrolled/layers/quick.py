@@ -11,7 +11,7 @@ from typing import Any
 
 from unrolled._native import core
 from unrolled.cells.base import is_plain
-from unrolled.cells.quick import bare, bare_state, inputs_of, on_tape, wrapped_state
+from unrolled.cells.quick import bare, bare_state, on_tape, prepared_for_tape, wrapped_state
 from unrolled.tensor import Tensor, is_grad_enabled, wrap
 
 
@@ -38,15 +38,16 @@ def stacked_with_tape(
     layers: Sequence[Any], x: Any, states: Sequence[Any]
 ) -> tuple[Tensor, tuple[Any, ...]] | None:
     """The same with a tape, on which the layers are one op. Gradients go back through them as y came."""
-    inputs = _inputs(layers, states)
-    if inputs is None or not all(
-        p.requires_grad for layer in layers for p in layer._weights() if p is not None
-    ):
+    prepared = _prepared(layers, states)
+    if prepared is None:
+        return None
+    inputs, recorders, weights = prepared
+    if not all(p.requires_grad for of_layer in weights for p in of_layer if p is not None):
         return None  # not where frozen layers need no way back
     results = on_tape(
         "Stack",
         [_source(x), *[tensor for of_layer in inputs for tensor in of_layer]],
-        lambda: core.record_stack(bare(x), *_natives(layers, states)),
+        lambda: core.record_stack(bare(x), recorders, _bare(states), weights, _packed(layers)),
     )
     if results is None:
         return None
@@ -58,14 +59,14 @@ def side_by_side_with_tape(
     layers: Sequence[Any], x: Any, states: Sequence[Any], reverse: Sequence[bool]
 ) -> list[tuple[Tensor, Any]] | None:
     """(y, state) of every layer with a tape, on which they are one op: gradients go back at the same time, too."""
-    inputs = _inputs(layers, states)
-    if inputs is None:
+    prepared = _prepared(layers, states)
+    if prepared is None:
         return None
-    recorders, bare_states, packed = _natives(layers, states)
+    inputs, recorders, weights = prepared
     results = on_tape(
         " and ".join(type(layer).__name__ for layer in layers),
         [tensor for of_layer in inputs for tensor in (_source(x), *of_layer)],
-        lambda: core.record_beside(bare(x), recorders, bare_states, reverse, packed),
+        lambda: core.record_beside(bare(x), recorders, _bare(states), weights, reverse, _packed(layers)),
     )
     if results is None:
         return None
@@ -73,24 +74,29 @@ def side_by_side_with_tape(
     return [(next(rest), _state(layer, rest)) for layer in layers]
 
 
-def _inputs(layers: Sequence[Any], states: Sequence[Any]) -> list[list[Tensor | None]] | None:
-    """What every layer reads beside x; None if one of them needs the long way."""
-    inputs = []
+def _prepared(
+    layers: Sequence[Any], states: Sequence[Any]
+) -> tuple[list[list[Tensor | None]], list[Any], list[list[Tensor | None]]] | None:
+    """What every layer reads beside x, its recorder, and its weights; None if one of them needs the long way."""
+    inputs: list[list[Tensor | None]] = []
+    recorders, weights = [], []
     for layer, state in zip(layers, states, strict=True):
-        of_layer = inputs_of(layer, state) if is_plain(layer) else None
-        if of_layer is None:
+        prepared = prepared_for_tape(layer, state) if is_plain(layer) else None
+        if prepared is None:
             return None
-        inputs.append(of_layer)
-    return inputs
+        (recorder, _), given, of_layer = prepared
+        inputs.append([*given, *of_layer])
+        recorders.append(recorder)
+        weights.append(of_layer)
+    return inputs, recorders, weights
 
 
-def _natives(layers: Sequence[Any], states: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-    """Recorders, states and packed weights for a native call."""
-    return (
-        [layer._recorder for layer in layers],
-        [bare_state(state) for state in states],
-        [layer._packed_before() for layer in layers],
-    )
+def _bare(states: Sequence[Any]) -> list[Any]:
+    return [bare_state(state) for state in states]
+
+
+def _packed(layers: Sequence[Any]) -> list[Any]:
+    return [layer._packed_before() for layer in layers]
 
 
 def _source(x: Any) -> Tensor | None:
