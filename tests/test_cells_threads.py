@@ -210,3 +210,18 @@ def test_packed_weights_come_and_go_under_many_threads(case: Case) -> None:
         in_threads(work)
     finally:
         sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_many_steps_close_after_one_another_have_the_bits_of_one_thread(case: Case, threads: Any) -> None:
+    # After a while such steps are shared among threads that wait awake, where they are large enough.
+    made = []
+    for count in (1, 2):
+        threads(count)
+        cell = case.new(300, 300, rng=np.random.default_rng(0))
+        y, state = np.random.default_rng(1).standard_normal((1, 300)).astype(np.float32), None
+        for _ in range(40):
+            y, state = cell.step(np.resize(y, (1, 300)), state)
+        made.append([y, *state])
+    for one, two in zip(*made, strict=True):
+        np.testing.assert_array_equal(one, two)

@@ -54,6 +54,22 @@ long sum_with_team(int wanted, long size, int* team = nullptr) {
 
 #if defined(_OPENMP) && !defined(__SANITIZE_THREAD__)
 // The first test, so that the library has not run a team before.
+TEST_CASE("calls must come close after one another for a while before a team counts as awake") {
+  const auto calls = [](int count) {
+    bool some = false;
+    for (int k = 0; k < count; ++k) some = awake() || some;
+    return some;
+  };
+  const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(2)); };
+  pause();
+  CHECK_FALSE(calls(16));
+  bool reached = false;
+  for (int k = 0; k < 1000 && !reached; ++k) reached = calls(17);  // this thread may lose its core between two calls
+  CHECK(reached);
+  pause();
+  CHECK_FALSE(awake());
+}
+
 TEST_CASE("a child after fork works where only the program itself has used OpenMP") {
   Threads threads(2);
   std::atomic<int> members{0};

@@ -237,6 +237,18 @@ Patience::~Patience() {
 
 bool crowded() { return now_us() < crowded_until.load(std::memory_order_relaxed); }
 
+bool awake() {
+  constexpr std::int64_t close_us = 300;  // much less than idle threads spin
+  constexpr int a_while = 16;
+  static std::atomic<std::int64_t> last{0};
+  static std::atomic<int> in_a_row{0};
+  const std::int64_t now = now_us();
+  const bool close = now - last.exchange(now, std::memory_order_relaxed) < close_us;
+  const int row = close ? std::min(in_a_row.load(std::memory_order_relaxed) + 1, a_while) : 0;
+  in_a_row.store(row, std::memory_order_relaxed);
+  return row == a_while;
+}
+
 #if defined(__SSE2__)
 FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) {
   constexpr unsigned flush_to_zero = 1u << 15, denormals_are_zero = 1u << 6;

@@ -11,6 +11,8 @@ namespace unrolled {
 
 /// Multiply-adds of a product from which a team is woken for it: about twenty microseconds of one thread.
 inline constexpr double least_team_work = 2e6;
+/// The same while the threads of a team wait awake, see `awake`.
+inline constexpr double least_awake_work = 3e5;
 
 namespace detail {
 using Body = void (*)(void* context, int id, int count);
@@ -61,6 +63,10 @@ class Barrier {
 /// True for a while after threads have repeatedly waited long for their team, because other work had the cores: one
 /// thread is faster then, and calls run on one.
 bool crowded();
+
+/// Says that there is a call that an awake team would serve sooner, and whether there is one: when such calls have come
+/// close after one another for a while. To wake a thread takes longer than such a call.
+bool awake();
 
 /// While it lives, denormal numbers count as zero on this thread; the caller's floating-point state is restored
 /// afterwards.

@@ -23,16 +23,19 @@ constexpr double most_that_stay = 2e5;
 Partition choose_partition(Direction direction, Index places, Index rows, Index input, Index hidden, int gates,
                            int lanes, int most_threads) {
   const double step = double(gates) * double(hidden) * double(hidden + input);
-  if (most_threads <= 1 || crowded() || double(places) * step < least_team_work) return {};
+  const double work = double(places) * step;
+  if (most_threads <= 1 || work < least_awake_work || crowded()) return {};
+  const int by_rows = static_cast<int>(std::min<Index>(most_threads, rows / least_rows));
+  const bool by_units = double(rows) * step >= least_step_work;
+  if (work < least_team_work && !((by_rows > 1 || by_units) && awake())) return {};
   const Index panels = (hidden + lanes * blocks_per_share - 1) / (lanes * blocks_per_share);
   // Where the weights are too many for a core's own cache, threads that split the units read half of them each, and
   // those that split the rows all of them.
   const bool heavy = double(gates) * double(hidden) * double(hidden) >=
                      (direction == Direction::Forward ? most_forward : most_backward);
   if (heavy && panels >= 4 * most_threads) return {1, most_threads};
-  const int by_rows = static_cast<int>(std::min<Index>(most_threads, rows / least_rows));
   if (by_rows >= most_threads) return {most_threads, 1};
-  if (double(rows) * step < least_step_work) return {std::max(1, by_rows), 1};
+  if (!by_units) return {std::max(1, by_rows), 1};
   // Too few rows for all: the threads of each row share split the units.
   const int row_shares = std::max(1, by_rows);
   const int unit_shares = static_cast<int>(std::min<Index>(most_threads / row_shares, panels));
