@@ -79,6 +79,15 @@ inline py::array empty_array(const Shape& shape, const py::dtype& dtype) {
   return py::array(dtype, shape);
 }
 
+/// Multiply-adds of a call over T steps of B rows, about.
+inline double multiply_adds_of(const CellInfo& info, const Sizes& sizes, Index T, Index B) {
+  const double gates = std::max(info.input_gates, info.weight_gates());
+  return double(T) * double(B) * gates * double(sizes.hidden) * double(sizes.hidden + sizes.row);
+}
+inline double recurrent_weights_of(const CellInfo& info, const Sizes& sizes) {
+  return double(info.weight_gates()) * double(sizes.hidden) * double(sizes.hidden);
+}
+
 /// The array itself, or a C-contiguous copy.
 inline py::array contiguous(const py::array& array) {
   if ((array.flags() & py::array::c_style) != 0) return array;

@@ -30,12 +30,9 @@ Type type_of(const py::array& array) {
 }
 
 py::array allocate(const Spec& spec) {
-  const auto make = [&](auto scalar) {
-    decltype(scalar)* data = nullptr;
-    return new_array<decltype(scalar)>(spec.shape, &data);
-  };
-  if (spec.type == Type::f32) return make(float());
-  return spec.type == Type::f64 ? make(double()) : make(std::int64_t());
+  return empty_array(spec.shape, spec.type == Type::f32   ? py::dtype::of<float>()
+                                 : spec.type == Type::f64 ? py::dtype::of<double>()
+                                                          : py::dtype::of<std::int64_t>());
 }
 
 Array view(py::handle object) {

@@ -3,10 +3,11 @@
 
 #include <pybind11/pybind11.h>
 
-#include <memory>
+#include <algorithm>
 #include <vector>
 
 #include "core/packet.h"
+#include "engine/partition.h"
 
 namespace unrolled::bindings {
 
@@ -25,6 +26,19 @@ class QuickCall {
   virtual void run_part(Index begin, Index end) = 0;
   virtual const pybind11::object& y() const = 0;
 };
+
+/// Steps of a part in which calls run as a pipeline, each of them behind or before its neighbour; 0: one after the
+/// other. `passes`: how often a call's multiply-adds are done.
+template <class Call>
+Index part_steps(const Call* calls, std::size_t count, double passes) {
+  double work = 0, weights = 0;
+  for (const Call* call = calls; call != calls + count; ++call) {
+    if (!(*call)->has_parts()) return 0;
+    work += passes * (*call)->multiply_adds();
+    weights = std::max(weights, (*call)->recurrent_weights());
+  }
+  return pipeline_steps(static_cast<Index>(count), calls[0]->steps(), calls[0]->rows(), weights, work);
+}
 
 /// Runs calls of which each reads the y of the one before it, at the same time where that is faster: each a part of the
 /// sequence behind the one before.

@@ -13,7 +13,6 @@
 #include "bindings/saved_calls.h"
 #include "bindings/stepper.h"
 #include "bindings/task.h"
-#include "engine/partition.h"
 #include "engine/pipeline.h"
 
 namespace unrolled::bindings {
@@ -112,16 +111,8 @@ py::object record_beside(const py::object& x, const Recorders& recorders, const 
 
 void run_stack(const std::vector<QuickCall*>& calls) {
   const py::gil_scoped_release release;
-  double work = 0, weights = 0;
-  bool parts = true;
-  for (const QuickCall* const call : calls) {
-    parts = parts && call->has_parts();
-    work += call->multiply_adds();
-    weights = std::max(weights, call->recurrent_weights());
-  }
-  const Index T = calls[0]->steps();
-  const Index steps = pipeline_steps(static_cast<Index>(calls.size()), T, calls[0]->rows(), weights, work);
-  if (steps == 0 || !parts) {
+  const Index T = calls[0]->steps(), steps = part_steps(calls.data(), calls.size(), 1);
+  if (steps == 0) {
     for (QuickCall* const call : calls) call->run();
     return;
   }

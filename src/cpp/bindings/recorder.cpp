@@ -107,7 +107,7 @@ PyObject* record(Recorder& recorder, PyObject* const* arguments, Py_ssize_t coun
   }
   py::list results;
   append_results(results, *call);
-  auto saved = std::make_shared<SavedStack>(std::vector<std::shared_ptr<Saved>>{call->saved()});
+  auto saved = std::make_shared<SavedStack>(SavedList{call->saved()});
   return py::make_tuple(py::tuple(results), std::move(saved)).release().ptr();
 }
 PyMethodDef record_method =

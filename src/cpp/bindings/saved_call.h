@@ -129,15 +129,8 @@ class SavedCall final : public Saved {
   Index steps() const override { return in.T; }
   Index rows() const override { return in.B; }
   bool has_parts() const override { return segment_steps == 0 && !in.ids && !in.scalar && !cell->make_input; }
-  double multiply_adds() const override {
-    const CellInfo& info = cell->info;
-    const double gates = std::max(info.input_gates, info.weight_gates());
-    return double(in.T) * double(in.B) * gates * double(parameters.sizes.hidden) *
-           double(parameters.sizes.hidden + parameters.sizes.row);
-  }
-  double recurrent_weights() const override {
-    return double(cell->info.weight_gates()) * double(parameters.sizes.hidden) * double(parameters.sizes.hidden);
-  }
+  double multiply_adds() const override { return multiply_adds_of(cell->info, parameters.sizes, in.T, in.B); }
+  double recurrent_weights() const override { return recurrent_weights_of(cell->info, parameters.sizes); }
 
  private:
   const S* y_data() const { return static_cast<const S*>(y.data()); }

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "engine/partition.h"
+#include "bindings/quick_call.h"
 #include "engine/pipeline.h"
 
 namespace unrolled::bindings {
@@ -71,16 +71,8 @@ void SavedStack::check(std::size_t gradients, std::size_t wanted) const {
 
 /// The last call first, or all at the same time, each a part of the steps before the one after it.
 void SavedStack::go(const std::vector<WayBack>& ways) const {
-  double work = 0, weights = 0;
-  bool parts = true;
-  for (std::size_t k = 0; k < ways.size(); ++k) {
-    work += 2 * calls_[k]->multiply_adds();
-    weights = std::max(weights, calls_[k]->recurrent_weights());
-    parts = parts && calls_[k]->has_parts();
-  }
-  const Index T = calls_[0]->steps();
-  const Index steps = pipeline_steps(static_cast<Index>(ways.size()), T, calls_[0]->rows(), weights, work);
-  if (steps == 0 || !parts) {
+  const Index T = calls_[0]->steps(), steps = part_steps(calls_.data(), ways.size(), 2);
+  if (steps == 0) {
     const py::gil_scoped_release release;
     for (const WayBack& way : ways) way.whole.run();
     return;

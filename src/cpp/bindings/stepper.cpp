@@ -75,14 +75,10 @@ class StepperOf final : public Stepper {
     }
 
     double multiply_adds() const override {
-      const CellInfo& info = of_.weights_->cell->info;
-      const Sizes& sizes = of_.weights_->sizes;
-      const double gates = std::max(info.input_gates, info.weight_gates());
-      return double(at_.in.T) * double(at_.in.B) * gates * double(sizes.hidden) * double(sizes.hidden + sizes.row);
+      return multiply_adds_of(of_.weights_->cell->info, of_.weights_->sizes, at_.in.T, at_.in.B);
     }
     double recurrent_weights() const override {
-      return double(of_.weights_->cell->info.weight_gates()) * double(of_.weights_->sizes.hidden) *
-             double(of_.weights_->sizes.hidden);
+      return recurrent_weights_of(of_.weights_->cell->info, of_.weights_->sizes);
     }
     Index steps() const override { return at_.in.T; }
     Index rows() const override { return at_.in.B; }

@@ -115,4 +115,4 @@ def _quick(
     steppers = [layer._stepper for layer in layers]
     if None in steppers:  # another thread has changed a layer
         return None
-    return kernel(bare(x), steppers, [bare_state(state) for state in states], *more)
+    return kernel(bare(x), steppers, _bare(states), *more)
