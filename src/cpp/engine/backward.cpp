@@ -49,6 +49,7 @@ void Run<S>::prepare_backward(const Parameters<S>& parameters, const Inputs<S>& 
   const bool with_rows = wanted.dx != nullptr || makes_input();
   if (!wanted.continues) back_.prepare(cell, sizes_, parameters, with_rows, schedule_.places());
   for (int k = 0; k < cell.vectors; ++k) vector_data_[k] = vectors_[k].data();
+  plan_norms();
   start_backward(given);
   initial_wanted_ = started_ || wanted.dh0;
   for (int k = 0; k < cell.states; ++k) initial_wanted_ = initial_wanted_ || wanted.dstate0[k];

@@ -96,7 +96,7 @@ struct ThreadRows {
   std::vector<const S*> a;  // projection: rows of x, and where their sums go
   std::vector<S*> sums;
   Buffer<S> u;
-  Buffer<S> mean, product;             // of normalisation backward
+  std::vector<RowSums<S>> norm_sums;
   Buffer<S> zone, masked;              // masks of zoneout [h, c][row][unit]; gradients of masked operands [row][unit]
   std::vector<const S*> zone_rows[3];  // of h, of c, of the recurrent operand
   std::vector<S*> masked_rows;
@@ -161,14 +161,16 @@ class Run {
     Space space;
     int first_slot, gates, gain;
     int stride, first_gate;
+    const S* gains[most_gates];  // nulls: none
     /// Its gates of a raw row.
     template <class Scalar>
     GateRow<Scalar> of(Scalar* row) const {
       return {row + first_gate * lanes<S>, stride, gates};
     }
   };
-  Norm norm_of_phase(int p) const;
-  Norm norm_of_input(int k) const;
+  void plan_norms();
+  const Norm& norm_of_phase(int p) const { return norms_[p]; }
+  const Norm& norm_of_input(int k) const { return norms_[most_phases + k]; }
 
   Shares shares(int id, int count) const;
   void plan(const Inputs<S>& in, bool keep, bool alone);
@@ -224,9 +226,9 @@ class Run {
                     const Shares& mine, ThreadRows<S>& at);
   bool starts_at_zero(const Phase& phase, const Inputs<S>& in, Index s) const;
   void fused_phase(const GatePanels<S>& panels, Depth depth, int p, Index rows, const Shares& mine, ThreadRows<S>& at,
-                   ForwardTile<S> tile, bool back);
+                   ForwardTile<S>& tile, bool back);
   void normalised_phase(int p, const ForwardWeights<S>& weights, Depth depth, Index s, Index rows, const Shares& mine,
-                        ThreadRows<S>& at, ForwardTile<S> tile);
+                        ThreadRows<S>& at, ForwardTile<S>& tile);
   void raw_product(int p, const GatePanels<S>& panels, Depth depth, Index s, Index rows, const Shares& mine,
                    ThreadRows<S>& at);
 
@@ -298,6 +300,7 @@ class Run {
   Index first_place_ = 0;
   Buffer<S> mask_, masked_;  // of h[t-1]: [row][unit], and the masked operand itself [place][unit]
   const S* vector_data_[most_vectors] = {};
+  Norm norms_[most_phases + most_input_norms];
   Buffer<S> slots_[2], initial_, streams_[most_streams], initial_state_[most_states];
   Buffer<S> start_, dstart_;  // [state][unit], [row][state][unit]: starts, and sums of the gradients of a row's
   Index start_step_ = 0;

@@ -116,6 +116,7 @@ void Run<S>::start_forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeight
   load_initial(in);
   if (pack_from) weights.prepare(cell.info, sizes);
   for (int k = 0; k < cell.info.vectors; ++k) vector_data_[k] = weights.vectors[k].data();
+  plan_norms();
   if (in.lengths) std::fill_n(out.y, in.T * in.B * sizes.output, S(0));
 }
 
@@ -215,7 +216,7 @@ void Run<S>::normalise_input(const ForwardWeights<S>& weights, Index s0, Index s
     for (Index n = 0, end = mine.rows(schedule_.rows(s)); n < end; ++n) {
       const Index i = mine.row(n);
       for (int k = 0; k < cell.input_norms; ++k) {
-        const Norm norm = norm_of_input(k);
+        const Norm& norm = norm_of_input(k);
         normalise_row(norm, raw_a_at(s, i, s0), schedule_.place(s, i), own,
                       slots_at(s, i, s0) + (own.first * cell.slots + norm.first_slot) * P, cell.slots * P,
                       weights.bias[0].data() + norm.first_gate * P);
@@ -282,7 +283,7 @@ bool Run<S>::starts_at_zero(const Phase& phase, const Inputs<S>& in, Index s) co
 /// that weights too many for a core's own cache are found there in part: those it read last.
 template <class S>
 void Run<S>::fused_phase(const GatePanels<S>& panels, Depth depth, int p, Index rows, const Shares& mine,
-                         ThreadRows<S>& at, ForwardTile<S> tile, bool back) {
+                         ThreadRows<S>& at, ForwardTile<S>& tile, bool back) {
   constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
   const Phase& phase = cell.phase[p];
@@ -325,13 +326,13 @@ void Run<S>::fused_phase(const GatePanels<S>& panels, Depth depth, int p, Index 
 /// The same where u is normalised over the row: the products first, for all units.
 template <class S>
 void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Depth depth, Index s, Index rows,
-                              const Shares& mine, ThreadRows<S>& at, ForwardTile<S> tile) {
+                              const Shares& mine, ThreadRows<S>& at, ForwardTile<S>& tile) {
   const CellInfo& cell = kernel_->info;
   const Phase& phase = cell.phase[p];
   const Blocks own = mine.blocks(phase.space);
   raw_product(p, weights.recurrent[p], depth, s, rows, mine, at);
   mine.meet->wait(mine.meeting);  // the statistics are of all units
-  const Norm norm = norm_of_phase(p);
+  const Norm& norm = norm_of_phase(p);
   tile.first_block = own.first;
   tile.blocks = own.count();
   tile.u = at.u.data();

@@ -5,6 +5,55 @@
 #include "engine/engine.h"
 
 namespace unrolled {
+namespace {
+
+/// Sums of outer products: some products that share their deltas, then their deltas, then others; all at once in the
+/// end.
+template <class S>
+class WeightSums {
+ public:
+  /// dW of `columns` columns: row m, whose sum is of delta m times the operands, goes to targets[m], if that is not
+  /// null.
+  void add(std::vector<const S*> operands, Index columns, std::vector<S*> targets) {
+    products_.push_back({std::move(operands), columns, std::move(targets)});
+  }
+  /// The deltas, `width` wide, of all products added since the last ones, if there are any.
+  template <class F>
+  void over(Index width, F&& deltas) {
+    const int before = sums_.empty() ? 0 : sums_.back().end;
+    const int end = static_cast<int>(products_.size());
+    if (end > before) sums_.push_back({deltas(), width, end});
+  }
+  void run(bool accumulate) const {
+    std::vector<OuterProduct<S>> products;
+    for (const Product& product : products_)
+      products.push_back({product.operands.data(), product.columns, product.targets.data()});
+    std::vector<OuterSum<S>> all;
+    int begin = 0;
+    for (const Sum& sum : sums_) {
+      all.push_back({static_cast<Index>(sum.deltas.size()), sum.deltas.data(), sum.width, products.data() + begin,
+                     sum.end - begin});
+      begin = sum.end;
+    }
+    accumulate_outer(all.data(), static_cast<int>(all.size()), accumulate);
+  }
+
+ private:
+  struct Product {
+    std::vector<const S*> operands;
+    Index columns;
+    std::vector<S*> targets;
+  };
+  struct Sum {
+    std::vector<const S*> deltas;
+    Index width;
+    int end;  // behind its last product
+  };
+  std::vector<Product> products_;
+  std::vector<Sum> sums_;
+};
+
+}  // namespace
 
 /// dx = da W_ih, or that of the rows that the cell has made of x, for the places, or the symbols of a table, of
 /// [first, last).
@@ -139,21 +188,7 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
     if (phase.operand == Operand::PreviousOutput) return masked_operand_ ? masked_before(s, i) : output_before(y, s, i);
     return phase.operand == Operand::PreviousState ? state_before(phase.stream, s, i) : stream_at(phase.stream, s, i);
   };
-  std::vector<const S*> operands[1 + most_phases];
-  std::vector<S*> targets[1 + most_phases];
-  OuterProduct<S> products[1 + most_phases];
-  int count = 0;
-  const auto add = [&](std::vector<const S*> rows, Index columns, std::vector<S*> to) {
-    operands[count] = std::move(rows);
-    targets[count] = std::move(to);
-    products[count] = {operands[count].data(), columns, targets[count].data()};
-    ++count;
-  };
-  const auto sum = [&](const std::vector<const S*>& deltas, Index width) {
-    const Index rows = static_cast<Index>(deltas.size());
-    if (count > 0) accumulate_outer(rows, deltas.data(), width, products, count, wanted.continues);
-    count = 0;
-  };
+  WeightSums<S> sums;
   const auto each_symbol = [&](const S* table, Index row) {
     std::vector<const S*> rows(static_cast<std::size_t>(in.symbols));
     for (Index v = 0; v < in.symbols; ++v) rows[static_cast<std::size_t>(v)] = table + v * row;
@@ -161,7 +196,8 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
   };
   const auto add_input = [&](int stride, int first) {
     if (wanted.dW_ih)
-      add(in.ids ? each_symbol(in.x, sizes_.input) : collect([&](Index s, Index i) { return input_row(in, s, i); }),
+      sums.add(
+          in.ids ? each_symbol(in.x, sizes_.input) : collect([&](Index s, Index i) { return input_row(in, s, i); }),
           sizes_.row,
           rows_of(wanted.dW_ih, sizes_.row, Space::Hidden, stride, first, cell.input_gates, cell.input_gate));
   };
@@ -169,21 +205,24 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
     S* const dW = wanted.dmatrix[phase.matrix];
     const Index columns = sizes_.width(cell.operand_space(phase));
     if (dW)
-      add(collect([&](Index s, Index i) { return operand(phase, s, i); }), columns,
-          rows_of(dW, columns, phase.space, stride, first, phase.gates, phase.weight_gate));
+      sums.add(collect([&](Index s, Index i) { return operand(phase, s, i); }), columns,
+               rows_of(dW, columns, phase.space, stride, first, phase.gates, phase.weight_gate));
   };
 
   const bool raw = cell.input_norms > 0;
   if (raw || in.ids) {
     add_input(static_cast<int>(input_stride()), raw ? 0 : cell.input_first);
-    sum(in.ids ? each_symbol(table_.data(), table_row()) : collect([&](Index s, Index i) { return raw_a_at(s, i, 0); }),
-        table_row());
+    sums.over(table_row(), [&] {
+      return in.ids ? each_symbol(table_.data(), table_row())
+                    : collect([&](Index s, Index i) { return raw_a_at(s, i, 0); });
+    });
   }
   for (int p = 0; p < cell.phases; ++p) {
     const Phase& phase = cell.phase[p];
     if (!phase.normalised || phase.matrix == identity) continue;
     add_phase(phase, phase.gates, 0);
-    sum(collect([&](Index s, Index i) { return raw_u_at(p, s, i); }), phase.gates * units(phase.space));
+    sums.over(phase.gates * units(phase.space),
+              [&] { return collect([&](Index s, Index i) { return raw_u_at(p, s, i); }); });
   }
   for (const Space space : {Space::Hidden, Space::Output}) {
     if (space == Space::Hidden && !raw && !in.ids) add_input(cell.slots, cell.input_first);
@@ -192,9 +231,12 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
       if (has_product(phase) && !phase.normalised && phase.space == space)
         add_phase(phase, cell.slots_of(space), phase.first_slot);
     }
-    sum(collect([&](Index s, Index i) { return space == Space::Hidden ? slots_at(s, i, 0) : output_slots_at(s, i); }),
-        slot_row(space));
+    sums.over(slot_row(space), [&] {
+      return collect(
+          [&](Index s, Index i) { return space == Space::Hidden ? slots_at(s, i, 0) : output_slots_at(s, i); });
+    });
   }
+  sums.run(wanted.continues);
 }
 
 #define UNROLLED_GRADIENTS(S)                                                        \

@@ -9,6 +9,36 @@
 namespace unrolled {
 namespace {
 
+/// One row on its way forward.
+template <class S>
+struct RowForward {
+  using V = Vec<S>;
+  GateRow<const S> raw;
+  const S* const* gains;  // nulls: none
+  const S* bias;          // that of block 0, with the blocks of the raw row, or null
+  S* to;                  // where block `first` goes
+  Index bias_step, step;  // from block to block
+  Index width, first, last;
+
+  template <int gates>
+  RowMoments<S> run() const {
+    constexpr int P = lanes<S>;
+    const auto moments = RowMoments<S>::template of<gates>(raw, width);
+    const V mean(moments.mean), scale(moments.inverse_deviation);
+    const S* gain[gates];
+    for (int gate = 0; gate < gates; ++gate) gain[gate] = gains[gate];
+    S* out = to;
+    for (Index block = first; block < last; ++block, out += step)
+      for (int gate = 0; gate < gates; ++gate) {
+        const V v = (V::load(raw.packet(block, gate)) - mean) * scale;
+        const V factor = gain[gate] ? V::load(gain[gate] + block * P) : V(S(1));
+        const V q = bias ? fma(factor, v, V::load(bias + block * bias_step + gate * P)) : factor * v;
+        q.store(out + gate * P);
+      }
+    return moments;
+  }
+};
+
 /// One row on its way back. What it reads is in the object, not behind pointers that a store might change.
 template <class S>
 struct RowBackward {
@@ -23,7 +53,7 @@ struct RowBackward {
 
   /// Sums of dv and of dv v over the whole row.
   template <int gates, bool scaled>
-  void sums(Index blocks, S& sum_dv, S& sum_dv_v) const {
+  RowSums<S> sums(Index blocks) const {
     constexpr int P = lanes<S>;
     const V middle(mean), scale(inverse_deviation);
     const GateRow<S> r = raw;
@@ -41,16 +71,15 @@ struct RowBackward {
       sum[0] += sum[gate];
       product[0] += product[gate];
     }
-    sum_dv = sum_lanes(sum[0]);
-    sum_dv_v = sum_lanes(product[0]);
+    return {sum_lanes(sum[0]), sum_lanes(product[0])};
   }
 
   /// dr and the gradient of the gain in blocks [first, last).
   template <int gates, bool scaled>
-  void finish(Index first, Index last, S sum_dv, S sum_dv_v) const {
+  void finish(Index first, Index last, RowSums<S> total) const {
     constexpr int P = lanes<S>;
     const S share = S(1) / static_cast<S>(gates * width);
-    const V middle(mean), scale(inverse_deviation), mean_dv(sum_dv * share), mean_dv_v(sum_dv_v * share);
+    const V middle(mean), scale(inverse_deviation), mean_dv(total.dv * share), mean_dv_v(total.dv_v * share);
     const GateRow<S> r = raw;
     const S* gain[gates];
     for (int gate = 0; gate < gates; ++gate) gain[gate] = gains[gate];
@@ -73,33 +102,18 @@ struct RowBackward {
 
 }  // namespace
 
-/// q of the blocks `own` of one row; `to` is where the first of them goes, `to_block` lies between two. bias: that of
+/// q of the blocks `own` of one row; `to` is where the first of them goes, `step` lies between two. bias: that of
 /// block 0, with the blocks of the raw row, or null.
 template <class S>
-void Run<S>::normalise_row(const Norm& norm, const S* raw, Index place, const Blocks& own, S* to, Index to_block,
+void Run<S>::normalise_row(const Norm& norm, const S* raw, Index place, const Blocks& own, S* to, Index step,
                            const S* bias) {
-  constexpr int P = lanes<S>;
-  using V = Vec<S>;
-  const GateRow<const S> row = norm.of(raw);
-  const RowMoments<S> moments(row, sizes_.width(norm.space));
-  if (keep_ && own.first == 0) {
+  const RowForward<S> row{norm.of(raw), norm.gains, bias, to, norm.stride * lanes<S>, step, sizes_.width(norm.space),
+                          own.first,    own.last};
+  with_gates(norm.gates, [&](auto gates) {
+    const RowMoments<S> moments = row.template run<gates>();
+    if (!keep_ || own.first != 0) return;
     mean_[norm.site][place] = moments.mean;
     inverse_deviation_[norm.site][place] = moments.inverse_deviation;
-  }
-  const S* gains[most_gates] = {};
-  for (int gate = 0; norm.gain != no_gain && gate < norm.gates; ++gate) gains[gate] = vector_data_[norm.gain + gate];
-  const V mean(moments.mean), scale(moments.inverse_deviation);
-  const Index bias_block = norm.stride * P;
-  with_gates(norm.gates, [&](auto gates) {
-    const S* gain[gates];
-    for (int gate = 0; gate < gates; ++gate) gain[gate] = gains[gate];
-    for (Index block = own.first; block < own.last; ++block, to += to_block)
-      for (int gate = 0; gate < gates; ++gate) {
-        const V v = (V::load(row.packet(block, gate)) - mean) * scale;
-        const V factor = gain[gate] ? V::load(gain[gate] + block * P) : V(S(1));
-        const V q = bias ? fma(factor, v, V::load(bias + block * bias_block + gate * P)) : factor * v;
-        q.store(to + gate * P);
-      }
   });
 }
 
@@ -109,8 +123,6 @@ void Run<S>::normalise_backward(const Norm& norm, S* const* raw, Index s, Index 
                                 ThreadRows<S>& at) {
   const Index blocks = units(norm.space) / lanes<S>, slots = kernel_->info.slots_of(norm.space);
   const Blocks own = mine.blocks(norm.space);
-  const S* gains[most_gates] = {};
-  for (int gate = 0; norm.gain != no_gain && gate < norm.gates; ++gate) gains[gate] = vector_data_[norm.gain + gate];
   const auto row = [&](Index n) {
     const Index place = schedule_.place(s, mine.row(n));
     const S* const dq =
@@ -120,24 +132,33 @@ void Run<S>::normalise_backward(const Norm& norm, S* const* raw, Index s, Index 
     return RowBackward<S>{norm.of(raw[n]),
                           dq,
                           slots,
-                          gains,
+                          norm.gains,
                           mean_[norm.site][place],
                           inverse_deviation_[norm.site][place],
                           dgain,
                           vector_step_,
                           sizes_.width(norm.space)};
   };
-  const bool scaled = norm.gain != no_gain;
-  with_gates(norm.gates, [&](auto gates) {
+  const auto with_kind = [&](auto&& use) {
+    with_gates(norm.gates, [&](auto gates) {
+      norm.gain == no_gain ? use(gates, std::false_type()) : use(gates, std::true_type());
+    });
+  };
+  if (mine.meeting == 1)
+    return with_kind([&](auto gates, auto scaled) {
+      for (Index n = 0; n < rows; ++n) {
+        const RowBackward<S> one = row(n);
+        one.template finish<gates, scaled>(0, blocks, one.template sums<gates, scaled>(blocks));
+      }
+    });
+  with_kind([&](auto gates, auto scaled) {
     for (Index n = 0; n < rows; ++n)
-      scaled ? row(n).template sums<gates, true>(blocks, at.mean[n], at.product[n])
-             : row(n).template sums<gates, false>(blocks, at.mean[n], at.product[n]);
+      at.norm_sums[static_cast<std::size_t>(n)] = row(n).template sums<gates, scaled>(blocks);
   });
   mine.meet->wait(mine.meeting);  // all have read r
-  with_gates(norm.gates, [&](auto gates) {
+  with_kind([&](auto gates, auto scaled) {
     for (Index n = 0; n < rows; ++n)
-      scaled ? row(n).template finish<gates, true>(own.first, own.last, at.mean[n], at.product[n])
-             : row(n).template finish<gates, false>(own.first, own.last, at.mean[n], at.product[n]);
+      row(n).template finish<gates, scaled>(own.first, own.last, at.norm_sums[static_cast<std::size_t>(n)]);
   });
 }
 

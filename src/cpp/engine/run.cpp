@@ -14,6 +14,7 @@ void ThreadRows<S>::resize(const CellInfo& cell, Index rows, Index chunk_rows, I
   for (auto* v : {&operand, &h_prev, &dy, &du}) grow(*v, n);
   for (auto* v : {&slots[0], &slots[1], &y, &dh, &dvectors, &dscalar}) grow(*v, n);
   grow(scalar, n);
+  grow(norm_sums, n);
   for (int k = 0; k < cell.states; ++k) grow(state_prev[k], n);
   for (int k = 0; k < cell.streams; ++k) {
     grow(stream[k], n);
@@ -22,17 +23,9 @@ void ThreadRows<S>::resize(const CellInfo& cell, Index rows, Index chunk_rows, I
   grow(a, m);
   grow(sums, m);
   Index scratch = max_tile_rows * max_vectors * lanes<S>;
-  bool normalised = cell.input_norms > 0;
   for (int p = 0; p < cell.phases; ++p)
-    if (cell.phase[p].normalised) {
-      scratch = std::max(scratch, cell.phase[p].gates * units);
-      normalised = true;
-    }
+    if (cell.phase[p].normalised) scratch = std::max(scratch, cell.phase[p].gates * units);
   u.resize(scratch);
-  if (normalised) {
-    mean.resize(rows);
-    product.resize(rows);
-  }
 }
 
 template <class S>
@@ -143,23 +136,23 @@ const S* Run<S>::state_before(int k, Index s, Index i) const {
   return s == 0 ? initial_state_[k].data() + i * step : streams_[k].data() + stream_row(k, s - 1, i) * step;
 }
 
+/// The normalisations of the call; vector_data_ is set.
 template <class S>
-typename Run<S>::Norm Run<S>::norm_of_phase(int p) const {
-  const Phase& phase = kernel_->info.phase[p];
-  return {p, phase.space, phase.first_slot, phase.gates, phase.gain, phase.gates, 0};
-}
-
-template <class S>
-typename Run<S>::Norm Run<S>::norm_of_input(int k) const {
+void Run<S>::plan_norms() {
   const CellInfo& cell = kernel_->info;
-  const InputNorm& norm = cell.input_norm[k];
-  return {most_phases + k,
-          Space::Hidden,
-          norm.first_slot,
-          norm.gates,
-          norm.gain,
-          cell.input_gates,
-          norm.first_slot - cell.input_first};
+  const auto set = [&](int site, Space space, int first_slot, int gates, int gain, int stride, int first_gate) {
+    Norm& norm = norms_[site] = {site, space, first_slot, gates, gain, stride, first_gate, {}};
+    for (int gate = 0; gain != no_gain && gate < gates; ++gate) norm.gains[gate] = vector_data_[gain + gate];
+  };
+  for (int p = 0; p < cell.phases; ++p) {
+    const Phase& phase = cell.phase[p];
+    if (phase.normalised) set(p, phase.space, phase.first_slot, phase.gates, phase.gain, phase.gates, 0);
+  }
+  for (int k = 0; k < cell.input_norms; ++k) {
+    const InputNorm& norm = cell.input_norm[k];
+    set(most_phases + k, Space::Hidden, norm.first_slot, norm.gates, norm.gain, cell.input_gates,
+        norm.first_slot - cell.input_first);
+  }
 }
 
 template <class S>
@@ -187,14 +180,14 @@ template struct ThreadRows<double>;
   template Run<S>::Shares Run<S>::shares(int, int) const;                \
   template void Run<S>::plan_partition(Direction, bool);                 \
   template void Run<S>::plan_threads();                                  \
+  template void Run<S>::plan_norms();                                    \
   template void Run<S>::load_initial(const Inputs<S>&);                  \
   template void Run<S>::write_last(const S*, const Outputs<S>&);         \
   template const S* Run<S>::output_before(const S*, Index, Index) const; \
   template const S* Run<S>::state_before(int, Index, Index) const;       \
   template void Run<S>::copy_slot(int, S*);                              \
-  template void Run<S>::copy_stream(int, S*);                            \
-  template Run<S>::Norm Run<S>::norm_of_phase(int) const;                \
-  template Run<S>::Norm Run<S>::norm_of_input(int) const;
+  template void Run<S>::copy_stream(int, S*);
+
 UNROLLED_RUN(float)
 UNROLLED_RUN(double)
 

@@ -2,6 +2,7 @@
 // over gates and lanes: the same at every partition.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 
@@ -27,41 +28,45 @@ void with_gates(int gates, F&& use) {
   use(std::integral_constant<int, 4>());
 }
 
+/// In one pass, over the distances from the row's first scalar: the loop over time waits for one sum over the lanes,
+/// not for two. What that rounds is (mean - first)^2 / variance times what a second pass would, which is at most n - 1.
 template <class S>
 struct RowMoments {
   S mean, inverse_deviation;
 
-  RowMoments(const GateRow<const S>& row, Index units) {
-    with_gates(row.gates, [&](auto gates) { take<gates>(row, units); });
-  }
-
- private:
   template <int gates>
-  void take(const GateRow<const S>& row, Index units) {
+  static RowMoments of(const GateRow<const S>& row, Index units) {
+    constexpr int P = lanes<S>;
     constexpr S epsilon = S(1e-5);
     const S share = S(1) / static_cast<S>(gates * units);  // made early: the sums below are waited for
-    mean = total<gates>(row, units, [](Vec<S> packet, Vec<S> sum, Index) { return sum + packet; }) * share;
-    const Vec<S> middle(mean);
-    const S squares = total<gates>(row, units, [middle](Vec<S> packet, Vec<S> sum, Index valid) {
-      const Vec<S> d = first_lanes(packet - middle, valid);
-      return fma(d, d, sum);
-    });
-    inverse_deviation = S(1) / std::sqrt(squares * share + epsilon);
-  }
-  template <int gates, class F>
-  static S total(const GateRow<const S>& row, Index units, F&& add) {
-    constexpr int P = lanes<S>;
-    Vec<S> sum[gates];
-    for (int gate = 0; gate < gates; ++gate) sum[gate] = Vec<S>::zero();
+    const S first = *row.data;
+    const Vec<S> origin(first);
+    Vec<S> sum[gates], squares[gates];
+    for (int gate = 0; gate < gates; ++gate) sum[gate] = squares[gate] = Vec<S>::zero();
+    const auto add = [&](Index block, Index valid) {
+      for (int gate = 0; gate < gates; ++gate) {
+        const Vec<S> d = first_lanes(Vec<S>::load(row.packet(block, gate)) - origin, valid);
+        sum[gate] += d;
+        squares[gate] = fma(d, d, squares[gate]);
+      }
+    };
     const Index whole = units / P;
-    for (Index block = 0; block < whole; ++block)
-      for (int gate = 0; gate < gates; ++gate)
-        sum[gate] = add(Vec<S>::load(row.packet(block, gate)), sum[gate], Index(P));
-    for (int gate = 0; units % P != 0 && gate < gates; ++gate)
-      sum[gate] = add(Vec<S>::load_partial(row.packet(whole, gate), units % P), sum[gate], units % P);
-    for (int gate = 1; gate < gates; ++gate) sum[0] += sum[gate];
-    return sum_lanes(sum[0]);
+    for (Index block = 0; block < whole; ++block) add(block, P);
+    if (units % P != 0) add(whole, units % P);
+    for (int gate = 1; gate < gates; ++gate) {
+      sum[0] += sum[gate];
+      squares[0] += squares[gate];
+    }
+    const S distance = sum_lanes(sum[0]) * share;
+    const S variance = std::max(S(0), sum_lanes(squares[0]) * share - distance * distance);
+    return {first + distance, S(1) / std::sqrt(variance + epsilon)};
   }
+};
+
+/// Sums over a row on its way back: of the gradients of what was normalised, and of their products with it.
+template <class S>
+struct RowSums {
+  S dv, dv_v;
 };
 
 }  // namespace unrolled

@@ -80,7 +80,8 @@ void gemm_outer(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S
     for (Index n = 0; n < N && bias; ++n) C[m * ldc + n] = accumulate ? C[m * ldc + n] + bias[n] : bias[n];
   }
   const OuterProduct<S> product{b.data(), N, c.data()};
-  accumulate_outer(K, a.data(), M, &product, 1, accumulate || bias != nullptr);
+  const OuterSum<S> sum{K, a.data(), M, &product, 1};
+  accumulate_outer(&sum, 1, accumulate || bias != nullptr);
 }
 
 }  // namespace

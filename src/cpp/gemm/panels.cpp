@@ -178,46 +178,41 @@ void outer_tile_product(const PanelShape<S>& shape, const S* panel, Index group,
   multiply_group(shape, panel, group, depth, in_tile, from, to, start, static_cast<const S*>(nullptr));
 }
 
-}  // namespace
-
+/// Room for the packed operands of sums that are made one after the other by one team.
 template <class S>
-void accumulate_outer(Index rows, const S* const* a, Index a_columns, const OuterProduct<S>* products, int count,
-                      bool accumulate) {
-  constexpr int tile = outer_tile<S>;
-  const Index tiles = (a_columns + tile - 1) / tile, most_rows = std::min(outer_run, rows),
-              tile_step = tile * most_rows;
-  Index b_columns = 0, widest = 0, panel_scalars = 0;
-  for (int k = 0; k < count; ++k) {
-    const OuterProduct<S>& product = products[k];
-    for (Index m = 0; m < a_columns && rows == 0 && !accumulate; ++m)
-      if (product.c[m]) std::fill_n(product.c[m], product.b_columns, S(0));
-    b_columns += product.b_columns;
-    widest = std::max(widest, padded<S>(product.b_columns));
-    panel_scalars += padded<S>(product.b_columns) * most_rows;
+class OuterRoom {
+ public:
+  OuterRoom(const OuterSum<S>* sums, int count, int team) {
+    Index panels = 0, tiles = 0;
+    for (int k = 0; k < count; ++k) {
+      const OuterSum<S>& sum = sums[k];
+      if (sum.rows <= few_rows) continue;
+      const Index run = std::min(outer_run, sum.rows);
+      Index columns = 0;
+      for (int product = 0; product < sum.count; ++product) {
+        columns += padded<S>(sum.products[product].b_columns);
+        widest_ = std::max(widest_, padded<S>(sum.products[product].b_columns));
+      }
+      panels = std::max(panels, columns * run);
+      tiles = std::max(tiles, tiles_of(sum) * tile_step(sum));
+    }
+    panels_.resize(panels);
+    tiles_.resize(tiles);
+    trash_.resize(team * widest_);
   }
-  if (rows == 0) return;
-  if (rows <= few_rows) {
-    const int writers = double(a_columns) * double(b_columns) < least_team_writes ? 1 : get_num_threads();
-    return parallel(writers, [&](int id, int team) {
-      for (int k = 0; k < count; ++k)
-        outer_of_few(rows, a, share_begin(a_columns, id, team), share_begin(a_columns, id + 1, team), products[k],
-                     accumulate);
-    });
-  }
-  const int wanted = double(rows) * double(a_columns) * double(b_columns) < least_team_work ? 1 : get_num_threads();
-  Buffer<S> panels(panel_scalars), tiles_of_a(tiles * tile_step);
-  Buffer<S> trash(wanted * widest);  // where rows of C that are not wanted go
-  Barrier barrier;
-  // Tiles of A go to threads in whole; every thread needs all panels of B, which are packed together.
-  parallel(wanted, [&](int id, int team) {
-    const Index t0 = share_begin(tiles, id, team), t1 = share_begin(tiles, id + 1, team);
-    for (Index p0 = 0; p0 < rows; p0 += outer_run) {
-      const Index run = std::min(outer_run, rows - p0);
+
+  /// Share `id` of a sum. Tiles of A go to threads in whole; every thread needs all panels of B, which are packed
+  /// together.
+  void sum_share(const OuterSum<S>& sum, bool accumulate, int id, int team) {
+    constexpr int tile = outer_tile<S>;
+    const Index t0 = share_begin(tiles_of(sum), id, team), t1 = share_begin(tiles_of(sum), id + 1, team);
+    for (Index p0 = 0; p0 < sum.rows; p0 += outer_run) {
+      const Index run = std::min(outer_run, sum.rows - p0);
       const auto for_products = [&](auto&& use) {
-        S* at = panels.data();
-        for (int k = 0; k < count; ++k) {
-          const PanelShape<S> shape{products[k].b_columns, run, outer_width<S>};
-          use(products[k], shape, at);
+        S* at = panels_.data();
+        for (int k = 0; k < sum.count; ++k) {
+          const PanelShape<S> shape{sum.products[k].b_columns, run, outer_width<S>};
+          use(sum.products[k], shape, at);
           at += shape.size();
         }
       };
@@ -226,19 +221,64 @@ void accumulate_outer(Index rows, const S* const* a, Index a_columns, const Oute
           pack_rows(product.b + p0, run, shape.first_column(g), shape.columns - shape.first_column(g), shape.vectors(g),
                     at + shape.offset(g));
       });
-      cut_tiles(a + p0, run, a_columns, t0, t1, tile_step, tiles_of_a.data());
-      barrier.wait(team);
+      cut_tiles(sum.a + p0, run, sum.a_columns, t0, t1, tile_step(sum), tiles_.data());
+      barrier_.wait(team);
       for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
         for (Index g = 0; g < shape.groups(); ++g)
           for (Index t = t0; t < t1; ++t) {
             if (t + 1 < t1)
-              prefetch_rows(product.c + (t + 1) * tile, std::min<Index>(tile, a_columns - (t + 1) * tile), shape, g);
-            outer_tile_product(shape, at + shape.offset(g), g, tiles_of_a.data() + t * tile_step,
-                               static_cast<int>(std::min<Index>(tile, a_columns - t * tile)), product.c + t * tile,
-                               trash.data() + id * widest, p0 == 0 && !accumulate ? Start::Zero : Start::Continue);
+              prefetch_rows(product.c + (t + 1) * tile, std::min<Index>(tile, sum.a_columns - (t + 1) * tile), shape,
+                            g);
+            outer_tile_product(shape, at + shape.offset(g), g, tiles_.data() + t * tile_step(sum),
+                               static_cast<int>(std::min<Index>(tile, sum.a_columns - t * tile)), product.c + t * tile,
+                               trash_.data() + id * widest_, p0 == 0 && !accumulate ? Start::Zero : Start::Continue);
           }
       });
-      barrier.wait(team);
+      barrier_.wait(team);
+    }
+  }
+
+ private:
+  static Index tiles_of(const OuterSum<S>& sum) { return (sum.a_columns + outer_tile<S> - 1) / outer_tile<S>; }
+  static Index tile_step(const OuterSum<S>& sum) { return outer_tile<S> * std::min(outer_run, sum.rows); }
+
+  Buffer<S> panels_, tiles_;
+  Buffer<S> trash_;  // where rows of C that are not wanted go
+  Index widest_ = 0;
+  Barrier barrier_;
+};
+
+template <class S>
+bool worth_a_team(const OuterSum<S>* sums, int count) {
+  double work = 0, most_writes = 0;
+  for (int k = 0; k < count; ++k) {
+    double columns = 0;
+    for (int product = 0; product < sums[k].count; ++product) columns += double(sums[k].products[product].b_columns);
+    const double writes = double(sums[k].a_columns) * columns;
+    if (sums[k].rows > few_rows)
+      work += double(sums[k].rows) * writes;
+    else
+      most_writes = std::max(most_writes, writes);
+  }
+  return work >= least_team_work || most_writes >= least_team_writes;
+}
+
+}  // namespace
+
+template <class S>
+void accumulate_outer(const OuterSum<S>* sums, int count, bool accumulate) {
+  const int wanted = worth_a_team(sums, count) ? get_num_threads() : 1;
+  OuterRoom<S> room(sums, count, wanted);
+  parallel(wanted, [&](int id, int team) {
+    for (int k = 0; k < count; ++k) {
+      const OuterSum<S>& sum = sums[k];
+      if (sum.rows > few_rows) {
+        room.sum_share(sum, accumulate, id, team);
+        continue;
+      }
+      for (int product = 0; product < sum.count; ++product)
+        outer_of_few(sum.rows, sum.a, share_begin(sum.a_columns, id, team), share_begin(sum.a_columns, id + 1, team),
+                     sum.products[product], accumulate);
     }
   });
 }
@@ -251,7 +291,7 @@ void accumulate_outer(Index rows, const S* const* a, Index a_columns, const Oute
   template void multiply_groups<S>(const PanelShape<S>&, const S*, Index, Index, Depth, Index, const S* const*,    \
                                    S* const*, Start);                                                              \
   template void multiply_unpacked<S>(const S* const*, Index, Index, Depth, const S*, S*, Start);                   \
-  template void accumulate_outer<S>(Index, const S* const*, Index, const OuterProduct<S>*, int, bool);
+  template void accumulate_outer<S>(const OuterSum<S>*, int, bool);
 UNROLLED_PANELS(float)
 UNROLLED_PANELS(double)
 
