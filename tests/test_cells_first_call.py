@@ -31,11 +31,25 @@ def test_the_first_call_finds_packed_weights_and_leaves_no_trace(case: Case) -> 
 
 
 def test_not_where_packing_takes_long_or_masks_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unrolled.cells.base._MOST_WARM_WEIGHTS", 100)
+    monkeypatch.setattr("unrolled.cells.warm_up.MOST_WEIGHTS", 100)
     assert packed(ur.RNN(4, 5)) is not None and packed(ur.RNN(10, 10)) is None
     monkeypatch.undo()
     dropped = ur.LSTM(4, 4, recurrent_dropout=0.5)
     assert packed(dropped) is None and dropped.counter == 0
+
+
+def test_a_new_cell_has_trained_and_left_nothing() -> None:
+    with ur.no_grad():
+        cell = ur.LSTM(3, 4)
+    assert vars(cell)["_recorder"] is not None
+    assert all(p.grad is None for p in cell.parameters().values())
+
+
+def test_a_loaded_model_has_not_trained(tmp_path: Path) -> None:
+    cell = ur.LSTM(3, 4)
+    cell.freeze()
+    ur.save(cell, tmp_path / "model.safetensors")
+    assert vars(ur.load(tmp_path / "model.safetensors"))["_recorder"] is None
 
 
 def test_a_loaded_model_is_warm(tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return cell._recorder
 
     monkeypatch.setattr(quick, "_new_recorder", watched)
+    monkeypatch.setattr(
+        ur.cells.Recurrent, "_warm_up", lambda cell: None
+    )  # its calls are not those of a test
     return made
 
 

@@ -13,13 +13,11 @@ from unrolled.cells.inspection import Inspection, inspect
 from unrolled.cells.native import Native
 from unrolled.cells.quick import recorded, unrecorded
 from unrolled.cells.recompute import Recomputed
+from unrolled.cells.warm_up import warm_up
 from unrolled.module import Module
-from unrolled.tensor import Tensor, is_grad_enabled, no_grad
+from unrolled.tensor import Tensor, is_grad_enabled
 
 Array = np.ndarray[Any, Any]
-
-# Of the calls that warm a cell up: enough multiply-adds and rows to start the threads.
-_WARM_UP_WORK, _WARM_UP_ROWS, _MOST_WARM_STEPS, _MOST_WARM_WEIGHTS = 2**21, 8, 100, 2**24
 
 
 class Recurrent(Recomputed, Native):
@@ -160,21 +158,8 @@ class Recurrent(Recomputed, Native):
         return f"({axes}, {self.input_size}) because input_size={self.input_size}"
 
     def _warm_up(self) -> None:
-        """A few calls now, so that the first one that counts finds code, threads, memory and packed weights as the
-        tenth does. Not where weights are many, which take long to pack, but not beside a call, nor where the class has
-        more of them to make.
-        """
-        whole = all(hasattr(self, name) for name in (*self.matrices, *self.vectors))
-        weights = sum(w.size for w in self._weights() if w is not None) if whole else 0
-        if not 0 < weights <= _MOST_WARM_WEIGHTS or not self._quick():
-            return
-        steps = min(-(-_WARM_UP_WORK // (_WARM_UP_ROWS * weights)), _MOST_WARM_STEPS)
-        with no_grad():
-            for T, B in ((steps, _WARM_UP_ROWS), (steps, 1), (1, 1), (1, 1)):
-                Recurrent.forward(self, np.zeros((T, B, self.input_size), self.dtype))
-        x, state = np.zeros((1, self.input_size), self.dtype), None
-        for _ in range(2):
-            state = Recurrent.step(self, x, state)[1]
+        """What a first call would find cold."""
+        warm_up(self, Recurrent.forward, Recurrent.step)
 
     # --- steps
 
