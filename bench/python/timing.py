@@ -49,11 +49,13 @@ def interleave(
 ) -> dict[str, Times]:
     """Median times of calls that take turns. `seconds` is for each side; every side has at least 3 turns."""
     repeats = {name: _repeats(call, clock) for name, call in sides.items()}
-    samples: dict[str, list[float]] = {name: [] for name in sides}
+    names = list(sides)
+    samples: dict[str, list[float]] = {name: [] for name in names}
     spent = dict.fromkeys(sides, 0.0)
     turns = 0
     while turns < 3 or (turns < most and max(spent.values()) < seconds):
-        for name, call in sides.items():
+        for name in names[::-1] if turns % 2 else names:  # none always follows the same other
+            call = sides[name]
             settle()
             call()  # wakes this side's threads and brings its weights into the cache
             begin = clock()

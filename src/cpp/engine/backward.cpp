@@ -48,8 +48,6 @@ void Run<S>::prepare_backward(const Parameters<S>& parameters, const Inputs<S>& 
   plan_regular_threads();
   const bool with_rows = wanted.dx != nullptr || makes_input();
   if (!wanted.continues) back_.prepare(cell, sizes_, parameters, with_rows, schedule_.places());
-  for (int k = 0; k < cell.vectors; ++k) vector_data_[k] = vectors_[k].data();
-  plan_norms();
   start_backward(given);
   initial_wanted_ = started_ || wanted.dh0;
   for (int k = 0; k < cell.states; ++k) initial_wanted_ = initial_wanted_ || wanted.dstate0[k];
@@ -183,7 +181,7 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
   for (int k = 0; k < cell.input_norms; ++k) {
     if (k == 0) mine.meet->wait(mine.meeting);
     for (Index n = 0; n < rows; ++n) at.sums[static_cast<std::size_t>(n)] = raw_a_at(s, mine.row(n), 0);
-    normalise_backward(norm_of_input(k), at.sums.data(), s, rows, mine, at);
+    normalise_backward(norm_of_input(k), at.sums.data(), at.sums.data(), false, s, rows, mine, at);
   }
   // A reset cuts the gradient as it cut the state.
   for (Index n = 0; n < rows; ++n) {
@@ -207,14 +205,10 @@ void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRow
   S* const* const target = phase.operand == Operand::PreviousOutput ? at.dh.data() : at.dstream[phase.stream].data();
   const Blocks own = mine.blocks(cell.operand_space(phase));
   if (phase.normalised) {
+    if (phase.matrix == identity)
+      return normalise_backward(norm_of_phase(p), at.stream[phase.stream].data(), target, true, s, rows, mine, at);
     for (Index n = 0; n < rows; ++n) at.sums[static_cast<std::size_t>(n)] = raw_u_at(p, s, mine.row(n));
-    normalise_backward(norm_of_phase(p), at.sums.data(), s, rows, mine, at);
-    if (phase.matrix == identity) {
-      for (Index n = 0; n < rows; ++n)
-        for (Index unit = own.first * P; unit < own.last * P; ++unit)
-          target[n][unit] += at.sums[static_cast<std::size_t>(n)][unit];
-      return;
-    }
+    normalise_backward(norm_of_phase(p), at.sums.data(), at.sums.data(), false, s, rows, mine, at);
     mine.meet->wait(mine.meeting);  // du is whole
     for (Index n = 0; n < rows; ++n) at.du[static_cast<std::size_t>(n)] = at.sums[static_cast<std::size_t>(n)];
   } else {

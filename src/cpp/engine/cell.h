@@ -40,10 +40,8 @@ enum class Operand {
   Stream,          // a stream of this step that an earlier phase wrote, as r * h[t-1]
 };
 
-/// Instead of a matrix: u is the operand itself (of a phase that normalises it).
+/// Instead of a matrix: u is the operand itself, a stream (of a phase that normalises it).
 inline constexpr int identity = -1;
-/// Instead of a vector: a gain of ones.
-inline constexpr int no_gain = -1;
 /// Instead of an option.
 inline constexpr int no_option = -1;
 
@@ -57,13 +55,13 @@ struct Phase {
   int weight_gate[most_gates] = {};  // the block of rows of the matrix that each of them takes
   // Layer normalisation: u - its mean over the whole row, all gates, over the deviation, times a gain.
   bool normalised = false;
-  int gain = no_gain;  // first of `gates` vectors
+  int gain = 0;  // first of `gates` vectors
 };
 
 /// Layer normalisation of neighbouring input gates: a = gain * (W_ih x normalised over the row) + b.
 struct InputNorm {
   int first_slot = 0, gates = 0;
-  int gain = no_gain;  // first of `gates` vectors
+  int gain = 0;  // first of `gates` vectors
 };
 
 /// A recurrent matrix: `gates` blocks of rows of the width of one space, columns of the width of another.

@@ -157,11 +157,11 @@ class Run {
   };
   /// One layer normalisation: of the u of a phase, or of some input gates. raw rows are [block][stride gates][lane].
   struct Norm {
-    int site;  // index of mean_ and inverse_deviation_
+    int site;  // index of moments_
     Space space;
     int first_slot, gates, gain;
     int stride, first_gate;
-    const S* gains[most_gates];  // nulls: none
+    const S* gains[most_gates];
     /// Its gates of a raw row.
     template <class Scalar>
     GateRow<Scalar> of(Scalar* row) const {
@@ -270,7 +270,8 @@ class Run {
   // normalise.cpp
   void normalise_row(const Norm& norm, const S* raw, Index place, const Blocks& own, S* to, Index to_block,
                      const S* bias);
-  void normalise_backward(const Norm& norm, S* const* raw, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
+  void normalise_backward(const Norm& norm, S* const* raw, S* const* to, bool adds, Index s, Index rows,
+                          const Shares& mine, ThreadRows<S>& at);
 
   // table.cpp: x is a table
   void project_table(const ForwardWeights<S>& weights, const Inputs<S>& in, int id, int count, ThreadRows<S>& at);
@@ -309,12 +310,12 @@ class Run {
   Buffer<S> rows_, drows_;                // [place]: what W_ih multiplies, where the cell makes it
   Buffer<S> raw_a_, raw_u_[most_phases];  // before normalisation; backward makes them gradients
   Buffer<S> table_;                       // input parts of every symbol, or their gradients
-  Buffer<S> mean_[most_phases + most_input_norms], inverse_deviation_[most_phases + most_input_norms];  // [place]
-  Buffer<S> dh_, dstream_[most_streams], dvectors_;  // dvectors_[row][vector][vector_step_]
+  Buffer<S> moments_[most_phases + most_input_norms];  // [place]: mean, inverse deviation
+  Buffer<S> dh_, dstream_[most_streams], dvectors_;    // dvectors_[row][vector][vector_step_]
   Index vector_step_ = 0;
   Buffer<S> dscalar_;  // [place][unit]
   BackwardWeights<S> back_;
-  Buffer<S> vectors_[most_vectors];
+  Buffer<S> vectors_;  // as in ForwardWeights, for backward
   std::vector<ThreadRows<S>> threads_;
   std::unique_ptr<Barrier[]> barriers_;  // one per row share
   int barrier_count_ = 0;

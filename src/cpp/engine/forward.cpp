@@ -65,13 +65,11 @@ void Run<S>::plan_memory(Index batch) {
       if (cell.phase[p].operand == Operand::PreviousState && cell.phase[p].stream == k) twice_[k] = true;
     streams_[k].resize((keep_ || cell.is_kept(k) ? places : twice_[k] ? 2 * batch : batch) * units(stream_space(k)));
   }
-  const auto moments = [&](int site) {
-    mean_[site].resize(keep_ ? places : 0);
-    inverse_deviation_[site].resize(keep_ ? places : 0);
-  };
+  const auto moments = [&](int site) { moments_[site].resize(keep_ ? 2 * places : 0); };
   for (int p = 0; p < cell.phases; ++p) {
     if (!cell.phase[p].normalised) continue;
-    raw_u_[p].resize((keep_ ? places : batch) * cell.phase[p].gates * units(cell.phase[p].space));
+    if (cell.phase[p].matrix != identity)
+      raw_u_[p].resize((keep_ ? places : batch) * cell.phase[p].gates * units(cell.phase[p].space));
     moments(p);
   }
   for (int k = 0; k < cell.input_norms; ++k) moments(most_phases + k);
@@ -115,7 +113,7 @@ void Run<S>::start_forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeight
   plan(in, keep, alone);
   load_initial(in);
   if (pack_from) weights.prepare(cell.info, sizes);
-  for (int k = 0; k < cell.info.vectors; ++k) vector_data_[k] = weights.vectors[k].data();
+  for (int k = 0; k < cell.info.vectors; ++k) vector_data_[k] = weights.vectors.data() + k * weights.vector_step;
   plan_norms();
   if (in.lengths) std::fill_n(out.y, in.T * in.B * sizes.output, S(0));
 }
@@ -137,10 +135,11 @@ void Run<S>::forward_steps(const ForwardWeights<S>& weights, const Inputs<S>& in
 template <class S>
 void Run<S>::finish_forward(const ForwardWeights<S>& weights, const Outputs<S>& out) {
   const CellInfo& cell = kernel_->info;
-  for (int k = 0; keep_ && k < cell.vectors; ++k) {
-    const Index width = units(group_of(cell, k).space);
-    vectors_[k].resize(width);
-    std::copy_n(weights.vectors[k].data(), width, vectors_[k].data());
+  if (keep_) {
+    vectors_.resize(cell.vectors * weights.vector_step);
+    std::copy_n(weights.vectors.data(), cell.vectors * weights.vector_step, vectors_.data());
+    for (int k = 0; k < cell.vectors; ++k) vector_data_[k] = vectors_.data() + k * weights.vector_step;
+    plan_norms();
   }
   write_last(out.y, out);
 }
@@ -330,8 +329,11 @@ void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Depth dep
   const CellInfo& cell = kernel_->info;
   const Phase& phase = cell.phase[p];
   const Blocks own = mine.blocks(phase.space);
-  raw_product(p, weights.recurrent[p], depth, s, rows, mine, at);
-  mine.meet->wait(mine.meeting);  // the statistics are of all units
+  const bool product = phase.matrix != identity;
+  if (product) {
+    raw_product(p, weights.recurrent[p], depth, s, rows, mine, at);
+    mine.meet->wait(mine.meeting);  // the statistics are of all units
+  }
   const Norm& norm = norm_of_phase(p);
   tile.first_block = own.first;
   tile.blocks = own.count();
@@ -340,7 +342,8 @@ void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Depth dep
   tile.u_block = phase.gates * lanes<S>;
   for (Index n = 0; n < rows; ++n) {
     const Index i = mine.row(n);
-    normalise_row(norm, raw_u_at(p, s, i), schedule_.place(s, i), own, at.u.data(), tile.u_block, nullptr);
+    const S* const raw = product ? raw_u_at(p, s, i) : at.operand[static_cast<std::size_t>(n)];
+    normalise_row(norm, raw, schedule_.place(s, i), own, at.u.data(), tile.u_block, nullptr);
     aim(tile, cell, phase, at, n, 1);
     (regularised_ ? kernel_->regular_forward : kernel_->forward)[p](tile);
   }
@@ -353,12 +356,6 @@ void Run<S>::raw_product(int p, const GatePanels<S>& panels, Depth depth, Index 
   constexpr int P = lanes<S>;
   const Phase& phase = kernel_->info.phase[p];
   const Blocks own = mine.blocks(phase.space);
-  if (phase.matrix == identity) {
-    for (Index n = 0; n < rows; ++n)
-      std::copy_n(at.operand[static_cast<std::size_t>(n)] + own.first * P, own.count() * P,
-                  raw_u_at(p, s, mine.row(n)) + own.first * P);
-    return;
-  }
   const Index first = panels.group_of(own.first), last = panels.group_of(own.last);
   panels.each(first, last, rows == 1, s % 2 != 0, [&](Index group, int panels_here) {
     const int width = static_cast<int>(panels.blocks_of(group)) * panels.gates;

@@ -14,7 +14,7 @@ template <class S>
 struct RowForward {
   using V = Vec<S>;
   GateRow<const S> raw;
-  const S* const* gains;  // nulls: none
+  const S* const* gains;
   const S* bias;          // that of block 0, with the blocks of the raw row, or null
   S* to;                  // where block `first` goes
   Index bias_step, step;  // from block to block
@@ -31,7 +31,7 @@ struct RowForward {
     for (Index block = first; block < last; ++block, out += step)
       for (int gate = 0; gate < gates; ++gate) {
         const V v = (V::load(raw.packet(block, gate)) - mean) * scale;
-        const V factor = gain[gate] ? V::load(gain[gate] + block * P) : V(S(1));
+        const V factor = V::load(gain[gate] + block * P);
         const V q = bias ? fma(factor, v, V::load(bias + block * bias_step + gate * P)) : factor * v;
         q.store(out + gate * P);
       }
@@ -43,27 +43,27 @@ struct RowForward {
 template <class S>
 struct RowBackward {
   using V = Vec<S>;
-  GateRow<S> raw;  // r, then dr
-  const S* dq;     // zero behind the last unit
-  Index slots;     // from block to block of dq, in packets
+  GateRow<const S> raw;
+  GateRow<S> to;  // where dr goes
+  const S* dq;    // zero behind the last unit
+  Index slots;    // from block to block of dq, in packets
   const S* const* gains;
   S mean, inverse_deviation;
   S* dgain;
   Index dgain_step, width;
 
   /// Sums of dv and of dv v over the whole row.
-  template <int gates, bool scaled>
+  template <int gates>
   RowSums<S> sums(Index blocks) const {
     constexpr int P = lanes<S>;
     const V middle(mean), scale(inverse_deviation);
-    const GateRow<S> r = raw;
+    const GateRow<const S> r = raw;
     V sum[gates], product[gates];
     for (int gate = 0; gate < gates; ++gate) sum[gate] = product[gate] = V::zero();
     for (Index block = 0; block < blocks; ++block)
       for (int gate = 0; gate < gates; ++gate) {
         const V v = (V::load(r.packet(block, gate)) - middle) * scale;
-        V dv = V::load(dq + (block * slots + gate) * P);
-        if (scaled) dv = dv * V::load(gains[gate] + block * P);
+        const V dv = V::load(dq + (block * slots + gate) * P) * V::load(gains[gate] + block * P);
         sum[gate] += dv;
         product[gate] = fma(dv, v, product[gate]);
       }
@@ -74,27 +74,29 @@ struct RowBackward {
     return {sum_lanes(sum[0]), sum_lanes(product[0])};
   }
 
-  /// dr and the gradient of the gain in blocks [first, last).
-  template <int gates, bool scaled>
+  /// dr, which goes or is added to where it goes, and the gradient of the gain in blocks [first, last).
+  template <int gates, bool add>
   void finish(Index first, Index last, RowSums<S> total) const {
     constexpr int P = lanes<S>;
     const S share = S(1) / static_cast<S>(gates * width);
     const V middle(mean), scale(inverse_deviation), mean_dv(total.dv * share), mean_dv_v(total.dv_v * share);
-    const GateRow<S> r = raw;
+    const GateRow<const S> r = raw;
+    const GateRow<S> out = to;
     const S* gain[gates];
     for (int gate = 0; gate < gates; ++gate) gain[gate] = gains[gate];
     const S* const from = dq;
-    S* const to = dgain;
+    S* const dgains = dgain;
     const Index step = slots, gain_step = dgain_step, units = width;
     for (Index block = first; block < last; ++block)
       for (int gate = 0; gate < gates; ++gate) {
-        S* const here = r.packet(block, gate);
-        const V v = (V::load(here) - middle) * scale, given = V::load(from + (block * step + gate) * P);
-        const V dv = scaled ? given * V::load(gain[gate] + block * P) : given;
+        S* const there = out.packet(block, gate);
+        const V v = (V::load(r.packet(block, gate)) - middle) * scale;
+        const V given = V::load(from + (block * step + gate) * P);
+        const V dv = given * V::load(gain[gate] + block * P);
         const V dr = (dv - mean_dv - v * mean_dv_v) * scale;
-        first_lanes(dr, units - block * P).store(here);
-        if (!scaled) continue;
-        S* const sum = to + gate * gain_step + block * P;
+        const V valid = first_lanes(dr, units - block * P);
+        (add ? V::load(there) + valid : valid).store(there);
+        S* const sum = dgains + gate * gain_step + block * P;
         fma(given, v, V::load(sum)).store(sum);
       }
   }
@@ -112,59 +114,59 @@ void Run<S>::normalise_row(const Norm& norm, const S* raw, Index place, const Bl
   with_gates(norm.gates, [&](auto gates) {
     const RowMoments<S> moments = row.template run<gates>();
     if (!keep_ || own.first != 0) return;
-    mean_[norm.site][place] = moments.mean;
-    inverse_deviation_[norm.site][place] = moments.inverse_deviation;
+    S* const kept = moments_[norm.site].data() + 2 * place;
+    kept[0] = moments.mean;
+    kept[1] = moments.inverse_deviation;
   });
 }
 
-/// raw[row]: r, which becomes dr; the slots hold dq. Adds to the gradients of the gain.
+/// dr of raw[row] = r goes, or is added, to to[row], which may be the same; the slots hold dq. Adds to the gradients of
+/// the gain.
 template <class S>
-void Run<S>::normalise_backward(const Norm& norm, S* const* raw, Index s, Index rows, const Shares& mine,
-                                ThreadRows<S>& at) {
+void Run<S>::normalise_backward(const Norm& norm, S* const* raw, S* const* to, bool adds, Index s, Index rows,
+                                const Shares& mine, ThreadRows<S>& at) {
   const Index blocks = units(norm.space) / lanes<S>, slots = kernel_->info.slots_of(norm.space);
   const Blocks own = mine.blocks(norm.space);
   const auto row = [&](Index n) {
-    const Index place = schedule_.place(s, mine.row(n));
+    const S* const moments = moments_[norm.site].data() + 2 * schedule_.place(s, mine.row(n));
     const S* const dq =
         at.slots[static_cast<int>(norm.space)][static_cast<std::size_t>(n)] + norm.first_slot * lanes<S>;
-    S* const dgain =
-        norm.gain == no_gain ? nullptr : at.dvectors[static_cast<std::size_t>(n)] + norm.gain * vector_step_;
-    return RowBackward<S>{norm.of(raw[n]),
+    S* const dgain = at.dvectors[static_cast<std::size_t>(n)] + norm.gain * vector_step_;
+    return RowBackward<S>{norm.of(static_cast<const S*>(raw[n])),
+                          norm.of(to[n]),
                           dq,
                           slots,
                           norm.gains,
-                          mean_[norm.site][place],
-                          inverse_deviation_[norm.site][place],
+                          moments[0],
+                          moments[1],
                           dgain,
                           vector_step_,
                           sizes_.width(norm.space)};
   };
   const auto with_kind = [&](auto&& use) {
-    with_gates(norm.gates, [&](auto gates) {
-      norm.gain == no_gain ? use(gates, std::false_type()) : use(gates, std::true_type());
-    });
+    with_gates(norm.gates, [&](auto gates) { adds ? use(gates, std::true_type()) : use(gates, std::false_type()); });
   };
   if (mine.meeting == 1)
-    return with_kind([&](auto gates, auto scaled) {
+    return with_kind([&](auto gates, auto add) {
       for (Index n = 0; n < rows; ++n) {
         const RowBackward<S> one = row(n);
-        one.template finish<gates, scaled>(0, blocks, one.template sums<gates, scaled>(blocks));
+        one.template finish<gates, add>(0, blocks, one.template sums<gates>(blocks));
       }
     });
-  with_kind([&](auto gates, auto scaled) {
-    for (Index n = 0; n < rows; ++n)
-      at.norm_sums[static_cast<std::size_t>(n)] = row(n).template sums<gates, scaled>(blocks);
+  with_gates(norm.gates, [&](auto gates) {
+    for (Index n = 0; n < rows; ++n) at.norm_sums[static_cast<std::size_t>(n)] = row(n).template sums<gates>(blocks);
   });
   mine.meet->wait(mine.meeting);  // all have read r
-  with_kind([&](auto gates, auto scaled) {
+  with_kind([&](auto gates, auto add) {
     for (Index n = 0; n < rows; ++n)
-      row(n).template finish<gates, scaled>(own.first, own.last, at.norm_sums[static_cast<std::size_t>(n)]);
+      row(n).template finish<gates, add>(own.first, own.last, at.norm_sums[static_cast<std::size_t>(n)]);
   });
 }
 
-#define UNROLLED_NORMALISE(S)                                                                            \
-  template void Run<S>::normalise_row(const Norm&, const S*, Index, const Blocks&, S*, Index, const S*); \
-  template void Run<S>::normalise_backward(const Norm&, S* const*, Index, Index, const Shares&, ThreadRows<S>&);
+#define UNROLLED_NORMALISE(S)                                                                                    \
+  template void Run<S>::normalise_row(const Norm&, const S*, Index, const Blocks&, S*, Index, const S*);         \
+  template void Run<S>::normalise_backward(const Norm&, S* const*, S* const*, bool, Index, Index, const Shares&, \
+                                           ThreadRows<S>&);
 UNROLLED_NORMALISE(float)
 UNROLLED_NORMALISE(double)
 

@@ -142,7 +142,7 @@ void Run<S>::plan_norms() {
   const CellInfo& cell = kernel_->info;
   const auto set = [&](int site, Space space, int first_slot, int gates, int gain, int stride, int first_gate) {
     Norm& norm = norms_[site] = {site, space, first_slot, gates, gain, stride, first_gate, {}};
-    for (int gate = 0; gain != no_gain && gate < gates; ++gate) norm.gains[gate] = vector_data_[gain + gate];
+    for (int gate = 0; gate < gates; ++gate) norm.gains[gate] = vector_data_[gain + gate];
   };
   for (int p = 0; p < cell.phases; ++p) {
     const Phase& phase = cell.phase[p];

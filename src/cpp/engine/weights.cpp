@@ -104,7 +104,10 @@ void ForwardWeights<S>::prepare(const CellInfo& cell, Sizes sizes) {
     if (has_product(phase))
       prepare_gates(recurrent[p], phase.gates, sizes.width(cell.operand_space(phase)), sizes.blocks<S>(phase.space));
   }
-  for (int k = 0; k < cell.vectors; ++k) vectors[k].resize(padded<S>(sizes.width(group_of(cell, k).space)));
+  vector_step = 0;
+  for (int k = 0; k < cell.vectors; ++k)
+    vector_step = std::max(vector_step, padded<S>(sizes.width(group_of(cell, k).space)));
+  vectors.resize(cell.vectors * vector_step);
 }
 
 template <class S>
@@ -127,15 +130,15 @@ void ForwardWeights<S>::pack_share(const CellInfo& cell, Sizes sizes, const Para
       for (int gate = 0; gate < gates; ++gate)
         bias[part][(unit / P * gates + gate) * P + unit % P] = from.b[gate_of[gate] * sizes.hidden + unit];
   }
+  vectors.fill_zero(cell.vectors * vector_step);
   for (int k = 0; k < cell.vectors; ++k) {
     const VectorGroup& group = group_of(cell, k);
     const Index width = sizes.width(group.space);
-    vectors[k].fill_zero(padded<S>(width));
     if (from.vector[k] == nullptr) continue;
     if (group.shared)
-      std::fill_n(vectors[k].data(), width, *from.vector[k]);
+      std::fill_n(vectors.data() + k * vector_step, width, *from.vector[k]);
     else
-      std::copy_n(from.vector[k], width, vectors[k].data());
+      std::copy_n(from.vector[k], width, vectors.data() + k * vector_step);
   }
 }
 

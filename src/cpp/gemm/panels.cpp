@@ -116,6 +116,8 @@ constexpr Index rows_together = 8;
 constexpr Index few_rows = 4;
 /// Scalars of C from which threads share the writing.
 constexpr double least_team_writes = 1 << 20;
+/// Multiply-adds from which they share sums over many rows: what one thread has just written, the other one reads.
+constexpr double least_team_sums = 6e6;
 
 template <class S>
 constexpr int outer_width = 4;
@@ -260,7 +262,7 @@ bool worth_a_team(const OuterSum<S>* sums, int count) {
     else
       most_writes = std::max(most_writes, writes);
   }
-  return work >= least_team_work || most_writes >= least_team_writes;
+  return work >= least_team_sums || most_writes >= least_team_writes;
 }
 
 }  // namespace
