@@ -81,3 +81,39 @@ def test_training_gives_the_memory_of_many_weights_back(
     assert (packed(cell) is not None) == kept
     with ur.no_grad():
         np.testing.assert_array_equal(cell(x)[0].data, y.data)
+
+
+def test_a_class_may_have_its_own_parameters() -> None:
+    class Extended(ur.LSTM):
+        def __init__(self, input_size: int, hidden_size: int) -> None:
+            super().__init__(input_size, hidden_size)
+            self.extra = ur.Tensor(np.ones(3, np.float32), requires_grad=True)
+
+        def parameters(self) -> dict[str, ur.Tensor]:
+            return {**super().parameters(), "mine": self.extra}
+
+    assert "mine" in Extended(3, 4).parameters()
+
+
+def test_a_class_may_freeze_what_it_makes() -> None:
+    class Frozen(ur.LSTM):
+        def _make_parameters(self, rng: np.random.Generator) -> None:
+            super()._make_parameters(rng)
+            self.freeze()
+
+    assert not any(p.requires_grad for p in Frozen(2, 3).parameters().values())
+
+
+def test_a_shared_weight_keeps_its_gradient() -> None:
+    shared = ur.Tensor(np.eye(4, dtype=np.float32), requires_grad=True)
+    (shared * 2.0).sum().backward()
+    before = shared.grad
+
+    class Sharing(ur.RNN):
+        def _make_parameters(self, rng: np.random.Generator) -> None:
+            super()._make_parameters(rng)
+            self.W_hh = shared
+
+    assert Sharing(3, 4).W_hh is shared
+    assert shared.grad is before
+    np.testing.assert_array_equal(before, np.full((4, 4), 2, np.float32))

@@ -52,3 +52,29 @@ def test_equal_units(name, dtype):
     y = outputs(name, equal, dtype)
     assert np.isfinite(y).all()
     np.testing.assert_allclose(y, outputs(name, lambda W: W.fill(0), dtype), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unit", [0, H // 2, H - 1, 5])
+def test_an_infinite_sum_shows_in_all_units_of_its_row(name, dtype, unit):
+    def infinite(W):
+        W[unit, 0] = np.inf
+
+    assert np.isnan(outputs(name, infinite, dtype)).all(axis=-1).any()
+
+
+@pytest.mark.parametrize("dtype, bound", [(np.float32, 4e-6), (np.float64, 1e-14)])
+@pytest.mark.parametrize("outlier", [0, 256, 511])
+def test_one_unit_far_from_a_wide_row(dtype, bound, outlier):
+    """The outlier is not what distances are measured from, wherever it lies."""
+    units = 512
+    cell = ur.LayerNormRNN(1, units, dtype=dtype, rng=np.random.default_rng(1))
+    r = 0.01 * np.random.default_rng(2).normal(size=units).astype(dtype)
+    r[outlier] = 10
+    cell.W_ih.data[:, 0] = r
+    with ur.no_grad():
+        y = np.asarray(cell(np.ones((1, 1, 1), dtype))[0])[0, 0]
+    wide = r.astype(np.longdouble)
+    exact = np.tanh((wide - wide.mean()) / np.sqrt(wide.var() + 1e-5))
+    np.testing.assert_allclose(y, exact.astype(np.float64), rtol=0, atol=bound)

@@ -56,22 +56,22 @@ struct RowBackward {
   template <int gates>
   RowSums<S> sums(Index blocks) const {
     constexpr int P = lanes<S>;
-    const V middle(mean), scale(inverse_deviation);
+    const V middle(mean);
     const GateRow<const S> r = raw;
     V sum[gates], product[gates];
     for (int gate = 0; gate < gates; ++gate) sum[gate] = product[gate] = V::zero();
     for (Index block = 0; block < blocks; ++block)
       for (int gate = 0; gate < gates; ++gate) {
-        const V v = (V::load(r.packet(block, gate)) - middle) * scale;
+        const V d = V::load(r.packet(block, gate)) - middle;
         const V dv = V::load(dq + (block * slots + gate) * P) * V::load(gains[gate] + block * P);
         sum[gate] += dv;
-        product[gate] = fma(dv, v, product[gate]);
+        product[gate] = fma(dv, d, product[gate]);
       }
     for (int gate = 1; gate < gates; ++gate) {
       sum[0] += sum[gate];
       product[0] += product[gate];
     }
-    return {sum_lanes(sum[0]), sum_lanes(product[0])};
+    return {sum_lanes(sum[0]), sum_lanes(product[0]) * inverse_deviation};
   }
 
   /// dr, which goes or is added to where it goes, and the gradient of the gain in blocks [first, last).
@@ -79,7 +79,10 @@ struct RowBackward {
   void finish(Index first, Index last, RowSums<S> total) const {
     constexpr int P = lanes<S>;
     const S share = S(1) / static_cast<S>(gates * width);
-    const V middle(mean), scale(inverse_deviation), mean_dv(total.dv * share), mean_dv_v(total.dv_v * share);
+    // dr = scale dv + offset + tilt (r - mean)
+    const S factor = -share * inverse_deviation;
+    const V middle(mean), scale(inverse_deviation), offset(factor * total.dv),
+        tilt(factor * inverse_deviation * total.dv_v);
     const GateRow<const S> r = raw;
     const GateRow<S> out = to;
     const S* gain[gates];
@@ -90,14 +93,14 @@ struct RowBackward {
     for (Index block = first; block < last; ++block)
       for (int gate = 0; gate < gates; ++gate) {
         S* const there = out.packet(block, gate);
-        const V v = (V::load(r.packet(block, gate)) - middle) * scale;
+        const V d = V::load(r.packet(block, gate)) - middle;
         const V given = V::load(from + (block * step + gate) * P);
         const V dv = given * V::load(gain[gate] + block * P);
-        const V dr = (dv - mean_dv - v * mean_dv_v) * scale;
+        const V dr = fma(d, tilt, fma(dv, scale, offset));
         const V valid = first_lanes(dr, units - block * P);
         (add ? V::load(there) + valid : valid).store(there);
         S* const sum = dgains + gate * gain_step + block * P;
-        fma(given, v, V::load(sum)).store(sum);
+        fma(given, d * scale, V::load(sum)).store(sum);
       }
   }
 };

@@ -39,8 +39,10 @@ struct RowMoments {
     constexpr int P = lanes<S>;
     constexpr S epsilon = S(1e-5);
     const S share = S(1) / static_cast<S>(gates * units);  // made early: the sums below are waited for
-    const S first = *row.data;
-    const Vec<S> origin(first);
+    const S a = *row.data, b = row.packet(units / 2 / P, gates / 2)[units / 2 % P],
+            c = row.packet((units - 1) / P, gates - 1)[(units - 1) % P];
+    const S near = std::max(std::min(a, b), std::min(std::max(a, b), c));
+    const Vec<S> origin(near);
     Vec<S> sum[gates], squares[gates];
     for (int gate = 0; gate < gates; ++gate) sum[gate] = squares[gate] = Vec<S>::zero();
     const auto add = [&](Index block, Index valid) {
@@ -58,8 +60,8 @@ struct RowMoments {
       squares[0] += squares[gate];
     }
     const S distance = sum_lanes(sum[0]) * share;
-    const S variance = std::max(S(0), sum_lanes(squares[0]) * share - distance * distance);
-    return {first + distance, S(1) / std::sqrt(variance + epsilon)};
+    const S variance = sum_lanes(squares[0]) * share - distance * distance;
+    return {near + distance, S(1) / std::sqrt((variance < 0 ? S(0) : variance) + epsilon)};
   }
 };
 

@@ -1,6 +1,6 @@
 """Types of the native module, which exists once per ISA level (see _native.py)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,9 @@ class Stepper:
     def sequence(self, x: Any, state: Any, reverse: bool) -> tuple[Array, Any] | None: ...
 
 def empty(shape: Sequence[int], dtype: np.dtype[Any]) -> Array: ...
+def wrappers(
+    type: type[Any], data: str, rest: dict[str, Any]
+) -> tuple[Callable[[Any], Any], Callable[[tuple[Any, ...]], Any]]: ...
 def owner_of(array: Any) -> Any: ...
 def own_memory(given: Sequence[Any], incoming: Sequence[Any]) -> list[bool]: ...
 def record_stack(

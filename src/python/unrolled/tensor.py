@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unrolled._native import core
 from unrolled.differentiable import Differentiable, checked_array
 from unrolled.tape import (
     Array,
@@ -22,7 +23,9 @@ from unrolled.tape import (
     owner_of,
 )
 
-__all__ = ["Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad", "no_grad", "record", "wrap"]
+__all__ = [
+    "Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad", "no_grad", "record", "wrap", "wrap_all",
+]  # fmt: skip
 
 Operand = Any  # a Tensor, an array, a number, or nested lists of numbers: whatever `as_tensor` takes
 
@@ -168,18 +171,11 @@ class Tensor(Differentiable):
         return f"Tensor({text}, {self.dtype}{made if self.requires_grad else ''})"
 
 
-def wrap(array: Array) -> Tensor:
-    """A constant around the result of an op, without the checks of `Tensor`."""
-    tensor = Tensor.__new__(Tensor)
-    if type(array) is not np.ndarray or not array.flags.c_contiguous:
-        array = np.asarray(array, order="C")
-    tensor._data = array
-    tensor._grad = None
-    tensor._node = None
-    tensor._index = 0
-    tensor._version = tensor._written = 0
-    tensor.requires_grad = tensor.is_parameter = False
-    return tensor
+# A constant around the result of an op, without the checks of `Tensor`; and a tuple, of any kind, of such constants.
+wrap: Callable[[Any], Tensor]
+wrap_all: Callable[[tuple[Any, ...]], Any]
+_EMPTY = dict.fromkeys(("_grad", "_node")) | dict.fromkeys(("_index", "_version", "_written"), 0)
+wrap, wrap_all = core.wrappers(Tensor, "_data", {**_EMPTY, "requires_grad": False, "is_parameter": False})
 
 
 def _rebuild(data: Array, requires_grad: bool, is_parameter: bool, least: float | None = None) -> Tensor:
@@ -217,7 +213,7 @@ def record(
         reads: the inputs whose contents `vjp` reads, so that backward can tell that they have been written to
             since; None: all.
     """
-    tensors = tuple([wrap(array) for array in outputs])
+    tensors: tuple[Tensor, ...] = wrap_all(tuple(outputs))
     for tensor in tensors:
         if tensor._data.base is not None:
             _note_view(tensor, inputs)

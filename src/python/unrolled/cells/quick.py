@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unrolled._native import core
-from unrolled.tensor import Tensor, record, wrap
+from unrolled.tensor import Tensor, record, wrap, wrap_all
 
 if TYPE_CHECKING:
     from unrolled.cells.base import Recurrent
@@ -19,7 +19,7 @@ def unrecorded(cell: Recurrent, x: Any, state: Any, reverse: bool) -> tuple[Tens
     """(y, last state) without a tape."""
     sequence = cell._sequence
     made = None if sequence is None else sequence(bare(x), bare_state(state), reverse)
-    return None if made is None else (wrap(made[0]), wrapped_state(made[1]))
+    return None if made is None else (wrap(made[0]), wrap_all(made[1]))
 
 
 def recorded(cell: Recurrent, x: Any, state: Any, reverse: bool) -> tuple[Tensor, Any] | None:
@@ -83,8 +83,3 @@ def bare(x: Any) -> Any:
 def bare_state(state: Any) -> Any:
     """A state with arrays for Tensors."""
     return tuple([bare(s) for s in state]) if isinstance(state, tuple) else state
-
-
-def wrapped_state(state: Any) -> Any:
-    """A state with Tensors for arrays."""
-    return tuple.__new__(type(state), [wrap(s) for s in state])  # a named tuple, without its slow constructor

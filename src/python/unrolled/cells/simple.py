@@ -84,7 +84,10 @@ class Jordan(Recurrent):
         return (self.output_size,)
 
     def _slots(self) -> dict[str, int]:
-        return {}  # its hidden units are no gate
+        return {}  # its hidden units are a stream
+
+    def _streams(self) -> dict[str, int]:
+        return {"s": 0}
 
     @property
     def _kernel(self) -> str:

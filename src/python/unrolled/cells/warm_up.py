@@ -9,7 +9,6 @@ from weakref import WeakSet
 
 import numpy as np
 
-from unrolled.module import Module
 from unrolled.tensor import enable_grad, no_grad
 
 if TYPE_CHECKING:
@@ -33,21 +32,27 @@ def warm_up(cell: Recurrent, forward: Callable[..., Any], step: Callable[..., An
     make.
     """
     whole = all(hasattr(cell, name) for name in (*cell.matrices, *cell.vectors))
-    weights = sum(w.size for w in cell._weights() if w is not None) if whole else 0
-    if not 0 < weights <= MOST_WEIGHTS or not cell._quick():
+    weights = [w for w in cell._weights() if w is not None] if whole else []
+    size = sum(w.size for w in weights)
+    if not 0 < size <= MOST_WEIGHTS or not cell._quick():
         return
-    steps = min(-(-_WORK // (_ROWS * weights)), _MOST_STEPS)
+    steps = min(-(-_WORK // (_ROWS * size)), _MOST_STEPS)
     calls = _LATER_CALLS if type(cell) in _warm else _CALLS
     _warm.add(type(cell))
 
     def zeros(T: int, B: int) -> Array:
         return np.zeros((T, B, cell.input_size), cell.dtype)
 
-    with enable_grad():
-        for T in (steps, *[1] * calls) if cell.training else ():
-            y, _ = forward(cell, zeros(T, 1))
-            y.backward(np.zeros(y.shape, cell.dtype))
-            Module.zero_grad(cell)
+    if cell.training and any(w.requires_grad for w in weights):
+        before = [w._grad for w in weights]  # of weights that the cell shares with others
+        with enable_grad():
+            for T in (steps, *[1] * calls):
+                for w in weights:
+                    w._grad = None
+                y, _ = forward(cell, zeros(T, 1))
+                y.backward(np.zeros(y.shape, cell.dtype))
+        for w, grad in zip(weights, before, strict=True):
+            w._grad = grad
     with no_grad():
         for T, B in ((steps, _ROWS), (steps, 1), *[(1, 1)] * calls):
             forward(cell, zeros(T, B))

@@ -143,6 +143,7 @@ _LSTM, _GRU = _fixed(sigmoids="ifo", tanhs="g"), _fixed(sigmoids="rz", tanhs="n"
 _RANGES: dict[str, Callable[[Any], dict[str, Range]]] = {
     **dict.fromkeys(("RNN", "IndRNN"), _of_option("h")),
     **dict.fromkeys(("CTRNN", "LeakyRNN"), _of_option("g")),
+    "Jordan": _of_option("s"),
     "LayerNormRNN": lambda cell: {"h": _SIGNED},
     "LSTM": _lstm,
     "LSTM1997": _lstm_1997,

@@ -11,8 +11,8 @@ from typing import Any
 
 from unrolled._native import core
 from unrolled.cells.base import is_plain
-from unrolled.cells.quick import bare, bare_state, on_tape, prepared_for_tape, wrapped_state
-from unrolled.tensor import Tensor, is_grad_enabled, wrap
+from unrolled.cells.quick import bare, bare_state, on_tape, prepared_for_tape
+from unrolled.tensor import Tensor, is_grad_enabled, wrap, wrap_all
 
 
 def side_by_side(
@@ -20,7 +20,7 @@ def side_by_side(
 ) -> list[tuple[Tensor, Any]] | None:
     """(y, state) of every layer, all of which read x, at the same time where it pays."""
     made = _quick(core.side_by_side, layers, x, states, reverse)
-    return None if made is None else [(wrap(y), wrapped_state(state)) for y, state in made]
+    return None if made is None else [(wrap(y), wrap_all(state)) for y, state in made]
 
 
 def stacked(layers: Sequence[Any], x: Any, states: Sequence[Any]) -> tuple[Tensor, tuple[Any, ...]] | None:
@@ -31,7 +31,7 @@ def stacked(layers: Sequence[Any], x: Any, states: Sequence[Any]) -> tuple[Tenso
     if made is None:
         return None
     y, last = made
-    return wrap(y), tuple(map(wrapped_state, last))
+    return wrap(y), tuple(map(wrap_all, last))
 
 
 def stacked_with_tape(
