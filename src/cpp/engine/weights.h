@@ -62,14 +62,8 @@ struct GatePanels {
   }
   /// How many of the groups from `group` on, all as wide as it, a single row takes at once.
   int at_once(Index group, Index last) const {
-    const Index whole = blocks / together, left = (last < whole ? last : whole) - group;
-    return panels_at_once(half_stays() && left > 2 ? 2 : left);
-  }
-  /// Whether steps that go back and forth find the half they read last in the first-level cache.
-  bool half_stays() const {
-    constexpr Index first_level = 48 << 10;
-    const Index bytes = blocks * gates * lanes<S> * depth * Index(sizeof(S));
-    return bytes > first_level && bytes <= 2 * first_level;
+    const Index whole = blocks / together;
+    return panels_at_once((last < whole ? last : whole) - group);
   }
   /// use(group, panels) for all groups of [first, last), front to back or back to front: one by one, or for a single
   /// row as many neighbours as it takes at once.
