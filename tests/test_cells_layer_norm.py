@@ -61,7 +61,8 @@ def test_an_infinite_sum_shows_in_all_units_of_its_row(name, dtype, unit):
     def infinite(W):
         W[unit, 0] = np.inf
 
-    assert np.isnan(outputs(name, infinite, dtype)).all(axis=-1).any()
+    first = outputs(name, infinite, dtype)[0]  # later steps read the state of this one
+    assert np.isnan(first).all()
 
 
 @pytest.mark.parametrize("dtype, bound", [(np.float32, 4e-6), (np.float64, 1e-14)])

@@ -34,9 +34,8 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return cell._recorder
 
     monkeypatch.setattr(quick, "_new_recorder", watched)
-    monkeypatch.setattr(
-        ur.cells.Recurrent, "_warm_up", lambda cell: None
-    )  # its calls are not those of a test
+    # Its calls are not those of a test.
+    monkeypatch.setattr(ur.cells.Recurrent, "_warm_up", lambda cell: None)
     return made
 
 

@@ -1,3 +1,4 @@
+// Tensors around results.
 #pragma once
 
 #include <pybind11/pybind11.h>

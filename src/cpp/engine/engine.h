@@ -96,7 +96,7 @@ struct ThreadRows {
   std::vector<const S*> a;  // projection: rows of x, and where their sums go
   std::vector<S*> sums;
   Buffer<S> u;
-  std::vector<RowSums<S>> norm_sums;
+  std::vector<RowSums<S>> norm_sums;   // of normalisation backward
   Buffer<S> zone, masked;              // masks of zoneout [h, c][row][unit]; gradients of masked operands [row][unit]
   std::vector<const S*> zone_rows[3];  // of h, of c, of the recurrent operand
   std::vector<S*> masked_rows;
@@ -165,7 +165,7 @@ class Run {
     /// Its gates of a raw row.
     template <class Scalar>
     GateRow<Scalar> of(Scalar* row) const {
-      return {row + first_gate * lanes<S>, stride, gates};
+      return {row + first_gate * lanes<S>, stride};
     }
   };
   void plan_norms();

@@ -10,11 +10,11 @@
 
 namespace unrolled {
 
-/// Some neighbouring gates of a row [block][stride gates][lane]: `gates` of them from `data` on.
+/// Some neighbouring gates of a row [block][stride gates][lane], from `data` on.
 template <class S>
 struct GateRow {
   S* data;
-  int stride, gates;
+  int stride;
   S* packet(Index block, int gate) const { return data + (block * stride + gate) * lanes<S>; }
 };
 
@@ -28,8 +28,9 @@ void with_gates(int gates, F&& use) {
   use(std::integral_constant<int, 4>());
 }
 
-/// In one pass, over the distances from the row's first scalar: the loop over time waits for one sum over the lanes,
-/// not for two. What that rounds is (mean - first)^2 / variance times what a second pass would, which is at most n - 1.
+/// In one pass, over the distances from one of the row's scalars: the loop over time waits for one sum over the lanes,
+/// not for two. What that rounds is (mean - it)^2 / variance times what a second pass would: so it is the middle one of
+/// three, and no scalar that alone lies far from the others. Sums beyond the range of S give NaN.
 template <class S>
 struct RowMoments {
   S mean, inverse_deviation;

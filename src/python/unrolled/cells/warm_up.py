@@ -45,14 +45,16 @@ def warm_up(cell: Recurrent, forward: Callable[..., Any], step: Callable[..., An
 
     if cell.training and any(w.requires_grad for w in weights):
         before = [w._grad for w in weights]  # of weights that the cell shares with others
-        with enable_grad():
-            for T in (steps, *[1] * calls):
-                for w in weights:
-                    w._grad = None
-                y, _ = forward(cell, zeros(T, 1))
-                y.backward(np.zeros(y.shape, cell.dtype))
-        for w, grad in zip(weights, before, strict=True):
-            w._grad = grad
+        try:
+            with enable_grad():
+                for T in (steps, *[1] * calls):
+                    for w in weights:
+                        w._grad = None
+                    y, _ = forward(cell, zeros(T, 1))
+                    y.backward(np.zeros(y.shape, cell.dtype))
+        finally:
+            for w, grad in zip(weights, before, strict=True):
+                w._grad = grad
     with no_grad():
         for T, B in ((steps, _ROWS), (steps, 1), *[(1, 1)] * calls):
             forward(cell, zeros(T, B))
