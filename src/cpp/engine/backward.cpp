@@ -174,14 +174,11 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
     tile.slot_count = cell.slots_of(phase.space);
     tile.slots = at.slots[static_cast<int>(phase.space)].data();
     (regularised_ ? kernel_->regular_backward : kernel_->backward)[p](tile);
-    if (phase.operand == Operand::None) continue;
-    mine.meet->wait(mine.meeting);  // the product reads the gradients of all units
-    propagate(p, s, rows, mine, at);
-  }
-  for (int k = 0; k < cell.input_norms; ++k) {
-    if (k == 0) mine.meet->wait(mine.meeting);
-    for (Index n = 0; n < rows; ++n) at.sums[static_cast<std::size_t>(n)] = raw_a_at(s, mine.row(n), 0);
-    normalise_backward(norm_of_input(k), at.sums.data(), at.sums.data(), false, s, rows, mine, at);
+    const bool normalised = phase.normalised || (p == 0 && cell.input_norms > 0);
+    if (phase.operand == Operand::None && !normalised) continue;
+    mine.meet->wait(mine.meeting);  // statistics and product read the gradients of all units
+    if (normalised) normalise_backward(p, s, rows, mine, at);
+    if (has_product(phase)) propagate(p, s, rows, mine, at);
   }
   // A reset cuts the gradient as it cut the state.
   for (Index n = 0; n < rows; ++n) {
@@ -205,12 +202,8 @@ void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRow
   S* const* const target = phase.operand == Operand::PreviousOutput ? at.dh.data() : at.dstream[phase.stream].data();
   const Blocks own = mine.blocks(cell.operand_space(phase));
   if (phase.normalised) {
-    if (phase.matrix == identity)
-      return normalise_backward(norm_of_phase(p), at.stream[phase.stream].data(), target, true, s, rows, mine, at);
-    for (Index n = 0; n < rows; ++n) at.sums[static_cast<std::size_t>(n)] = raw_u_at(p, s, mine.row(n));
-    normalise_backward(norm_of_phase(p), at.sums.data(), at.sums.data(), false, s, rows, mine, at);
     mine.meet->wait(mine.meeting);  // du is whole
-    for (Index n = 0; n < rows; ++n) at.du[static_cast<std::size_t>(n)] = at.sums[static_cast<std::size_t>(n)];
+    for (Index n = 0; n < rows; ++n) at.du[static_cast<std::size_t>(n)] = raw_u_at(p, s, mine.row(n));
   } else {
     const std::vector<S*>& from = at.slots[static_cast<int>(phase.space)];
     for (Index n = 0; n < rows; ++n)

@@ -27,6 +27,7 @@ namespace unrolled {
 
 inline constexpr int most_phases = 5, most_streams = 6, most_states = 3, most_gates = 4, most_input_gates = 8;
 inline constexpr int most_matrices = 5, most_vectors = 12, most_numbers = 8, most_input_norms = 2;
+inline constexpr int most_norms_at_once = 1 + most_input_norms;  // those of a phase and of the input
 
 /// Which units: the hidden ones (H), those of the output where it has another size, or what is kept of inputs.
 enum class Space { Hidden, Output, Kept };
@@ -160,6 +161,33 @@ constexpr const VectorGroup& group_of(const CellInfo& cell, int k) {
   while (k >= cell.vector_group[group].count) k -= cell.vector_group[group++].count;
   return cell.vector_group[group];
 }
+
+/// How many vectors from the first of its normalisation on vector k is, and how many these are; 0 of 1 if it is no
+/// gain.
+struct GainPlace {
+  int gate = 0, gates = 1;
+};
+constexpr GainPlace gain_place(const CellInfo& cell, int k) {
+  GainPlace found;
+  const auto look = [&](int gain, int gates) {
+    if (gain <= k && k < gain + gates) found = {k - gain, gates};
+  };
+  for (int p = 0; p < cell.phases; ++p)
+    if (cell.phase[p].normalised) look(cell.phase[p].gain, cell.phase[p].gates);
+  for (int n = 0; n < cell.input_norms; ++n) look(cell.input_norm[n].gain, cell.input_norm[n].gates);
+  return found;
+}
+
+/// Where vector k lies among all of them, each with room for `room` scalars in whole packets of `lanes`. Gains of one
+/// normalisation lie as the sums that they multiply: [block][gate][lane].
+struct VectorPlace {
+  Index first, step;  // of its block 0; from block to block
+  VectorPlace(const CellInfo& cell, int k, Index room, int lanes) {
+    const GainPlace gain = gain_place(cell, k);
+    first = (k - gain.gate) * room + gain.gate * lanes;
+    step = gain.gates * lanes;
+  }
+};
 
 /// Regularisation that the points apply around any cell, see regular.h.
 template <class S>

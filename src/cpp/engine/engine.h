@@ -161,7 +161,7 @@ class Run {
     Space space;
     int first_slot, gates, gain;
     int stride, first_gate;
-    const S* gains[most_gates];
+    const S* gains;  // [block][gate][lane]
     /// Its gates of a raw row.
     template <class Scalar>
     GateRow<Scalar> of(Scalar* row) const {
@@ -270,8 +270,7 @@ class Run {
   // normalise.cpp
   void normalise_row(const Norm& norm, const S* raw, Index place, const Blocks& own, S* to, Index to_block,
                      const S* bias);
-  void normalise_backward(const Norm& norm, S* const* raw, S* const* to, bool adds, Index s, Index rows,
-                          const Shares& mine, ThreadRows<S>& at);
+  void normalise_backward(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
 
   // table.cpp: x is a table
   void project_table(const ForwardWeights<S>& weights, const Inputs<S>& in, int id, int count, ThreadRows<S>& at);
@@ -311,7 +310,7 @@ class Run {
   Buffer<S> raw_a_, raw_u_[most_phases];  // before normalisation; backward makes them gradients
   Buffer<S> table_;                       // input parts of every symbol, or their gradients
   Buffer<S> moments_[most_phases + most_input_norms];  // [place]: mean, inverse deviation
-  Buffer<S> dh_, dstream_[most_streams], dvectors_;    // dvectors_[row][vector][vector_step_]
+  Buffer<S> dh_, dstream_[most_streams], dvectors_;    // dvectors_[row]: as VectorPlace says
   Index vector_step_ = 0;
   Buffer<S> dscalar_;  // [place][unit]
   BackwardWeights<S> back_;

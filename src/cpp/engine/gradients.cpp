@@ -114,6 +114,7 @@ void Run<S>::bias_gradient(const Inputs<S>& in, S* to, bool accumulate, int id, 
 /// Gradients of the per-unit vectors: every row has summed its own over time.
 template <class S>
 void Run<S>::vector_gradients(const InputGradients<S>& wanted) {
+  constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
   for (int k = 0; k < cell.vectors; ++k) {
     S* const to = wanted.dvector[k];
@@ -121,9 +122,12 @@ void Run<S>::vector_gradients(const InputGradients<S>& wanted) {
     const VectorGroup& group = group_of(cell, k);
     const Index width = sizes_.width(group.space);
     if (!wanted.continues) std::fill_n(to, group.shared ? 1 : width, S(0));
+    const VectorPlace place(cell, k, vector_step_, P);
     for (Index i = 0; i < schedule_.batch(); ++i) {
-      const S* const row = dvectors_.data() + (i * cell.vectors + k) * vector_step_;
-      for (Index unit = 0; unit < width; ++unit) to[group.shared ? 0 : unit] += row[unit];
+      const S* row = dvectors_.data() + i * cell.vectors * vector_step_ + place.first;
+      for (Index unit = 0; unit < width; unit += P, row += place.step)
+        for (Index lane = 0, count = std::min<Index>(P, width - unit); lane < count; ++lane)
+          to[group.shared ? 0 : unit + lane] += row[lane];
     }
   }
 }

@@ -14,7 +14,7 @@ template <class S>
 struct RowForward {
   using V = Vec<S>;
   GateRow<const S> raw;
-  const S* const* gains;
+  const S* gains;
   const S* bias;          // that of block 0, with the blocks of the raw row, or null
   S* to;                  // where block `first` goes
   Index bias_step, step;  // from block to block
@@ -25,13 +25,12 @@ struct RowForward {
     constexpr int P = lanes<S>;
     const auto moments = RowMoments<S>::template of<gates>(raw, width);
     const V mean(moments.mean), scale(moments.inverse_deviation);
-    const S* gain[gates];
-    for (int gate = 0; gate < gates; ++gate) gain[gate] = gains[gate];
+    const GateRow<const S> r = raw, gain{gains, gates};
     S* out = to;
     for (Index block = first; block < last; ++block, out += step)
       for (int gate = 0; gate < gates; ++gate) {
-        const V v = (V::load(raw.packet(block, gate)) - mean) * scale;
-        const V factor = V::load(gain[gate] + block * P);
+        const V v = (V::load(r.packet(block, gate)) - mean) * scale;
+        const V factor = V::load(gain.packet(block, gate));
         const V q = bias ? fma(factor, v, V::load(bias + block * bias_step + gate * P)) : factor * v;
         q.store(out + gate * P);
       }
@@ -44,26 +43,24 @@ template <class S>
 struct RowBackward {
   using V = Vec<S>;
   GateRow<const S> raw;
-  GateRow<S> to;  // where dr goes
-  const S* dq;    // zero behind the last unit
-  Index slots;    // from block to block of dq, in packets
-  const S* const* gains;
+  GateRow<S> to;        // where dr goes
+  GateRow<const S> dq;  // zero behind the last unit
+  const S* gains;
   S mean, inverse_deviation;
-  S* dgain;
-  Index dgain_step, width;
+  S* dgains;  // as gains
+  Index width;
 
   /// Sums of dv and of dv v over the whole row.
   template <int gates>
   RowSums<S> sums(Index blocks) const {
-    constexpr int P = lanes<S>;
     const V middle(mean);
-    const GateRow<const S> r = raw;
+    const GateRow<const S> r = raw, given = dq, gain{gains, gates};
     V sum[gates], product[gates];
     for (int gate = 0; gate < gates; ++gate) sum[gate] = product[gate] = V::zero();
     for (Index block = 0; block < blocks; ++block)
       for (int gate = 0; gate < gates; ++gate) {
         const V d = V::load(r.packet(block, gate)) - middle;
-        const V dv = V::load(dq + (block * slots + gate) * P) * V::load(gains[gate] + block * P);
+        const V dv = V::load(given.packet(block, gate)) * V::load(gain.packet(block, gate));
         sum[gate] += dv;
         product[gate] = fma(dv, d, product[gate]);
       }
@@ -83,24 +80,19 @@ struct RowBackward {
     const S factor = -share * inverse_deviation;
     const V middle(mean), scale(inverse_deviation), offset(factor * total.dv),
         tilt(factor * inverse_deviation * total.dv_v);
-    const GateRow<const S> r = raw;
-    const GateRow<S> out = to;
-    const S* gain[gates];
-    for (int gate = 0; gate < gates; ++gate) gain[gate] = gains[gate];
-    const S* const from = dq;
-    S* const dgains = dgain;
-    const Index step = slots, gain_step = dgain_step, units = width;
+    const GateRow<const S> r = raw, given = dq, gain{gains, gates};
+    const GateRow<S> out = to, dgain{dgains, gates};
+    const Index units = width;
     for (Index block = first; block < last; ++block)
       for (int gate = 0; gate < gates; ++gate) {
         S* const there = out.packet(block, gate);
         const V d = V::load(r.packet(block, gate)) - middle;
-        const V given = V::load(from + (block * step + gate) * P);
-        const V dv = given * V::load(gain[gate] + block * P);
-        const V dr = fma(d, tilt, fma(dv, scale, offset));
+        const V q = V::load(given.packet(block, gate));
+        const V dr = fma(d, tilt, fma(q * V::load(gain.packet(block, gate)), scale, offset));
         const V valid = first_lanes(dr, units - block * P);
         (add ? V::load(there) + valid : valid).store(there);
-        S* const sum = dgains + gate * gain_step + block * P;
-        fma(given, d * scale, V::load(sum)).store(sum);
+        S* const sum = dgain.packet(block, gate);
+        fma(q, d * scale, V::load(sum)).store(sum);
       }
   }
 };
@@ -123,53 +115,69 @@ void Run<S>::normalise_row(const Norm& norm, const S* raw, Index place, const Bl
   });
 }
 
-/// dr of raw[row] = r goes, or is added, to to[row], which may be the same; the slots hold dq. Adds to the gradients of
-/// the gain.
+/// Back through the normalisation of phase p, and behind the first phase through those of the input, where the slots
+/// hold dq: dr goes where r was, or is added to the gradient of the stream that was normalised where it lies. Adds to
+/// the gradients of the gains. What one row waits for in one of them, its sums, is covered by the others.
 template <class S>
-void Run<S>::normalise_backward(const Norm& norm, S* const* raw, S* const* to, bool adds, Index s, Index rows,
-                                const Shares& mine, ThreadRows<S>& at) {
-  const Index blocks = units(norm.space) / lanes<S>, slots = kernel_->info.slots_of(norm.space);
-  const Blocks own = mine.blocks(norm.space);
-  const auto row = [&](Index n) {
-    const S* const moments = moments_[norm.site].data() + 2 * schedule_.place(s, mine.row(n));
-    const S* const dq =
-        at.slots[static_cast<int>(norm.space)][static_cast<std::size_t>(n)] + norm.first_slot * lanes<S>;
-    S* const dgain = at.dvectors[static_cast<std::size_t>(n)] + norm.gain * vector_step_;
-    return RowBackward<S>{norm.of(static_cast<const S*>(raw[n])),
-                          norm.of(to[n]),
-                          dq,
-                          slots,
-                          norm.gains,
-                          moments[0],
-                          moments[1],
-                          dgain,
-                          vector_step_,
-                          sizes_.width(norm.space)};
+void Run<S>::normalise_backward(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at) {
+  const CellInfo& cell = kernel_->info;
+  const Phase& phase = cell.phase[p];
+  const Norm* norms[most_norms_at_once];
+  int count = 0;
+  if (phase.normalised) norms[count++] = &norm_of_phase(p);
+  for (int k = 0; p == 0 && k < cell.input_norms; ++k) norms[count++] = &norm_of_input(k);
+  const bool adds = phase.normalised && phase.matrix == identity;  // the first one
+
+  const auto row = [&](int k, Index n) {
+    const Norm& norm = *norms[k];
+    const std::size_t r = static_cast<std::size_t>(n);
+    const Index i = mine.row(n);
+    S* const raw = norm.site >= most_phases ? raw_a_at(s, i, 0) : adds ? at.stream[phase.stream][r] : raw_u_at(p, s, i);
+    S* const to = adds && k == 0 ? at.dstream[phase.stream][r] : raw;
+    const S* const moments = moments_[norm.site].data() + 2 * schedule_.place(s, i);
+    return RowBackward<S>{
+        norm.of(static_cast<const S*>(raw)),
+        norm.of(to),
+        {at.slots[static_cast<int>(norm.space)][r] + norm.first_slot * lanes<S>, cell.slots_of(norm.space)},
+        norm.gains,
+        moments[0],
+        moments[1],
+        at.dvectors[r] + norm.gain * vector_step_,
+        sizes_.width(norm.space)};
   };
-  const auto with_kind = [&](auto&& use) {
-    with_gates(norm.gates, [&](auto gates) { adds ? use(gates, std::true_type()) : use(gates, std::false_type()); });
+  const auto sums = [&](int k, const RowBackward<S>& one) {
+    RowSums<S> total;
+    with_gates(norms[k]->gates,
+               [&](auto gates) { total = one.template sums<gates>(units(norms[k]->space) / lanes<S>); });
+    return total;
   };
-  if (mine.meeting == 1)
-    return with_kind([&](auto gates, auto add) {
-      for (Index n = 0; n < rows; ++n) {
-        const RowBackward<S> one = row(n);
-        one.template finish<gates, add>(0, blocks, one.template sums<gates>(blocks));
-      }
+  const auto finish = [&](int k, const RowBackward<S>& one, const RowSums<S>& total) {
+    const Blocks own = mine.blocks(norms[k]->space);
+    with_gates(norms[k]->gates, [&](auto gates) {
+      adds&& k == 0 ? one.template finish<gates, true>(own.first, own.last, total)
+                    : one.template finish<gates, false>(own.first, own.last, total);
     });
-  with_gates(norm.gates, [&](auto gates) {
-    for (Index n = 0; n < rows; ++n) at.norm_sums[static_cast<std::size_t>(n)] = row(n).template sums<gates>(blocks);
-  });
+  };
+  if (mine.meeting == 1) {
+    for (Index n = 0; n < rows; ++n) {
+      RowBackward<S> one[most_norms_at_once];
+      RowSums<S> total[most_norms_at_once];
+      for (int k = 0; k < count; ++k) total[k] = sums(k, one[k] = row(k, n));
+      for (int k = 0; k < count; ++k) finish(k, one[k], total[k]);
+    }
+    return;
+  }
+  RowSums<S>* const totals = at.norm_sums.data();
+  for (Index n = 0; n < rows; ++n)
+    for (int k = 0; k < count; ++k) totals[n * most_norms_at_once + k] = sums(k, row(k, n));
   mine.meet->wait(mine.meeting);  // all have read r
-  with_kind([&](auto gates, auto add) {
-    for (Index n = 0; n < rows; ++n)
-      row(n).template finish<gates, add>(own.first, own.last, at.norm_sums[static_cast<std::size_t>(n)]);
-  });
+  for (Index n = 0; n < rows; ++n)
+    for (int k = 0; k < count; ++k) finish(k, row(k, n), totals[n * most_norms_at_once + k]);
 }
 
-#define UNROLLED_NORMALISE(S)                                                                                    \
-  template void Run<S>::normalise_row(const Norm&, const S*, Index, const Blocks&, S*, Index, const S*);         \
-  template void Run<S>::normalise_backward(const Norm&, S* const*, S* const*, bool, Index, Index, const Shares&, \
-                                           ThreadRows<S>&);
+#define UNROLLED_NORMALISE(S)                                                                            \
+  template void Run<S>::normalise_row(const Norm&, const S*, Index, const Blocks&, S*, Index, const S*); \
+  template void Run<S>::normalise_backward(int, Index, Index, const Shares&, ThreadRows<S>&);
 UNROLLED_NORMALISE(float)
 UNROLLED_NORMALISE(double)
 

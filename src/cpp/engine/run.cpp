@@ -14,7 +14,7 @@ void ThreadRows<S>::resize(const CellInfo& cell, Index rows, Index chunk_rows, I
   for (auto* v : {&operand, &h_prev, &dy, &du}) grow(*v, n);
   for (auto* v : {&slots[0], &slots[1], &y, &dh, &dvectors, &dscalar}) grow(*v, n);
   grow(scalar, n);
-  grow(norm_sums, n);
+  grow(norm_sums, n * most_norms_at_once);
   for (int k = 0; k < cell.states; ++k) grow(state_prev[k], n);
   for (int k = 0; k < cell.streams; ++k) {
     grow(stream[k], n);
@@ -141,8 +141,7 @@ template <class S>
 void Run<S>::plan_norms() {
   const CellInfo& cell = kernel_->info;
   const auto set = [&](int site, Space space, int first_slot, int gates, int gain, int stride, int first_gate) {
-    Norm& norm = norms_[site] = {site, space, first_slot, gates, gain, stride, first_gate, {}};
-    for (int gate = 0; gate < gates; ++gate) norm.gains[gate] = vector_data_[gain + gate];
+    norms_[site] = {site, space, first_slot, gates, gain, stride, first_gate, vector_data_[gain]};
   };
   for (int p = 0; p < cell.phases; ++p) {
     const Phase& phase = cell.phase[p];

@@ -135,10 +135,12 @@ void ForwardWeights<S>::pack_share(const CellInfo& cell, Sizes sizes, const Para
     const VectorGroup& group = group_of(cell, k);
     const Index width = sizes.width(group.space);
     if (from.vector[k] == nullptr) continue;
-    if (group.shared)
-      std::fill_n(vectors.data() + k * vector_step, width, *from.vector[k]);
-    else
-      std::copy_n(from.vector[k], width, vectors.data() + k * vector_step);
+    const VectorPlace place(cell, k, vector_step, P);
+    for (Index unit = 0; unit < width; unit += P) {
+      S* const to = vectors.data() + place.first + unit / P * place.step;
+      const Index count = std::min<Index>(P, width - unit);
+      group.shared ? std::fill_n(to, count, *from.vector[k]) : std::copy_n(from.vector[k] + unit, count, to);
+    }
   }
 }
 

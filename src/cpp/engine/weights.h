@@ -104,7 +104,7 @@ class ForwardWeights {
   GatePanels<S> input[input_parts];      // W_ih: a panel holds the packets of at most `most_gates` gates
   GatePanels<S> recurrent[most_phases];  // rows of a matrix by phase
   Buffer<S> bias[input_parts];           // [block][gate][lane] in the order of the input panels
-  Buffer<S> vectors;                     // [vector][vector_step], zeros behind the last unit
+  Buffer<S> vectors;                     // as VectorPlace says, zeros behind the last unit
   Index vector_step = 0;
 };
 
