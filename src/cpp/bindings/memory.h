@@ -3,8 +3,19 @@
 
 #include <pybind11/pybind11.h>
 
+#include <vector>
+
 namespace unrolled::bindings {
 
-void bind_memory(pybind11::module_& m);
+namespace py = pybind11;
+
+/// The object whose memory an array lies in: itself, where it is no view. Whatever is no array owns itself.
+py::handle owner_of(py::handle object);
+
+/// Of each given object whether its memory is its own: it is no view, lies in the memory of no incoming one, and is not
+/// given twice.
+std::vector<bool> own_memory(const std::vector<py::object>& given, const py::list& incoming);
+
+void bind_memory(py::module_& m);
 
 }  // namespace unrolled::bindings

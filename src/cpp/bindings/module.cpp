@@ -10,6 +10,8 @@
 #include "bindings/optim.h"
 #include "bindings/quick_wiring.h"
 #include "bindings/recurrent.h"
+#include "bindings/tape_record.h"
+#include "bindings/tape_walk.h"
 #include "core/packet.h"
 #include "core/threads.h"
 #include "init/orthogonal.h"
@@ -57,6 +59,8 @@ PYBIND11_MODULE(UNROLLED_MODULE, m) {
   m.def("set_num_threads", &unrolled::set_num_threads, py::arg("count"));
   unrolled::bindings::bind_memory(m);
   unrolled::bindings::bind_constants(m);
+  unrolled::bindings::bind_tape_record(m);
+  unrolled::bindings::bind_tape_walk(m);
   unrolled::bindings::bind_recurrent(m);
   unrolled::bindings::bind_quick_wiring(m);
   unrolled::bindings::bind_ops(m);

@@ -54,13 +54,13 @@ class RecorderOf final : public Recorder {
     Index rows() const override { return at_.in.B; }
     bool has_parts() const override { return call_->has_parts(); }
     void run() override {
-      call_->run.forward(*call_->cell, call_->parameters.sizes, *weights_, pack_from_, at_.in, at_.out, true);
+      call_->run->forward(*call_->cell, call_->parameters.sizes, *weights_, pack_from_, at_.in, at_.out, true);
     }
     void run_part(Index begin, Index end) override {
       if (begin == 0)
-        call_->run.begin_forward(*call_->cell, call_->parameters.sizes, *weights_, pack_from_, at_.in, at_.out);
-      call_->run.forward_part(*weights_, at_.in, at_.out.y, begin, end);
-      if (end == steps()) call_->run.finish_forward(*weights_, at_.out);
+        call_->run->begin_forward(*call_->cell, call_->parameters.sizes, *weights_, pack_from_, at_.in, at_.out);
+      call_->run->forward_part(*weights_, at_.in, at_.out.y, begin, end);
+      if (end == steps()) call_->run->finish_forward(*weights_, at_.out);
     }
     const py::object& y() const override { return at_.y; }
     const py::tuple& last() const override { return at_.last; }

@@ -100,11 +100,14 @@ Task forward(const std::string& name, const py::array& x, const std::vector<py::
   const bool keep = options.keep;
   const auto work = [call = call.get(), sizes, out, ready, keep] {
     ForwardWeights<S> own;
-    if (call->segment_steps > 0)
-      call->segments.forward(*call->cell, sizes, call->parameters.pointers, call->in, out, call->segment_steps);
-    else
-      call->run.forward(*call->cell, sizes, ready ? *ready : own, ready ? nullptr : &call->parameters.pointers,
-                        call->in, out, keep);
+    if (call->segment_steps > 0) {
+      call->segments = std::make_unique<Segments<S>>();
+      call->segments->forward(*call->cell, sizes, call->parameters.pointers, call->in, out, call->segment_steps);
+      return;
+    }
+    call->run->forward(*call->cell, sizes, ready ? *ready : own, ready ? nullptr : &call->parameters.pointers, call->in,
+                       out, keep);
+    if (!keep) SpareRuns<S>::give(std::move(call->run));
   };
   return {call->multiply_adds(), work, [=]() -> py::tuple {
             if (!keep) return py::make_tuple(y, last, py::none());

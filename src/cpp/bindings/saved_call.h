@@ -5,10 +5,13 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "bindings/spare_runs.h"
 #include "bindings/task.h"
 #include "engine/segments.h"
 
@@ -46,8 +49,8 @@ class Saved {
 template <class S>
 class SavedCall final : public Saved {
  public:
-  Run<S> run;            // of a call that keeps everything,
-  Segments<S> segments;  // or of one that keeps segment_steps > 0 at a time
+  std::unique_ptr<Run<S>> run = SpareRuns<S>::take();  // of a call that keeps everything,
+  std::unique_ptr<Segments<S>> segments;               // or of one that keeps segment_steps > 0 at a time
   Index segment_steps = 0;
   CellArrays<S> parameters;
   Inputs<S> in;
@@ -62,7 +65,7 @@ class SavedCall final : public Saved {
     S* data = nullptr;
     py::array values = new_array<S>({in.T, in.B, parameters.sizes.hidden}, &data);
     std::fill_n(data, values.size(), S(0));
-    run.copy_slot(k, data);
+    run->copy_slot(k, data);
     return values;
   }
   py::array stream(int k) override {
@@ -71,7 +74,7 @@ class SavedCall final : public Saved {
     S* data = nullptr;
     py::array values = new_array<S>({in.T, in.B, parameters.sizes.width(cell->info.stream_space[k])}, &data);
     std::fill_n(data, values.size(), S(0));
-    run.copy_stream(k, data);
+    run->copy_stream(k, data);
     return values;
   }
 
@@ -107,20 +110,20 @@ class SavedCall final : public Saved {
     used = true;
     const auto whole = [this, given, wanted] {
       if (segment_steps > 0) {
-        segments.backward(parameters.pointers, given, wanted);
-        segments = Segments<S>();
+        segments->backward(parameters.pointers, given, wanted);
+        segments = nullptr;
       } else {
-        run.backward(parameters.pointers, in, y_data(), given, wanted);
-        run = Run<S>();
+        run->backward(parameters.pointers, in, y_data(), given, wanted);
+        SpareRuns<S>::give(std::move(run));
       }
     };
     const auto result = [=] { return py::make_tuple(dx, dstates, dweights, dscalar, dstarts); };
     const Task task{2 * multiply_adds(), whole, result};
-    return {task, [=] { run.begin_backward(parameters.pointers, in, given, wanted); },
-            [=](Index begin, Index end) { run.backward_part(in, y_data(), given, wanted, begin, end); },
+    return {task, [=] { run->begin_backward(parameters.pointers, in, given, wanted); },
+            [=](Index begin, Index end) { run->backward_part(in, y_data(), given, wanted, begin, end); },
             [=] {
-              run.finish_backward(in, y_data(), wanted);
-              run = Run<S>();
+              run->finish_backward(in, y_data(), wanted);
+              SpareRuns<S>::give(std::move(run));
             }};
   }
 

@@ -131,6 +131,9 @@ class Run {
                      Index begin, Index end);
   void finish_backward(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
 
+  /// Scalars that the last call needed beside its arguments, about.
+  Index scratch() const { return (schedule_.places() + sizes_.hidden) * (slot_row_[0] + slot_row_[1]); }
+
   /// What the call kept last has saved in a slot of its hidden units, or in a stream, as (T, B, width) with zeros past
   /// each sequence's end; before `backward`, which writes gradients there.
   void copy_slot(int slot, S* to);

@@ -145,11 +145,23 @@ void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, 
 template <class S>
 void outer_of_few(Index rows, const S* const* a, Index first, Index last, const OuterProduct<S>& product,
                   bool accumulate) {
-  constexpr int P = lanes<S>;
+  constexpr int P = lanes<S>, together = 4;
+  const Index columns = product.b_columns, whole = columns - columns % (together * P);
   for (Index m = first; m < last; ++m) {
     S* const c = product.c[m];
-    for (Index n = 0; c && n < product.b_columns; n += P) {
-      const Index valid = product.b_columns - n;
+    if (c == nullptr) continue;
+    for (Index n = 0; n < whole; n += together * P) {
+      Vec<S> sum[together];
+      for (int v = 0; v < together; ++v) sum[v] = accumulate ? Vec<S>::load(c + n + v * P) : Vec<S>::zero();
+      for (Index p = 0; p < rows; ++p) {
+        const Vec<S> factor(a[p][m]);
+        const S* const b = product.b[p] + n;
+        for (int v = 0; v < together; ++v) sum[v] = fma(factor, Vec<S>::load(b + v * P), sum[v]);
+      }
+      for (int v = 0; v < together; ++v) sum[v].store(c + n + v * P);
+    }
+    for (Index n = whole; n < columns; n += P) {
+      const Index valid = columns - n;
       Vec<S> sum = accumulate ? Vec<S>::load_partial(c + n, valid) : Vec<S>::zero();
       for (Index p = 0; p < rows; ++p) sum = fma(Vec<S>(a[p][m]), Vec<S>::load_partial(product.b[p] + n, valid), sum);
       sum.store_partial(c + n, valid);

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from unrolled import tape
+from unrolled._native import core
 from unrolled.operators import Operators
 from unrolled.row_gradient import RowGradient
-from unrolled.tape import Array, GradientSum, Node
+from unrolled.tape import Array, Node, PartialGradient
 
 
 def checked_array(value: Any) -> Array:
@@ -74,9 +76,9 @@ class Differentiable(Operators):
             )
         seed = self._seed(grad)
         if self._node is None:
-            self._receive(GradientSum(seed, False))
+            self._receive(seed, False, [])
         else:
-            tape.backward(self._node, self._index, seed)
+            tape.backward(_walk, self._node, self._index, seed)
 
     def _seed(self, grad: Any) -> Array:
         if grad is None:
@@ -99,20 +101,24 @@ class Differentiable(Operators):
             )
         return seed
 
-    def _receive(self, total: GradientSum) -> None:
-        """Adds a finished gradient to `grad`. The sum may hand over its memory only if nobody else has it."""
+    def _receive(self, dense: Array | None, owned: bool, partial: list[PartialGradient]) -> None:
+        """Adds a finished gradient, the sum of all these, to `grad`. It may keep the memory of `dense` only if that is
+        `owned`: nobody else has it.
+        """
         before = self._grad
-        if before is None and not total.partial:
-            dense = total.value(self._data.shape, self._data.dtype)
-            self._grad = dense if total.owned else dense.copy()
-            return
-        rows = [part for part in total.partial if isinstance(part, RowGradient)]
-        if total.dense is None and len(rows) == len(total.partial) and not isinstance(before, np.ndarray):
+        rows = [part for part in partial if isinstance(part, RowGradient)]
+        if dense is None and len(rows) == len(partial) and not isinstance(before, np.ndarray):
             self._grad = RowGradient.merged(rows if before is None else [before, *rows])
             return
-        dense = total.value(self._data.shape, self._data.dtype)
+        if partial:
+            dense, owned = tape.with_partial(dense, owned, partial, self._data.shape, self._data.dtype), True
+        assert dense is not None
         if before is None:
-            self._grad = dense if total.owned else dense.copy()
+            self._grad = dense if owned else dense.copy()
         else:
             old = before.dense() if isinstance(before, RowGradient) else before
             self._grad = np.asarray(old + dense)
+
+
+_walk: Callable[..., None]
+_walk = core.TapeWalk(Differentiable, Node, tape.refuse_what_is_written, tape.with_partial).function()

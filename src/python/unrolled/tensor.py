@@ -13,13 +13,14 @@ from unrolled.tape import (
     Array,
     Node,
     Vjp,
-    edge_to,
     enable_grad,
     is_grad_enabled,
     memory_of,
+    mode,
     needs_grad,
     no_grad,
     note_write,
+    numbers,
     owner_of,
 )
 
@@ -175,7 +176,8 @@ class Tensor(Differentiable):
 wrap: Callable[[Any], Tensor]
 wrap_all: Callable[[tuple[Any, ...]], Any]
 _EMPTY = dict.fromkeys(("_grad", "_node")) | dict.fromkeys(("_index", "_version", "_written"), 0)
-wrap, wrap_all = core.wrappers(Tensor, "_data", {**_EMPTY, "requires_grad": False, "is_parameter": False})
+_wrapper = core.Wrapper(Tensor, {**_EMPTY, "requires_grad": False, "is_parameter": False})
+wrap, wrap_all = _wrapper.functions()
 
 
 def _rebuild(data: Array, requires_grad: bool, is_parameter: bool, least: float | None = None) -> Tensor:
@@ -213,19 +215,7 @@ def record(
         reads: the inputs whose contents `vjp` reads, so that backward can tell that they have been written to
             since; None: all.
     """
-    tensors: tuple[Tensor, ...] = wrap_all(tuple(outputs))
-    for tensor in tensors:
-        if tensor._data.base is not None:
-            _note_view(tensor, inputs)
-    if not needs_grad(*inputs):
-        return tensors
-    specs = tuple([(t._data.shape, t._data.dtype) for t in tensors])
-    node = Node(
-        name, tuple([edge_to(t) for t in inputs]), specs, vjp, tuple(inputs if reads is None else reads)
-    )
-    for index, tensor in enumerate(tensors):
-        if tensor._data.dtype.kind == "f":
-            tensor._node, tensor._index, tensor.requires_grad = node, index, True
+    tensors: tuple[Tensor, ...] = _record(name, inputs, outputs, vjp, reads)
     return tensors
 
 
@@ -237,28 +227,20 @@ def record_one(
     reads: tuple[Tensor | None, ...] = (),
 ) -> Tensor:
     """`record` for an op with one output, the quick way; most of these read no input again."""
-    tensor = wrap(output)
-    if tensor._data.base is not None:
-        _note_view(tensor, inputs)
-    if not needs_grad(*inputs):
-        return tensor
-    data = tensor._data
-    if data.dtype.kind == "f":
-        edges = tuple([edge_to(t) for t in inputs])
-        tensor._node = Node(name, edges, ((data.shape, data.dtype),), vjp, reads)
-        tensor.requires_grad = True
+    tensor: Tensor = _record_one(name, inputs, output, vjp, reads)
     return tensor
 
 
 def _note_view(view: Tensor, inputs: Sequence[Tensor | None]) -> None:
     """For a result that is a view: whoever takes its `data` may write into an input."""
-    if (owner := owner_of(view._data)) is view._data:
-        return
+    owner = owner_of(view._data)
     for tensor in inputs:
         if tensor is not None:
             tensor._version += 1
             if tensor._data is owner or tensor._data.base is owner:
                 view._viewed = memory_of(tensor)
 
+
+_record, _record_one = core.TapeRecord(Tensor, Node, _wrapper, mode, numbers, _note_view).functions()
 
 from unrolled import ops as _ops  # noqa: E402, F401  the operators above are made of ops, which are made of tensors

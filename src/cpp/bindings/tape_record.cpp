@@ -1,0 +1,147 @@
+// Putting an op on the tape.
+#include "bindings/tape_record.h"
+
+#include <memory>
+#include <utility>
+
+#include "bindings/constants.h"
+#include "bindings/memory.h"
+#include "bindings/quick_function.h"
+#include "bindings/tape_node.h"
+
+namespace unrolled::bindings {
+namespace {
+
+/// The items of a list or a tuple, or of another sequence made one.
+class Items {
+ public:
+  explicit Items(PyObject* sequence)
+      : fast_(py::reinterpret_steal<py::object>(checked(PySequence_Fast(sequence, "a sequence expected")))) {}
+  Py_ssize_t size() const { return PySequence_Fast_GET_SIZE(fast_.ptr()); }
+  PyObject* operator[](Py_ssize_t k) const { return PySequence_Fast_GET_ITEM(fast_.ptr(), k); }
+
+ private:
+  py::object fast_;
+};
+
+class TapeRecord {
+ public:
+  TapeRecord(py::type tensor, const py::type& node, std::shared_ptr<Wrapper> wrapper, py::object mode,
+             py::object numbers, py::object note_view)
+      : tensor_(std::move(tensor)),
+        node_(node),
+        data_(tensor_, "_data"),
+        requires_grad_(tensor_, "requires_grad"),
+        made_by_(tensor_, "_node"),
+        index_(tensor_, "_index"),
+        wrapper_(std::move(wrapper)),
+        mode_(std::move(mode)),
+        numbers_(std::move(numbers)),
+        note_view_(std::move(note_view)) {}
+
+  /// Tensors around the outputs of an op, which are its node's if a gradient is wanted; `reads` null: all inputs.
+  py::object record(PyObject* name, PyObject* inputs, PyObject* outputs, PyObject* vjp, PyObject* reads) const {
+    py::object tensors = wrapper_->wrap_all(py::tuple(py::reinterpret_borrow<py::object>(outputs)).ptr());
+    const Py_ssize_t count = PyTuple_GET_SIZE(tensors.ptr());
+    PyObject* const* const made = &PyTuple_GET_ITEM(tensors.ptr(), 0);
+    put(name, Items(inputs), inputs, made, count, vjp, reads);
+    return tensors;
+  }
+
+  py::object record_one(PyObject* name, PyObject* inputs, PyObject* output, PyObject* vjp, PyObject* reads) const {
+    py::object tensor = wrapper_->wrap(output);
+    PyObject* const made = tensor.ptr();
+    put(name, Items(inputs), inputs, &made, 1, vjp, reads);
+    return tensor;
+  }
+
+ private:
+  void put(PyObject* name, const Items& inputs, PyObject* all_inputs, PyObject* const* outputs, Py_ssize_t count,
+           PyObject* vjp, PyObject* reads) const {
+    for (Py_ssize_t k = 0; k < count; ++k)
+      if (is_view(data_.get(outputs[k]))) note_view_(py::handle(outputs[k]), py::handle(all_inputs));
+    if (!wanted(inputs)) return;
+    const py::object node = make_empty(node_.type);
+    py::tuple edges(inputs.size()), specs(count);
+    for (Py_ssize_t k = 0; k < inputs.size(); ++k) PyTuple_SET_ITEM(edges.ptr(), k, edge_to(inputs[k]).release().ptr());
+    for (Py_ssize_t k = 0; k < count; ++k) PyTuple_SET_ITEM(specs.ptr(), k, spec(array(outputs[k])).release().ptr());
+    node_.name.set(node.ptr(), name);
+    node_.edges.set(node.ptr(), edges.ptr());
+    node_.outputs.set(node.ptr(), specs.ptr());
+    node_.vjp.set(node.ptr(), vjp);
+    node_.reads.set(node.ptr(), py::tuple(py::reinterpret_borrow<py::object>(reads ? reads : all_inputs)).ptr());
+    node_.number.set(node.ptr(), py::reinterpret_steal<py::object>(checked(PyIter_Next(numbers_.ptr()))).ptr());
+    for (Py_ssize_t k = 0; k < count; ++k) {
+      if (py::detail::array_descriptor_proxy(array(outputs[k])->descr)->kind != 'f') continue;
+      made_by_.set(outputs[k], node.ptr());
+      index_.set(outputs[k], py::int_(k).ptr());
+      requires_grad_.set(outputs[k], Py_True);
+    }
+  }
+
+  static bool is_view(PyObject* array) {
+    return py::detail::array_proxy(array)->base != nullptr && owner_of(array).ptr() != array;
+  }
+
+  const py::detail::PyArray_Proxy* array(PyObject* tensor) const { return py::detail::array_proxy(data_.get(tensor)); }
+
+  /// Whether the op is to be recorded.
+  bool wanted(const Items& inputs) const {
+    bool any = false;
+    for (Py_ssize_t k = 0; k < inputs.size(); ++k) any = requires_grad(inputs[k]) || any;
+    return any && py::cast<bool>(mode_.attr("enabled"));
+  }
+
+  bool requires_grad(PyObject* input) const {
+    if (input == Py_None) return false;
+    if (!is_a(input, tensor_)) throw py::type_error("record: an input is neither a Tensor nor None");
+    return PyObject_IsTrue(requires_grad_.get(input)) == 1;
+  }
+
+  /// Where an input came from, as in `Node.edges`.
+  py::object edge_to(PyObject* input) const {
+    if (!requires_grad(input)) return py::none();
+    PyObject* const node = made_by_.get(input);
+    if (node == Py_None) return py::reinterpret_borrow<py::object>(input);
+    return py::reinterpret_steal<py::object>(checked(PyTuple_Pack(2, node, index_.get(input))));
+  }
+
+  /// (shape, dtype)
+  static py::object spec(const py::detail::PyArray_Proxy* array) {
+    py::tuple shape(array->nd);
+    for (int k = 0; k < array->nd; ++k)
+      PyTuple_SET_ITEM(shape.ptr(), k, checked(PyLong_FromSsize_t(array->dimensions[k])));
+    return py::reinterpret_steal<py::object>(checked(PyTuple_Pack(2, shape.ptr(), array->descr)));
+  }
+
+  py::type tensor_;
+  NodeSlots node_;
+  Slot data_, requires_grad_, made_by_, index_;
+  std::shared_ptr<Wrapper> wrapper_;
+  py::object mode_, numbers_, note_view_;
+};
+
+template <py::object (TapeRecord::*record)(PyObject*, PyObject*, PyObject*, PyObject*, PyObject*) const>
+PyObject* call(TapeRecord& tape, PyObject* const* arguments, Py_ssize_t count) {
+  if (count != 5) throw py::type_error("expected: name, inputs, outputs, vjp, reads");
+  PyObject* const reads = arguments[4] == Py_None ? nullptr : arguments[4];
+  return (tape.*record)(arguments[0], arguments[1], arguments[2], arguments[3], reads).release().ptr();
+}
+
+py::tuple functions(const std::shared_ptr<TapeRecord>& tape) {
+  static PyMethodDef all = quick_method<TapeRecord, call<&TapeRecord::record>>("record", "Tensors around the outputs.");
+  static PyMethodDef one = quick_method<TapeRecord, call<&TapeRecord::record_one>>("record_one", "The one output.");
+  return py::make_tuple(quick_function(tape, all), quick_function(tape, one));
+}
+
+}  // namespace
+
+void bind_tape_record(py::module_& m) {
+  py::class_<TapeRecord, std::shared_ptr<TapeRecord>>(m, "TapeRecord", "Puts ops on the tape.")
+      .def(py::init<py::type, const py::type&, std::shared_ptr<Wrapper>, py::object, py::object, py::object>(),
+           py::arg("tensor"), py::arg("node"), py::arg("wrapper"), py::arg("mode"), py::arg("numbers"),
+           py::arg("note_view"))
+      .def("functions", &functions, "`record` and `record_one` of (name, inputs, outputs or output, vjp, reads).");
+}
+
+}  // namespace unrolled::bindings
