@@ -86,5 +86,5 @@ def native_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(call, "core", Watched)
     monkeypatch.setattr(ur.cells.Recurrent, "_warm_up", lambda cell: None)
-    monkeypatch.setattr("unrolled.cells.quick._new_recorder", lambda cell: None)
+    monkeypatch.setattr("unrolled.cells.quick.new_recorder", lambda cell: None)
     return seen

@@ -11,6 +11,18 @@ namespace unrolled::bindings {
 /// Multiply-adds of a call from which other Python threads should run meanwhile.
 constexpr double release_from = 4e5;
 
+inline void check_tuple_type(const py::object& type) {
+  if (!PyType_Check(type.ptr()) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type.ptr()), &PyTuple_Type))
+    throw py::type_error("a kind of tuple is expected");
+}
+
+/// A named tuple: a tuple of its own type, made without its Python constructor.
+inline py::object tuple_of_type(const py::object& type, const py::tuple& items) {
+  const auto content = py::reinterpret_steal<py::object>(checked(PyTuple_Pack(1, items.ptr())));
+  auto* const made = reinterpret_cast<PyTypeObject*>(type.ptr());
+  return py::reinterpret_steal<py::object>(checked(PyTuple_Type.tp_new(made, content.ptr(), nullptr)));
+}
+
 template <class S>
 struct QuickArguments {
   Inputs<S> in;  // with the options of the cell already
@@ -51,12 +63,7 @@ struct QuickArguments {
   }
 
   /// The last state, as a named tuple.
-  py::object state(const py::object& type) const {
-    // It is a tuple of its own type: made as one, without its Python constructor.
-    const auto content = py::reinterpret_steal<py::object>(checked(PyTuple_Pack(1, last.ptr())));
-    auto* const made = reinterpret_cast<PyTypeObject*>(type.ptr());
-    return py::reinterpret_steal<py::object>(checked(PyTuple_Type.tp_new(made, content.ptr(), nullptr)));
-  }
+  py::object state(const py::object& type) const { return tuple_of_type(type, last); }
 };
 
 }  // namespace unrolled::bindings

@@ -5,7 +5,9 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "bindings/quick_arrays.h"
@@ -57,54 +59,95 @@ py::object stacked(const py::object& x, const Steppers& steppers, const std::vec
   return py::make_tuple(below, last);
 }
 
-using RecordedCalls = std::vector<std::unique_ptr<RecordedCall>>;
 using Recorders = std::vector<std::shared_ptr<Recorder>>;
 
-SavedList saved_of(const RecordedCalls& calls) {
-  SavedList saved;
-  for (const auto& call : calls) saved.push_back(call->saved());
-  return saved;
-}
+/// Calls with a tape that are one op on it.
+class RecordedCalls {
+ public:
+  explicit RecordedCalls(const Recorders& recorders) : recorders_(recorders), inputs_(tape()) {}
 
-/// False if the recorder is not up to it.
-bool prepare(RecordedCalls& calls, const std::shared_ptr<Recorder>& recorder, const py::object& x,
-             const py::object& state, const py::list& tensors, bool reverse, PackedWeights* packed) {
-  if (recorder == nullptr) throw std::invalid_argument("a recorder is None");
-  calls.push_back(recorder->prepare(x.ptr(), state.ptr(), tensors, reverse, packed));
-  return calls.back() != nullptr;
-}
+  /// The op reads this, too; gives its array.
+  py::object add(const py::object& x) { return inputs_.add(x.ptr()); }
+  /// The next recorder's call; false if it is not up to it.
+  bool add(const py::object& x, const py::object& state, const py::list& tensors, bool reverse, PackedWeights* packed) {
+    Recorder& recorder = *recorders_.at(calls_.size());
+    const py::object bare = inputs_.add_tuple(state.ptr(), recorder.states());
+    inputs_.add_weights(tensors);
+    if (!bare) return false;
+    calls_.push_back(recorder.prepare(x.ptr(), bare.ptr(), tensors, reverse, packed));
+    return calls_.back() != nullptr;
+  }
+  bool any_gradient() const { return inputs_.any(); }
+  const std::vector<std::unique_ptr<RecordedCall>>& calls() const { return calls_; }
+
+  /// The results as Tensors.
+  template <class Saved>
+  py::tuple record(const py::str& name, const py::list& results) const {
+    SavedList saved;
+    for (const auto& call : calls_) saved.push_back(call->saved());
+    const py::object vjp = vjp_function(std::make_shared<Saved>(std::move(saved), inputs_.wanted()));
+    return tape().record(name.ptr(), inputs_.tensors().ptr(), results.ptr(), vjp.ptr(), nullptr);
+  }
+
+ private:
+  const TapeRecord& tape() const {
+    if (recorders_.empty()) throw std::invalid_argument("at least one cell is expected");
+    for (const auto& recorder : recorders_)
+      if (recorder == nullptr) throw std::invalid_argument("a recorder is None");
+    return recorders_[0]->tape();
+  }
+  const Recorders& recorders_;
+  TapeInputs inputs_;
+  std::vector<std::unique_ptr<RecordedCall>> calls_;
+};
 
 py::object record_stack(const py::object& x, const Recorders& recorders, const std::vector<py::object>& states,
                         const std::vector<py::list>& tensors, const std::vector<PackedWeights*>& packed) {
-  if (recorders.empty()) throw std::invalid_argument("record_stack: at least one cell is expected");
-  RecordedCalls calls;
-  for (std::size_t k = 0; k < recorders.size(); ++k)
-    if (!prepare(calls, recorders[k], k == 0 ? x : calls.back()->y(), states.at(k), tensors.at(k), false, packed.at(k)))
-      return py::none();
+  RecordedCalls recorded(recorders);
+  py::object below = recorded.add(x);
+  for (std::size_t k = 0; k < recorders.size(); ++k) {
+    if (!recorded.add(below, states.at(k), tensors.at(k), false, packed.at(k))) return py::none();
+    below = recorded.calls().back()->y();
+  }
+  if (!recorded.any_gradient()) return py::none();
   std::vector<QuickCall*> all;
-  for (const auto& call : calls) all.push_back(call.get());
+  for (const auto& call : recorded.calls()) all.push_back(call.get());
   run_stack(all);
   py::list results;
-  results.append(calls.back()->y());
-  for (const auto& call : calls)
+  results.append(below);
+  for (const auto& call : recorded.calls())
     for (const py::handle state : call->last()) results.append(state);
-  return py::make_tuple(py::tuple(results), std::make_shared<SavedStack>(saved_of(calls)));
+  const py::tuple made = recorded.record<SavedStack>("Stack", results);
+  py::tuple last(recorders.size());
+  std::size_t at = 1;
+  for (std::size_t k = 0; k < recorders.size(); ++k) last[k] = recorders[k]->state_from(made, at);
+  return py::make_tuple(made[0], last);
 }
 
 py::object record_beside(const py::object& x, const Recorders& recorders, const std::vector<py::object>& states,
                          const std::vector<py::list>& tensors, const std::vector<bool>& reverse,
                          const std::vector<PackedWeights*>& packed) {
-  RecordedCalls calls;
-  std::vector<Task> tasks;
+  RecordedCalls recorded(recorders);
   for (std::size_t k = 0; k < recorders.size(); ++k) {
-    if (!prepare(calls, recorders[k], x, states.at(k), tensors.at(k), reverse.at(k), packed.at(k))) return py::none();
-    RecordedCall* const call = calls.back().get();
-    tasks.push_back({call->multiply_adds(), [call] { call->run(); }, {}});
+    const py::object bare = recorded.add(x);
+    if (!recorded.add(bare, states.at(k), tensors.at(k), reverse.at(k), packed.at(k))) return py::none();
   }
+  if (!recorded.any_gradient()) return py::none();
+  std::vector<Task> tasks;
+  for (const auto& call : recorded.calls())
+    tasks.push_back({call->multiply_adds(), [call = call.get()] { call->run(); }, {}});
   run(tasks);
-  py::list results;
-  for (const auto& call : calls) append_results(results, *call);
-  return py::make_tuple(py::tuple(results), std::make_shared<SavedBeside>(saved_of(calls)));
+  py::list results, names;
+  for (const auto& call : recorded.calls()) append_results(results, *call);
+  for (const auto& recorder : recorders) names.append(recorder->name());
+  const py::tuple made = recorded.record<SavedBeside>(py::str(" and ").attr("join")(names), results);
+  py::list pairs;
+  std::size_t at = 0;
+  for (const auto& recorder : recorders) {
+    const py::object y = made[at++];
+    pairs.append(py::make_tuple(y, recorder->state_from(made, at)));
+  }
+  return pairs;
 }
 
 }  // namespace
@@ -130,12 +173,10 @@ void bind_quick_wiring(py::module_& m) {
         "that is faster; None as above.");
   m.def("record_stack", &record_stack, py::arg("x"), py::arg("recorders"), py::arg("states"), py::arg("tensors"),
         py::arg("packed"),
-        "((y, *last states of all), SavedStack) of cells of which each reads what the one before it makes; None as of "
-        "`record`.");
+        "(y, last states) of cells of which each reads what the one before it makes; None as of `record`.");
   m.def("record_beside", &record_beside, py::arg("x"), py::arg("recorders"), py::arg("states"), py::arg("tensors"),
         py::arg("reverse"), py::arg("packed"),
-        "((y, *last states of every cell in turn), SavedBeside) of cells that read the same x, at the same time where "
-        "it pays; None as of `record`.");
+        "[(y, last state), ...] of cells that read the same x, at the same time where it pays; None as of `record`.");
 }
 
 }  // namespace unrolled::bindings

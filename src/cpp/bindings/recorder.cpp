@@ -18,8 +18,13 @@ namespace {
 template <class S>
 class RecorderOf final : public Recorder {
  public:
-  RecorderOf(const std::string& name, std::vector<double> numbers)
-      : cell_(cells().find<S>(name)), numbers_(std::move(numbers)) {}
+  RecorderOf(const std::string& kernel, std::vector<double> numbers, std::shared_ptr<TapeRecord> tape, py::str name,
+             py::type state_type)
+      : Recorder(std::move(tape), std::move(name), std::move(state_type)),
+        cell_(cells().find<S>(kernel)),
+        numbers_(std::move(numbers)) {}
+
+  int states() const override { return cell_.info.carried(); }
 
   std::unique_ptr<RecordedCall> prepare(PyObject* x, PyObject* state, const py::list& tensors, bool reverse,
                                         PackedWeights* packed) override {
@@ -96,8 +101,12 @@ PyObject* record(Recorder& recorder, PyObject* const* arguments, Py_ssize_t coun
   if (!packed || !PyList_Check(arguments[2]) || !(packed.is_none() || py::isinstance<PackedWeights>(packed)))
     throw py::type_error("expected: x, state, a list of Tensors, reverse, packed weights or None");
   const auto tensors = py::reinterpret_borrow<py::list>(arguments[2]);
+  TapeInputs inputs(recorder.tape());
+  const py::object x = inputs.add(arguments[0]), state = inputs.add_tuple(arguments[1], recorder.states());
+  inputs.add_weights(tensors);
+  if (!state || !inputs.any()) return py::none().release().ptr();
   const auto call =
-      recorder.prepare(arguments[0], arguments[1], tensors, arguments[3] == Py_True, py::cast<PackedWeights*>(packed));
+      recorder.prepare(x.ptr(), state.ptr(), tensors, arguments[3] == Py_True, py::cast<PackedWeights*>(packed));
   if (call == nullptr) return py::none().release().ptr();
   if (call->multiply_adds() >= release_from) {
     const py::gil_scoped_release release;
@@ -107,16 +116,20 @@ PyObject* record(Recorder& recorder, PyObject* const* arguments, Py_ssize_t coun
   }
   py::list results;
   append_results(results, *call);
-  auto saved = std::make_shared<SavedStack>(SavedList{call->saved()});
-  return py::make_tuple(py::tuple(results), std::move(saved)).release().ptr();
+  const py::object vjp = vjp_function(std::make_shared<SavedStack>(SavedList{call->saved()}, inputs.wanted()));
+  const py::tuple made =
+      recorder.tape().record(recorder.name().ptr(), inputs.tensors().ptr(), results.ptr(), vjp.ptr(), nullptr);
+  std::size_t at = 1;
+  return py::make_tuple(made[0], recorder.state_from(made, at)).release().ptr();
 }
-PyMethodDef record_method =
-    quick_method<Recorder, record>("record", "((y, *last state), SavedStack); None if an argument must be converted.");
+PyMethodDef record_method = quick_method<Recorder, record>(
+    "record", "(y, last state); None if an argument must be converted or no gradient is wanted.");
 
-std::shared_ptr<Recorder> make_recorder(const std::string& name, const py::dtype& dtype,
-                                        const std::vector<double>& numbers) {
+std::shared_ptr<Recorder> make_recorder(const std::string& kernel, const py::dtype& dtype,
+                                        const std::vector<double>& numbers, const std::shared_ptr<TapeRecord>& tape,
+                                        const py::str& name, const py::type& state_type) {
   return dispatch(dtype, [&](auto scalar) -> std::shared_ptr<Recorder> {
-    return std::make_shared<RecorderOf<decltype(scalar)>>(name, numbers);
+    return std::make_shared<RecorderOf<decltype(scalar)>>(kernel, numbers, tape, name, state_type);
   });
 }
 
@@ -127,9 +140,16 @@ void append_results(py::list& results, const RecordedCall& call) {
   for (const py::handle state : call.last()) results.append(state);
 }
 
+py::object Recorder::state_from(const py::tuple& results, std::size_t& at) const {
+  py::tuple state(static_cast<std::size_t>(states()));
+  for (std::size_t k = 0; k < state.size(); ++k) state[k] = results[at++];
+  return tuple_of_type(state_type_, state);
+}
+
 void bind_recorder(py::module_& m) {
   py::class_<Recorder, std::shared_ptr<Recorder>>(m, "Recorder", "Calls with a tape of a cell with these options.")
-      .def(py::init(&make_recorder), py::arg("name"), py::arg("dtype"), py::arg("numbers"))
+      .def(py::init(&make_recorder), py::arg("kernel"), py::arg("dtype"), py::arg("numbers"), py::arg("tape"),
+           py::arg("name"), py::arg("state_type"))
       .def_property_readonly("record",
                              [](const std::shared_ptr<Recorder>& r) { return quick_function(r, record_method); });
 }

@@ -4,9 +4,13 @@
 #include <pybind11/pybind11.h>
 
 #include <memory>
+#include <stdexcept>
+#include <utility>
 
+#include "bindings/quick_arguments.h"
 #include "bindings/quick_call.h"
 #include "bindings/saved_call.h"
+#include "bindings/tape_record.h"
 
 namespace unrolled::bindings {
 
@@ -21,11 +25,27 @@ class RecordedCall : public QuickCall {
 
 class Recorder {
  public:
+  /// `name`: on the tape; `state_type`: of the last state.
+  Recorder(std::shared_ptr<TapeRecord> tape, py::str name, py::type state_type)
+      : tape_(std::move(tape)), name_(std::move(name)), state_type_(std::move(state_type)) {
+    if (tape_ == nullptr) throw std::invalid_argument("a tape is expected");
+    check_tuple_type(state_type_);
+  }
   virtual ~Recorder() = default;
   /// A call that has not run yet; null if x, (T, B, I), or a state is not an array of the right kind. `tensors`: the
   /// parameters, or None for those not there; `packed`: weights packed as they are now, or null.
   virtual std::unique_ptr<RecordedCall> prepare(PyObject* x, PyObject* state, const py::list& tensors, bool reverse,
                                                 PackedWeights* packed) = 0;
+  virtual int states() const = 0;
+  const TapeRecord& tape() const { return *tape_; }
+  const py::str& name() const { return name_; }
+  /// The state of the results from number `at` on, which goes behind it.
+  py::object state_from(const py::tuple& results, std::size_t& at) const;
+
+ private:
+  std::shared_ptr<TapeRecord> tape_;
+  py::str name_;
+  py::type state_type_;
 };
 
 /// Appends y and the last states.

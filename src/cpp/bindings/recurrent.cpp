@@ -11,7 +11,6 @@
 #include "bindings/arrays.h"
 #include "bindings/recorder.h"
 #include "bindings/saved_call.h"
-#include "bindings/saved_calls.h"
 #include "bindings/stepper.h"
 #include "engine/registry.h"
 
@@ -178,7 +177,6 @@ void bind_recurrent(py::module_& m) {
       .def("slot", &Saved::slot, py::arg("k"), "What the call has saved in a slot, (T, B, H); before backward.")
       .def("stream", &Saved::stream, py::arg("k"), "All values of a stream, (T, B, its width); before backward.");
   bind_stepper(m);
-  bind_saved_calls(m);
   bind_recorder(m);
   m.def(
       "cells_forward", [](const py::sequence& calls) { return run_all(calls, forward_task); }, py::arg("calls"),

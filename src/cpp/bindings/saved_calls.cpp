@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "bindings/quick_call.h"
+#include "bindings/quick_function.h"
 #include "engine/pipeline.h"
 
 namespace unrolled::bindings {
@@ -33,16 +34,18 @@ void append_gradients(py::list& all, const py::tuple& made, bool with_x) {
 
 }  // namespace
 
-py::list SavedStack::vjp(const std::vector<py::object>& gradients, const std::vector<bool>& wanted) const {
-  check(gradients.size(), wanted.size());
+py::list SavedStack::vjp(const std::vector<py::object>& gradients) const {
+  std::size_t results = 1;
+  for (const auto& call : calls_) results += call->states();
+  if (gradients.size() != results) throw std::invalid_argument("gradients: one of y and of every last state expected");
   const std::vector<py::object> given = dense(gradients);
   std::vector<WayBack> ways;  // those of the last call first, without those above the first one that is reached
   py::object dy = given[0];
   auto state = given.end();
-  auto flag = wanted.end();
+  auto flag = wanted_.end();
   for (std::size_t k = calls_.size(); k-- > 0;) {
     const Index states = Index(calls_[k]->states()), inputs = states + Index(calls_[k]->weights());
-    std::vector<bool> flags{k > 0 || wanted[0]};
+    std::vector<bool> flags{k > 0 || wanted_[0]};
     flags.insert(flags.end(), flag - inputs, flag);
     if (!dy.is_none() || any(state - states, state)) {
       ways.push_back(calls_[k]->backward(dy, {state - states, state}, flags, false));
@@ -54,19 +57,8 @@ py::list SavedStack::vjp(const std::vector<py::object>& gradients, const std::ve
   go(ways);
   py::list all;
   for (std::size_t k = ways.size(); k-- > 0;) append_gradients(all, ways[k].whole.result(), k + 1 == ways.size());
-  while (all.size() < wanted.size()) all.append(py::none());
+  while (all.size() < wanted_.size()) all.append(py::none());
   return all;
-}
-
-void SavedStack::check(std::size_t gradients, std::size_t wanted) const {
-  std::size_t states = 0, weights = 0;
-  for (const auto& call : calls_) {
-    states += call->states();
-    weights += call->weights();
-  }
-  if (gradients != 1 + states) throw std::invalid_argument("gradients: one of y and of every last state expected");
-  if (wanted != 1 + states + weights)
-    throw std::invalid_argument("wanted: one flag for x, and each state and weight, expected");
 }
 
 /// The last call first, or all at the same time, each a part of the steps before the one after it.
@@ -87,19 +79,15 @@ void SavedStack::go(const std::vector<WayBack>& ways) const {
   for (const WayBack& way : ways) way.finish();
 }
 
-py::list SavedBeside::vjp(const std::vector<py::object>& gradients, const std::vector<bool>& wanted) const {
-  std::size_t results = 0, inputs = 0;
-  for (const auto& call : calls_) {
-    results += 1 + call->states();
-    inputs += 1 + call->states() + call->weights();
-  }
-  if (gradients.size() != results || wanted.size() != inputs)
-    throw std::invalid_argument("gradients, wanted: one of every y, x, state and weight expected");
+py::list SavedBeside::vjp(const std::vector<py::object>& gradients) const {
+  std::size_t results = 0;
+  for (const auto& call : calls_) results += 1 + call->states();
+  if (gradients.size() != results) throw std::invalid_argument("gradients: one of every y and last state expected");
   const std::vector<py::object> given = dense(gradients);
   std::vector<Task> tasks;
   std::vector<bool> reached;
   auto gradient = given.begin();
-  auto flag = wanted.begin();
+  auto flag = wanted_.begin();
   for (const auto& call : calls_) {
     const auto results_end = gradient + Index(1 + call->states());
     const auto flags_end = flag + Index(1 + call->states() + call->weights());
@@ -120,16 +108,19 @@ py::list SavedBeside::vjp(const std::vector<py::object>& gradients, const std::v
   return all;
 }
 
-void bind_saved_calls(py::module_& m) {
-  py::class_<SavedStack, std::shared_ptr<SavedStack>>(m, "SavedStack",
-                                                      "What calls on top of each other left for their backward.")
-      .def("vjp", &SavedStack::vjp, py::arg("gradients"), py::arg("wanted"),
-           "From the gradients of the last y and of every last state to those of the first x and, of each call, of its "
-           "states and weights.");
-  py::class_<SavedBeside, std::shared_ptr<SavedBeside>>(m, "SavedBeside",
-                                                        "What calls beside each other left for their backward.")
-      .def("vjp", &SavedBeside::vjp, py::arg("gradients"), py::arg("wanted"),
-           "From the gradients of y and the last states of every call in turn to those of its x, states and weights.");
+namespace {
+
+PyObject* vjp(SavedCalls& calls, PyObject* const* arguments, Py_ssize_t count) {
+  if (count != 1 || !PyList_Check(arguments[0])) throw py::type_error("expected: a list of gradients");
+  return calls.vjp(py::cast<std::vector<py::object>>(arguments[0])).release().ptr();
+}
+
+}  // namespace
+
+py::object vjp_function(const std::shared_ptr<SavedCalls>& calls) {
+  static PyMethodDef method =
+      quick_method<SavedCalls, vjp>("vjp", "From the gradients of results to those of what was read.");
+  return quick_function(calls, method);
 }
 
 }  // namespace unrolled::bindings

@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "bindings/saved_call.h"
@@ -12,32 +13,40 @@ namespace unrolled::bindings {
 
 using SavedList = std::vector<std::shared_ptr<Saved>>;
 
-/// Of calls of which each read the y of the one before; often there is but one.
-class SavedStack {
+class SavedCalls {
  public:
-  explicit SavedStack(SavedList calls) : calls_(std::move(calls)) {}
+  /// `wanted`: which of the gradients that `vjp` gives.
+  SavedCalls(SavedList calls, std::vector<bool> wanted) : calls_(std::move(calls)), wanted_(std::move(wanted)) {}
+  virtual ~SavedCalls() = default;
+  virtual py::list vjp(const std::vector<py::object>& gradients) const = 0;
+
+ protected:
+  SavedList calls_;
+  std::vector<bool> wanted_;
+};
+
+/// Of calls of which each read the y of the one before; often there is but one.
+class SavedStack final : public SavedCalls {
+ public:
+  using SavedCalls::SavedCalls;
   /// From the gradients of the last y and of every last state to those of the first x and, of each call, of its states
-  /// and weights; `wanted`: which of them. None of a call that no gradient reaches.
-  py::list vjp(const std::vector<py::object>& gradients, const std::vector<bool>& wanted) const;
+  /// and weights. None of a call that no gradient reaches.
+  py::list vjp(const std::vector<py::object>& gradients) const override;
 
  private:
-  void check(std::size_t gradients, std::size_t wanted) const;
   void go(const std::vector<WayBack>& ways) const;
-  SavedList calls_;
 };
 
 /// Of calls beside each other.
-class SavedBeside {
+class SavedBeside final : public SavedCalls {
  public:
-  explicit SavedBeside(SavedList calls) : calls_(std::move(calls)) {}
-  /// From the gradients of y and the last states of every call in turn to those of its x, states and weights; `wanted`:
-  /// which of them. None of a call whose results have no gradient.
-  py::list vjp(const std::vector<py::object>& gradients, const std::vector<bool>& wanted) const;
-
- private:
-  SavedList calls_;
+  using SavedCalls::SavedCalls;
+  /// From the gradients of y and the last states of every call in turn to those of its x, states and weights. None of a
+  /// call whose results have no gradient.
+  py::list vjp(const std::vector<py::object>& gradients) const override;
 };
 
-void bind_saved_calls(pybind11::module_& m);
+/// The vjp as the tape calls it.
+py::object vjp_function(const std::shared_ptr<SavedCalls>& calls);
 
 }  // namespace unrolled::bindings

@@ -24,6 +24,7 @@ class Slot {
     if (value == nullptr) throw py::attribute_error(name_);
     return value;
   }
+  bool is_set(PyObject* object) const { return at(object) != nullptr; }
   void set(PyObject* object, PyObject* value) const {
     PyObject*& member = at(object);
     PyObject* const before = member;

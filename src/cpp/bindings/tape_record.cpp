@@ -1,13 +1,10 @@
-// Putting an op on the tape.
 #include "bindings/tape_record.h"
 
-#include <memory>
+#include <algorithm>
 #include <utility>
 
-#include "bindings/constants.h"
 #include "bindings/memory.h"
 #include "bindings/quick_function.h"
-#include "bindings/tape_node.h"
 
 namespace unrolled::bindings {
 namespace {
@@ -24,104 +21,125 @@ class Items {
   py::object fast_;
 };
 
-class TapeRecord {
- public:
-  TapeRecord(py::type tensor, const py::type& node, std::shared_ptr<Wrapper> wrapper, py::object mode,
-             py::object numbers, py::object note_view)
-      : tensor_(std::move(tensor)),
-        node_(node),
-        data_(tensor_, "_data"),
-        requires_grad_(tensor_, "requires_grad"),
-        made_by_(tensor_, "_node"),
-        index_(tensor_, "_index"),
-        wrapper_(std::move(wrapper)),
-        mode_(std::move(mode)),
-        numbers_(std::move(numbers)),
-        note_view_(std::move(note_view)) {}
+bool is_view(PyObject* array) {
+  return py::detail::array_proxy(array)->base != nullptr && owner_of(array).ptr() != array;
+}
 
-  /// Tensors around the outputs of an op, which are its node's if a gradient is wanted; `reads` null: all inputs.
-  py::object record(PyObject* name, PyObject* inputs, PyObject* outputs, PyObject* vjp, PyObject* reads) const {
-    py::object tensors = wrapper_->wrap_all(py::tuple(py::reinterpret_borrow<py::object>(outputs)).ptr());
-    const Py_ssize_t count = PyTuple_GET_SIZE(tensors.ptr());
-    PyObject* const* const made = &PyTuple_GET_ITEM(tensors.ptr(), 0);
-    put(name, Items(inputs), inputs, made, count, vjp, reads);
-    return tensors;
+/// (shape, dtype)
+py::object spec(const py::detail::PyArray_Proxy* array) {
+  py::tuple shape(array->nd);
+  for (int k = 0; k < array->nd; ++k)
+    PyTuple_SET_ITEM(shape.ptr(), k, checked(PyLong_FromSsize_t(array->dimensions[k])));
+  return py::reinterpret_steal<py::object>(checked(PyTuple_Pack(2, shape.ptr(), array->descr)));
+}
+
+}  // namespace
+
+TapeRecord::TapeRecord(py::type tensor, const py::type& node, std::shared_ptr<Wrapper> wrapper, py::object mode,
+                       py::object numbers, py::object note_view)
+    : tensor_(std::move(tensor)),
+      node_(node),
+      data_(tensor_, "_data"),
+      requires_grad_(tensor_, "requires_grad"),
+      made_by_(tensor_, "_node"),
+      index_(tensor_, "_index"),
+      lookup_(tensor_, "_lookup"),
+      wrapper_(std::move(wrapper)),
+      mode_(std::move(mode)),
+      numbers_(std::move(numbers)),
+      note_view_(std::move(note_view)) {}
+
+py::tuple TapeRecord::record(PyObject* name, PyObject* inputs, PyObject* outputs, PyObject* vjp,
+                             PyObject* reads) const {
+  py::tuple tensors = wrapper_->wrap_all(py::tuple(py::reinterpret_borrow<py::object>(outputs)).ptr());
+  put(name, inputs, &PyTuple_GET_ITEM(tensors.ptr(), 0), PyTuple_GET_SIZE(tensors.ptr()), vjp, reads);
+  return tensors;
+}
+
+py::object TapeRecord::record_one(PyObject* name, PyObject* inputs, PyObject* output, PyObject* vjp,
+                                  PyObject* reads) const {
+  py::object tensor = wrapper_->wrap(output);
+  PyObject* const made = tensor.ptr();
+  put(name, inputs, &made, 1, vjp, reads);
+  return tensor;
+}
+
+void TapeRecord::put(PyObject* name, PyObject* inputs, PyObject* const* outputs, Py_ssize_t count, PyObject* vjp,
+                     PyObject* reads) const {
+  for (Py_ssize_t k = 0; k < count; ++k)
+    if (is_view(data_.get(outputs[k]))) note_view_(py::handle(outputs[k]), py::handle(inputs));
+  const Items from(inputs);
+  bool any = false;
+  for (Py_ssize_t k = 0; k < from.size(); ++k) any = wanted(from[k]) || any;
+  if (!any || !py::cast<bool>(mode_.attr("enabled"))) return;
+  const py::object node = make_empty(node_.type);
+  py::tuple edges(from.size()), specs(count);
+  for (Py_ssize_t k = 0; k < from.size(); ++k) PyTuple_SET_ITEM(edges.ptr(), k, edge_to(from[k]).release().ptr());
+  for (Py_ssize_t k = 0; k < count; ++k) PyTuple_SET_ITEM(specs.ptr(), k, spec(array(outputs[k])).release().ptr());
+  node_.name.set(node.ptr(), name);
+  node_.edges.set(node.ptr(), edges.ptr());
+  node_.outputs.set(node.ptr(), specs.ptr());
+  node_.vjp.set(node.ptr(), vjp);
+  node_.reads.set(node.ptr(), py::tuple(py::reinterpret_borrow<py::object>(reads ? reads : inputs)).ptr());
+  node_.number.set(node.ptr(), py::reinterpret_steal<py::object>(checked(PyIter_Next(numbers_.ptr()))).ptr());
+  for (Py_ssize_t k = 0; k < count; ++k) {
+    if (py::detail::array_descriptor_proxy(array(outputs[k])->descr)->kind != 'f') continue;
+    made_by_.set(outputs[k], node.ptr());
+    index_.set(outputs[k], py::int_(k).ptr());
+    requires_grad_.set(outputs[k], Py_True);
   }
+}
 
-  py::object record_one(PyObject* name, PyObject* inputs, PyObject* output, PyObject* vjp, PyObject* reads) const {
-    py::object tensor = wrapper_->wrap(output);
-    PyObject* const made = tensor.ptr();
-    put(name, Items(inputs), inputs, &made, 1, vjp, reads);
-    return tensor;
+const py::detail::PyArray_Proxy* TapeRecord::array(PyObject* tensor) const {
+  return py::detail::array_proxy(data_.get(tensor));
+}
+
+bool TapeRecord::wanted(PyObject* input) const {
+  if (input == Py_None) return false;
+  if (!is_a(input, tensor_)) throw py::type_error("an input is neither a Tensor nor None");
+  return PyObject_IsTrue(requires_grad_.get(input)) == 1;
+}
+
+/// Where an input came from, as in `Node.edges`.
+py::object TapeRecord::edge_to(PyObject* input) const {
+  if (!wanted(input)) return py::none();
+  PyObject* const node = made_by_.get(input);
+  if (node == Py_None) return py::reinterpret_borrow<py::object>(input);
+  return py::reinterpret_steal<py::object>(checked(PyTuple_Pack(2, node, index_.get(input))));
+}
+
+py::object TapeInputs::add(PyObject* object) {
+  const bool is_tensor = is_a(object, tape_.tensor_);
+  append(is_tensor ? object : Py_None);
+  const bool plain = is_tensor && py::type::handle_of(object).is(tape_.tensor_) && !tape_.lookup_.is_set(object);
+  return py::reinterpret_borrow<py::object>(plain ? tape_.data_.get(object) : object);
+}
+
+py::object TapeInputs::add_tuple(PyObject* objects, int size) {
+  if (objects == Py_None) {
+    for (int k = 0; k < size; ++k) append(Py_None);
+    return py::none();
   }
+  if (!PyTuple_Check(objects)) return {};
+  py::tuple bare(PyTuple_GET_SIZE(objects));
+  for (std::size_t k = 0; k < bare.size(); ++k) bare[k] = add(PyTuple_GET_ITEM(objects, Py_ssize_t(k)));
+  return std::move(bare);
+}
 
- private:
-  void put(PyObject* name, const Items& inputs, PyObject* all_inputs, PyObject* const* outputs, Py_ssize_t count,
-           PyObject* vjp, PyObject* reads) const {
-    for (Py_ssize_t k = 0; k < count; ++k)
-      if (is_view(data_.get(outputs[k]))) note_view_(py::handle(outputs[k]), py::handle(all_inputs));
-    if (!wanted(inputs)) return;
-    const py::object node = make_empty(node_.type);
-    py::tuple edges(inputs.size()), specs(count);
-    for (Py_ssize_t k = 0; k < inputs.size(); ++k) PyTuple_SET_ITEM(edges.ptr(), k, edge_to(inputs[k]).release().ptr());
-    for (Py_ssize_t k = 0; k < count; ++k) PyTuple_SET_ITEM(specs.ptr(), k, spec(array(outputs[k])).release().ptr());
-    node_.name.set(node.ptr(), name);
-    node_.edges.set(node.ptr(), edges.ptr());
-    node_.outputs.set(node.ptr(), specs.ptr());
-    node_.vjp.set(node.ptr(), vjp);
-    node_.reads.set(node.ptr(), py::tuple(py::reinterpret_borrow<py::object>(reads ? reads : all_inputs)).ptr());
-    node_.number.set(node.ptr(), py::reinterpret_steal<py::object>(checked(PyIter_Next(numbers_.ptr()))).ptr());
-    for (Py_ssize_t k = 0; k < count; ++k) {
-      if (py::detail::array_descriptor_proxy(array(outputs[k])->descr)->kind != 'f') continue;
-      made_by_.set(outputs[k], node.ptr());
-      index_.set(outputs[k], py::int_(k).ptr());
-      requires_grad_.set(outputs[k], Py_True);
-    }
-  }
+void TapeInputs::add_weights(const py::list& weights) {
+  for (const py::handle weight : weights) append(weight.ptr());
+}
 
-  static bool is_view(PyObject* array) {
-    return py::detail::array_proxy(array)->base != nullptr && owner_of(array).ptr() != array;
-  }
+bool TapeInputs::any() const { return std::find(wanted_.begin(), wanted_.end(), true) != wanted_.end(); }
 
-  const py::detail::PyArray_Proxy* array(PyObject* tensor) const { return py::detail::array_proxy(data_.get(tensor)); }
+void TapeInputs::append(PyObject* tensor) {
+  wanted_.push_back(tape_.wanted(tensor));
+  tensors_.append(py::handle(tensor));
+}
 
-  /// Whether the op is to be recorded.
-  bool wanted(const Items& inputs) const {
-    bool any = false;
-    for (Py_ssize_t k = 0; k < inputs.size(); ++k) any = requires_grad(inputs[k]) || any;
-    return any && py::cast<bool>(mode_.attr("enabled"));
-  }
+namespace {
 
-  bool requires_grad(PyObject* input) const {
-    if (input == Py_None) return false;
-    if (!is_a(input, tensor_)) throw py::type_error("record: an input is neither a Tensor nor None");
-    return PyObject_IsTrue(requires_grad_.get(input)) == 1;
-  }
-
-  /// Where an input came from, as in `Node.edges`.
-  py::object edge_to(PyObject* input) const {
-    if (!requires_grad(input)) return py::none();
-    PyObject* const node = made_by_.get(input);
-    if (node == Py_None) return py::reinterpret_borrow<py::object>(input);
-    return py::reinterpret_steal<py::object>(checked(PyTuple_Pack(2, node, index_.get(input))));
-  }
-
-  /// (shape, dtype)
-  static py::object spec(const py::detail::PyArray_Proxy* array) {
-    py::tuple shape(array->nd);
-    for (int k = 0; k < array->nd; ++k)
-      PyTuple_SET_ITEM(shape.ptr(), k, checked(PyLong_FromSsize_t(array->dimensions[k])));
-    return py::reinterpret_steal<py::object>(checked(PyTuple_Pack(2, shape.ptr(), array->descr)));
-  }
-
-  py::type tensor_;
-  NodeSlots node_;
-  Slot data_, requires_grad_, made_by_, index_;
-  std::shared_ptr<Wrapper> wrapper_;
-  py::object mode_, numbers_, note_view_;
-};
-
-template <py::object (TapeRecord::*record)(PyObject*, PyObject*, PyObject*, PyObject*, PyObject*) const>
+template <auto record>
 PyObject* call(TapeRecord& tape, PyObject* const* arguments, Py_ssize_t count) {
   if (count != 5) throw py::type_error("expected: name, inputs, outputs, vjp, reads");
   PyObject* const reads = arguments[4] == Py_None ? nullptr : arguments[4];

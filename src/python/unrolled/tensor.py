@@ -241,6 +241,7 @@ def _note_view(view: Tensor, inputs: Sequence[Tensor | None]) -> None:
                 view._viewed = memory_of(tensor)
 
 
-_record, _record_one = core.TapeRecord(Tensor, Node, _wrapper, mode, numbers, _note_view).functions()
+tape_record = core.TapeRecord(Tensor, Node, _wrapper, mode, numbers, _note_view)
+_record, _record_one = tape_record.functions()
 
 from unrolled import ops as _ops  # noqa: E402, F401  the operators above are made of ops, which are made of tensors
