@@ -7,23 +7,14 @@
 namespace unrolled::bindings {
 namespace {
 
-PyObject* only(PyObject* const* arguments, Py_ssize_t count) {
-  if (count != 1) throw py::type_error("one argument expected");
-  return arguments[0];
-}
-
 PyObject* wrap(Wrapper& wrapper, PyObject* const* arguments, Py_ssize_t count) {
-  return wrapper.wrap(only(arguments, count)).release().ptr();
+  if (count != 1) throw py::type_error("one argument expected");
+  return wrapper.wrap(arguments[0]).release().ptr();
 }
 
-PyObject* wrap_all(Wrapper& wrapper, PyObject* const* arguments, Py_ssize_t count) {
-  return wrapper.wrap_all(only(arguments, count)).release().ptr();
-}
-
-py::tuple wrappers(const std::shared_ptr<Wrapper>& wrapper) {
-  static PyMethodDef one = quick_method<Wrapper, wrap>("wrap", "A constant around an array.");
-  static PyMethodDef all = quick_method<Wrapper, wrap_all>("wrap_all", "A tuple with constants for arrays.");
-  return py::make_tuple(quick_function(wrapper, one), quick_function(wrapper, all));
+py::object function(const std::shared_ptr<Wrapper>& wrapper) {
+  static PyMethodDef method = quick_method<Wrapper, wrap>("wrap", "A constant around an array.");
+  return quick_function(wrapper, method);
 }
 
 }  // namespace
@@ -61,7 +52,7 @@ py::object Wrapper::filled(PyObject* array) const {
 void bind_constants(py::module_& m) {
   py::class_<Wrapper, std::shared_ptr<Wrapper>>(m, "Wrapper", "Makes constants of a type with slots around arrays.")
       .def(py::init<py::type, const py::dict&>(), py::arg("type"), py::arg("rest"))
-      .def("functions", &wrappers, "One for an array, and one for all arrays of a tuple.");
+      .def("function", &function, "Gives a constant around an array.");
 }
 
 }  // namespace unrolled::bindings

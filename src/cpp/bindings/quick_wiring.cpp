@@ -29,14 +29,16 @@ py::object side_by_side(const py::object& x, const Steppers& steppers, const std
   Calls calls;
   std::vector<Task> tasks;
   for (std::size_t k = 0; k < steppers.size(); ++k) {
-    calls.push_back(steppers.at(k)->prepare(x.ptr(), states.at(k).ptr(), reverse.at(k)));
+    const TapeRecord& tape = steppers[k]->tape();
+    const py::object state = tape.bare_items(states.at(k).ptr());
+    calls.push_back(steppers[k]->prepare(tape.bare(x.ptr()), state.ptr(), reverse.at(k)));
     if (calls.back() == nullptr) return py::none();
     SteppedCall* const call = calls.back().get();
     tasks.push_back({call->multiply_adds(), [call] { call->run(); }, {}});
   }
   run(tasks);
   py::list results;
-  for (const auto& call : calls) results.append(py::make_tuple(call->y(), call->state()));
+  for (std::size_t k = 0; k < calls.size(); ++k) results.append(steppers[k]->constants(*calls[k]));
   return results;
 }
 
@@ -45,9 +47,11 @@ py::object side_by_side(const py::object& x, const Steppers& steppers, const std
 py::object stacked(const py::object& x, const Steppers& steppers, const std::vector<py::object>& states) {
   if (steppers.empty()) throw std::invalid_argument("stacked: at least one cell is expected");
   Calls calls;
-  py::object below = x;
+  const TapeRecord& tape = steppers[0]->tape();
+  auto below = py::reinterpret_borrow<py::object>(tape.bare(x.ptr()));
   for (std::size_t k = 0; k < steppers.size(); ++k) {
-    calls.push_back(steppers[k]->prepare(below.ptr(), states.at(k).ptr(), false));
+    const py::object state = tape.bare_items(states.at(k).ptr());
+    calls.push_back(steppers[k]->prepare(below.ptr(), state.ptr(), false));
     if (calls.back() == nullptr) return py::none();
     below = calls.back()->y();
   }
@@ -55,8 +59,8 @@ py::object stacked(const py::object& x, const Steppers& steppers, const std::vec
   for (const auto& call : calls) all.push_back(call.get());
   run_stack(all);
   py::tuple last(calls.size());
-  for (std::size_t k = 0; k < calls.size(); ++k) last[k] = calls[k]->state();
-  return py::make_tuple(below, last);
+  for (std::size_t k = 0; k < calls.size(); ++k) last[k] = tape.wrapper().wrap_all(calls[k]->state().ptr());
+  return py::make_tuple(tape.wrapper().wrap(below.ptr()), last);
 }
 
 using Recorders = std::vector<std::shared_ptr<Recorder>>;
@@ -71,7 +75,7 @@ class RecordedCalls {
   /// The next recorder's call; false if it is not up to it.
   bool add(const py::object& x, const py::object& state, const py::list& tensors, bool reverse, PackedWeights* packed) {
     Recorder& recorder = *recorders_.at(calls_.size());
-    const py::object bare = inputs_.add_tuple(state.ptr(), recorder.states());
+    const py::object bare = inputs_.add_items(state.ptr(), recorder.states());
     inputs_.add_weights(tensors);
     if (!bare) return false;
     calls_.push_back(recorder.prepare(x.ptr(), bare.ptr(), tensors, reverse, packed));

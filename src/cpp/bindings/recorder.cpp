@@ -102,7 +102,7 @@ PyObject* record(Recorder& recorder, PyObject* const* arguments, Py_ssize_t coun
     throw py::type_error("expected: x, state, a list of Tensors, reverse, packed weights or None");
   const auto tensors = py::reinterpret_borrow<py::list>(arguments[2]);
   TapeInputs inputs(recorder.tape());
-  const py::object x = inputs.add(arguments[0]), state = inputs.add_tuple(arguments[1], recorder.states());
+  const py::object x = inputs.add(arguments[0]), state = inputs.add_items(arguments[1], recorder.states());
   inputs.add_weights(tensors);
   if (!state || !inputs.any()) return py::none().release().ptr();
   const auto call =

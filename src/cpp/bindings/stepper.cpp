@@ -23,9 +23,9 @@ constexpr Index most_kept_places = 1024;
 template <class S>
 class StepperOf final : public Stepper {
  public:
-  StepperOf(const std::string& name, Watch watch, const py::object& state_type, const CellArrays<S>& from,
-            const std::vector<double>& numbers, const std::vector<double>& regular)
-      : Stepper(std::move(watch), state_type) {
+  StepperOf(const std::string& name, std::shared_ptr<TapeRecord> tape, Watch watch, const py::object& state_type,
+            const CellArrays<S>& from, const std::vector<double>& numbers, const std::vector<double>& regular)
+      : Stepper(std::move(tape), std::move(watch), state_type) {
     set_numbers(in_, numbers);
     set_regular(in_, cells().find<S>(name), regular);
     auto packed = std::make_shared<PackedWeightsOf<S>>(cells().find<S>(name), from);
@@ -34,16 +34,18 @@ class StepperOf final : public Stepper {
     slab::make();
   }
 
-  PyObject* run(PyObject* x, PyObject* state, int dimensions, bool reverse, PyObject* scalar) override {
+  py::object step(PyObject* x, PyObject* state, PyObject* scalar) override {
     Call call(*this);
-    if (!call.prepare(x, state, dimensions, reverse) || !call.set_scalar(scalar)) return nullptr;
-    if (call.multiply_adds() >= release_from) {
-      py::gil_scoped_release release;
-      call.run();
-    } else {
-      call.run();
-    }
-    return checked(PyTuple_Pack(2, call.y().ptr(), call.state().ptr()));
+    if (!call.prepare(x, state, 2, false) || !call.set_scalar(scalar)) return {};
+    run(call);
+    return py::reinterpret_steal<py::object>(checked(PyTuple_Pack(2, call.y().ptr(), call.state().ptr())));
+  }
+
+  py::object sequence(PyObject* x, PyObject* state, bool reverse) override {
+    Call call(*this);
+    if (!call.prepare(tape_->bare(x), tape_->bare_items(state).ptr(), 3, reverse)) return {};
+    run(call);
+    return constants(call);
   }
 
   std::unique_ptr<SteppedCall> prepare(PyObject* x, PyObject* state, bool reverse) override {
@@ -52,6 +54,16 @@ class StepperOf final : public Stepper {
   }
 
  private:
+  class Call;
+  static void run(Call& call) {
+    if (call.multiply_adds() >= release_from) {
+      const py::gil_scoped_release release;
+      call.run();
+    } else {
+      call.run();
+    }
+  }
+
   class Call final : public SteppedCall {
    public:
     explicit Call(StepperOf& of) : of_(of) {}
@@ -131,23 +143,27 @@ class StepperOf final : public Stepper {
   std::vector<std::unique_ptr<Run<S>>> runs_;
 };
 
-/// step(x, state), step(x, state, scalar) and sequence(x, state, reverse) as plain C functions of Python.
-template <int dimensions>
-PyObject* call(Stepper& stepper, PyObject* const* arguments, Py_ssize_t count) {
-  if (count != 3 && count != dimensions)
-    throw py::type_error("expected: x, state; a step may have a scalar, a sequence has reverse");
-  PyObject* const third = count == 3 ? arguments[2] : nullptr;
-  PyObject* const result = dimensions == 3 ? stepper.run(arguments[0], arguments[1], 3, third == Py_True, nullptr)
-                                           : stepper.run(arguments[0], arguments[1], 2, false, third);
-  return result ? result : py::none().release().ptr();
+/// step(x, state) and step(x, state, scalar)
+PyObject* step(Stepper& stepper, PyObject* const* arguments, Py_ssize_t count) {
+  if (count != 2 && count != 3) throw py::type_error("expected: x, state, and perhaps a scalar");
+  py::object made = stepper.step(arguments[0], arguments[1], count == 3 ? arguments[2] : nullptr);
+  return (made ? std::move(made) : py::none()).release().ptr();
 }
+
+/// sequence(x, state, reverse)
+PyObject* sequence(Stepper& stepper, PyObject* const* arguments, Py_ssize_t count) {
+  if (count != 3) throw py::type_error("expected: x, state, reverse");
+  py::object made = stepper.sequence(arguments[0], arguments[1], arguments[2] == Py_True);
+  return (made ? std::move(made) : py::none()).release().ptr();
+}
+
 constexpr const char* gives = "(y, state); None if the weights must be packed anew or an argument converted.";
-PyMethodDef step_method = quick_method<Stepper, call<2>>("step", gives);
-PyMethodDef sequence_method = quick_method<Stepper, call<3>>("sequence", gives);
+PyMethodDef step_method = quick_method<Stepper, step>("step", gives);
+PyMethodDef sequence_method = quick_method<Stepper, sequence>("sequence", gives);
 
 std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& tensors, const py::object& state_type,
                                       const std::vector<double>& numbers, const std::vector<double>& regular,
-                                      const py::object& cell) {
+                                      const py::object& cell, const std::shared_ptr<TapeRecord>& tape) {
   Watch watch(tensors, cell);  // before anything here refers to the arrays
   std::vector<py::object> weights;
   for (const py::handle tensor : tensors)
@@ -155,7 +171,7 @@ std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& t
   return dispatch(array_of(weights.at(0), "W_ih").dtype(), [&](auto scalar) -> std::shared_ptr<Stepper> {
     using S = decltype(scalar);
     const CellArrays<S> arrays(cells().find<S>(name).info, weights, numbers);
-    return std::make_shared<StepperOf<S>>(name, std::move(watch), state_type, arrays, numbers, regular);
+    return std::make_shared<StepperOf<S>>(name, tape, std::move(watch), state_type, arrays, numbers, regular);
   });
 }
 
@@ -165,7 +181,7 @@ void bind_stepper(py::module_& m) {
   py::class_<PackedWeights, std::shared_ptr<PackedWeights>>(m, "PackedWeights", "A cell's weights in kernel layout.");
   py::class_<Stepper, std::shared_ptr<Stepper>>(m, "Stepper", "Inference of one cell with its weights as they are now.")
       .def(py::init(&make_stepper), py::arg("name"), py::arg("tensors"), py::arg("state_type"), py::arg("numbers"),
-           py::arg("regular"), py::arg("cell"), "`cell`: whose attributes the tensors are, or None.")
+           py::arg("regular"), py::arg("cell"), py::arg("tape"), "`cell`: whose attributes the tensors are, or None.")
       .def("unchanged", &Stepper::unchanged, "True if no parameter can have changed since packing.")
       .def_property_readonly("packed", &Stepper::packed)
       .def_property_readonly("step", [](const std::shared_ptr<Stepper>& s) { return quick_function(s, step_method); })

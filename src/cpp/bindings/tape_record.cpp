@@ -108,22 +108,31 @@ py::object TapeRecord::edge_to(PyObject* input) const {
   return py::reinterpret_steal<py::object>(checked(PyTuple_Pack(2, node, index_.get(input))));
 }
 
-py::object TapeInputs::add(PyObject* object) {
-  const bool is_tensor = is_a(object, tape_.tensor_);
-  append(is_tensor ? object : Py_None);
-  const bool plain = is_tensor && py::type::handle_of(object).is(tape_.tensor_) && !tape_.lookup_.is_set(object);
-  return py::reinterpret_borrow<py::object>(plain ? tape_.data_.get(object) : object);
+PyObject* TapeRecord::bare(PyObject* object) const {
+  const bool plain = py::type::handle_of(object).is(tensor_) && !lookup_.is_set(object);
+  return plain ? data_.get(object) : object;
 }
 
-py::object TapeInputs::add_tuple(PyObject* objects, int size) {
-  if (objects == Py_None) {
-    for (int k = 0; k < size; ++k) append(Py_None);
-    return py::none();
+py::object TapeRecord::bare_items(PyObject* objects) const {
+  if (!PyTuple_Check(objects)) return py::reinterpret_borrow<py::object>(objects);
+  py::tuple all(PyTuple_GET_SIZE(objects));
+  for (std::size_t k = 0; k < all.size(); ++k) all[k] = py::handle(bare(PyTuple_GET_ITEM(objects, Py_ssize_t(k))));
+  return std::move(all);
+}
+
+py::object TapeInputs::add(PyObject* object) {
+  append(is_a(object, tape_.tensor_) ? object : Py_None);
+  return py::reinterpret_borrow<py::object>(tape_.bare(object));
+}
+
+py::object TapeInputs::add_items(PyObject* objects, int size) {
+  const bool given = PyTuple_Check(objects);
+  if (!given && objects != Py_None) return {};
+  for (Py_ssize_t k = 0, end = given ? PyTuple_GET_SIZE(objects) : size; k < end; ++k) {
+    PyObject* const object = given ? PyTuple_GET_ITEM(objects, k) : Py_None;
+    append(is_a(object, tape_.tensor_) ? object : Py_None);
   }
-  if (!PyTuple_Check(objects)) return {};
-  py::tuple bare(PyTuple_GET_SIZE(objects));
-  for (std::size_t k = 0; k < bare.size(); ++k) bare[k] = add(PyTuple_GET_ITEM(objects, Py_ssize_t(k)));
-  return std::move(bare);
+  return tape_.bare_items(objects);
 }
 
 void TapeInputs::add_weights(const py::list& weights) {

@@ -22,6 +22,12 @@ class TapeRecord {
   /// The same of an op with one output.
   py::object record_one(PyObject* name, PyObject* inputs, PyObject* output, PyObject* vjp, PyObject* reads) const;
 
+  /// The array of a Tensor; whatever else it is, as it is. So are rows of a table, which are better looked up.
+  PyObject* bare(PyObject* object) const;
+  /// The same of the items of a tuple; whatever else it is, as it is.
+  py::object bare_items(PyObject* objects) const;
+  const Wrapper& wrapper() const { return *wrapper_; }
+
  private:
   friend class TapeInputs;
   void put(PyObject* name, PyObject* inputs, PyObject* const* outputs, Py_ssize_t count, PyObject* vjp,
@@ -41,10 +47,10 @@ class TapeRecord {
 class TapeInputs {
  public:
   explicit TapeInputs(const TapeRecord& tape) : tape_(tape) {}
-  /// The array of a Tensor; whatever else it is, as it is. So are rows of a table, which are better looked up.
+  /// As `bare`.
   py::object add(PyObject* object);
-  /// The same of a tuple of them; of None, which stands for `size` of them, None; of all else null.
-  py::object add_tuple(PyObject* objects, int size);
+  /// As `bare_items` of a tuple, or of None, which stands for `size` of them; of all else null.
+  py::object add_items(PyObject* objects, int size);
   /// Tensors, and None for those not there.
   void add_weights(const py::list& weights);
   /// Of each input whether a gradient is wanted; and whether of any.

@@ -25,7 +25,7 @@ from unrolled.tape import (
 )
 
 __all__ = [
-    "Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad", "no_grad", "record", "wrap", "wrap_all",
+    "Tensor", "as_tensor", "enable_grad", "is_grad_enabled", "needs_grad", "no_grad", "record", "wrap",
 ]  # fmt: skip
 
 Operand = Any  # a Tensor, an array, a number, or nested lists of numbers: whatever `as_tensor` takes
@@ -172,12 +172,11 @@ class Tensor(Differentiable):
         return f"Tensor({text}, {self.dtype}{made if self.requires_grad else ''})"
 
 
-# A constant around the result of an op, without the checks of `Tensor`; and a tuple, of any kind, of such constants.
+# A constant around the result of an op, without the checks of `Tensor`.
 wrap: Callable[[Any], Tensor]
-wrap_all: Callable[[tuple[Any, ...]], Any]
 _EMPTY = dict.fromkeys(("_grad", "_node")) | dict.fromkeys(("_index", "_version", "_written"), 0)
 _wrapper = core.Wrapper(Tensor, {**_EMPTY, "requires_grad": False, "is_parameter": False})
-wrap, wrap_all = _wrapper.functions()
+wrap = _wrapper.function()
 
 
 def _rebuild(data: Array, requires_grad: bool, is_parameter: bool, least: float | None = None) -> Tensor:

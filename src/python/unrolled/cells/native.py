@@ -8,7 +8,7 @@ import numpy as np
 
 from unrolled._native import core
 from unrolled.cells.parameters import CellParameters
-from unrolled.tensor import Tensor
+from unrolled.tensor import Tensor, tape_record
 
 Array = np.ndarray[Any, Any]
 
@@ -70,7 +70,7 @@ class Native(CellParameters):
         if stepper is None or not stepper.unchanged():
             weights = self._weights()
             stepper = core.Stepper(
-                self._kernel, weights, self.State, self._options(), self._regular(False), self
+                self._kernel, weights, self.State, self._options(), self._regular(False), self, tape_record
             )
             quick = (stepper.step, stepper.sequence) if self._quick() else (None, None)
             self._stepper, (self._step, self._sequence) = stepper, quick

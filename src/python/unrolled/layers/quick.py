@@ -11,27 +11,24 @@ from typing import Any
 
 from unrolled._native import core
 from unrolled.cells.base import is_plain
-from unrolled.cells.quick import bare, bare_state, new_recorder
-from unrolled.tensor import Tensor, is_grad_enabled, wrap, wrap_all
+from unrolled.cells.quick import recorder_of
+from unrolled.tensor import Tensor, is_grad_enabled
 
 
 def side_by_side(
     layers: Sequence[Any], x: Any, states: Sequence[Any], reverse: Sequence[bool]
 ) -> list[tuple[Tensor, Any]] | None:
     """(y, state) of every layer, all of which read x, at the same time where it pays."""
-    made = _quick(core.side_by_side, layers, x, states, reverse)
-    return None if made is None else [(wrap(y), wrap_all(state)) for y, state in made]
+    made: list[tuple[Tensor, Any]] | None = _quick(core.side_by_side, layers, x, states, reverse)
+    return made
 
 
 def stacked(layers: Sequence[Any], x: Any, states: Sequence[Any]) -> tuple[Tensor, tuple[Any, ...]] | None:
     """y of the last layer and the states of all, each of which reads what the one before it makes. Where that is
     faster, they run at the same time, a part of the sequence behind one another.
     """
-    made = _quick(core.stacked, layers, x, states)
-    if made is None:
-        return None
-    y, last = made
-    return wrap(y), tuple(map(wrap_all, last))
+    made: tuple[Tensor, tuple[Any, ...]] | None = _quick(core.stacked, layers, x, states)
+    return made
 
 
 def stacked_with_tape(
@@ -62,15 +59,11 @@ def _recorders(layers: Sequence[Any]) -> list[Any] | None:
     """Those of all layers; None if one of them needs the long way."""
     recorders = []
     for layer in layers:
-        recorder = (layer._recorder or new_recorder(layer)) if is_plain(layer) else None
+        recorder = recorder_of(layer) if is_plain(layer) else None
         if recorder is None:
             return None
         recorders.append(recorder[0])
     return recorders
-
-
-def _bare(states: Sequence[Any]) -> list[Any]:
-    return [bare_state(state) for state in states]
 
 
 def _packed(layers: Sequence[Any]) -> list[Any]:
@@ -85,4 +78,4 @@ def _quick(
     steppers = [layer._stepper for layer in layers]
     if None in steppers:  # another thread has changed a layer
         return None
-    return kernel(bare(x), steppers, _bare(states), *more)
+    return kernel(x, steppers, states, *more)
