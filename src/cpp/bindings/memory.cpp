@@ -6,23 +6,39 @@
 #include "bindings/arrays.h"
 
 namespace unrolled::bindings {
+namespace {
+
+bool is_array(PyObject* object) { return py::detail::npy_api::get().PyArray_Check_(object); }
+
+bool is_writeable(PyObject* object) {
+  return is_array(object) && (py::detail::array_proxy(object)->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) != 0;
+}
+
+}  // namespace
 
 py::handle owner_of(py::handle object) {
-  if (!py::detail::npy_api::get().PyArray_Check_(object.ptr())) return object;
-  PyObject* const base = py::detail::array_proxy(object.ptr())->base;
-  return base == nullptr || py::isinstance<ResultMemory>(base) ? object : py::handle(base);
+  while (py::detail::npy_api::get().PyArray_Check_(object.ptr())) {
+    PyObject* const base = py::detail::array_proxy(object.ptr())->base;
+    if (base == nullptr || py::isinstance<ResultMemory>(base)) break;
+    object = base;
+  }
+  return object;
 }
 
 std::vector<bool> own_memory(const std::vector<py::object>& given, const py::list& incoming) {
   std::vector<PyObject*> owners, taken;
-  for (const py::object& object : given) owners.push_back(owner_of(object).ptr());
+  bool all_known = true;
+  for (const py::object& object : given) {
+    owners.push_back(owner_of(object).ptr());
+    all_known = all_known && (owners.back() == object.ptr() || is_array(owners.back()));
+  }
   for (const py::handle object : incoming) taken.push_back(object.ptr());
   taken.insert(taken.end(), owners.begin(), owners.end());
   std::sort(taken.begin(), taken.end());
   std::vector<bool> own(given.size());
   for (std::size_t k = 0; k < own.size(); ++k) {
     const auto [first, last] = std::equal_range(taken.begin(), taken.end(), owners[k]);
-    own[k] = owners[k] == given[k].ptr() && last - first == 1;
+    own[k] = all_known && owners[k] == given[k].ptr() && last - first == 1 && is_writeable(owners[k]);
   }
   return own;
 }

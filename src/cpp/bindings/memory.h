@@ -12,8 +12,8 @@ namespace py = pybind11;
 /// The object whose memory an array lies in: itself, where it is no view. Whatever is no array owns itself.
 py::handle owner_of(py::handle object);
 
-/// Of each given object whether its memory is its own: it is no view, lies in the memory of no incoming one, and is not
-/// given twice.
+/// Of each given object whether it is an array whose memory is its own to write to: it is no view, lies in the memory
+/// of no incoming one, and is not given twice. Of none where one of them lies in memory of which this cannot be told.
 std::vector<bool> own_memory(const std::vector<py::object>& given, const py::list& incoming);
 
 void bind_memory(py::module_& m);

@@ -19,8 +19,8 @@ PyObject* guarded(PyObject* capsule, PyObject* const* arguments, Py_ssize_t coun
     return function(*static_cast<Self*>(PyCapsule_GetPointer(capsule, nullptr)), arguments, count);
   } catch (py::error_already_set& error) {
     error.restore();
-  } catch (const py::type_error& error) {
-    PyErr_SetString(PyExc_TypeError, error.what());
+  } catch (const py::builtin_exception& error) {
+    error.set_error();
   } catch (const std::invalid_argument& error) {
     PyErr_SetString(PyExc_ValueError, error.what());
   } catch (const std::bad_alloc& error) {

@@ -39,7 +39,7 @@ class RecorderOf final : public Recorder {
     bool prepare(const RecorderOf& of, PyObject* x, PyObject* state, const py::list& tensors, bool reverse,
                  PackedWeights* packed) {
       call_->cell = &of.cell_;
-      call_->parameters = CellArrays<S>(of.cell_.info, arrays_of(tensors), of.numbers_);
+      call_->parameters = CellArrays<S>(of.cell_.info, of.arrays_of(tensors), of.numbers_);
       const Sizes& sizes = call_->parameters.sizes;
       set_numbers(at_.in, of.numbers_);
       if (!at_.take(of.arrays_, of.cell_.info, sizes, x, state, 3, reverse)) return false;
@@ -80,13 +80,9 @@ class RecorderOf final : public Recorder {
     const Parameters<S>* pack_from_ = nullptr;
   };
 
-  static std::vector<py::object> arrays_of(const py::list& tensors) {
-    static PyObject* const data_name = PyUnicode_InternFromString("_data");
+  std::vector<py::object> arrays_of(const py::list& tensors) const {
     std::vector<py::object> arrays;
-    for (const py::handle tensor : tensors)
-      arrays.push_back(tensor.is_none()
-                           ? py::reinterpret_borrow<py::object>(tensor)
-                           : py::reinterpret_steal<py::object>(checked(PyObject_GetAttr(tensor.ptr(), data_name))));
+    for (const py::handle tensor : tensors) arrays.push_back(tape().data(tensor.ptr()));
     return arrays;
   }
 

@@ -72,6 +72,8 @@ class StepperOf final : public Stepper {
     bool prepare(PyObject* x, PyObject* state, int dimensions, bool reverse) {
       const CellInfo& info = of_.weights_->cell->info;
       const Sizes& sizes = of_.weights_->sizes;
+      x_ = py::reinterpret_borrow<py::object>(x);  // another thread may put other arrays in their places
+      state_ = py::reinterpret_borrow<py::object>(state);
       at_.in = of_.in_;
       if (!at_.take(of_.arrays_, info, sizes, x, state, dimensions, reverse) || !of_.unchanged()) return false;
       at_.make(of_.arrays_, info, sizes, dimensions);
@@ -125,6 +127,7 @@ class StepperOf final : public Stepper {
     }
 
     StepperOf& of_;
+    py::object x_, state_;
     QuickArguments<S> at_;
     std::unique_ptr<Run<S>> run_;
   };

@@ -97,7 +97,9 @@ const py::detail::PyArray_Proxy* TapeRecord::array(PyObject* tensor) const {
 bool TapeRecord::wanted(PyObject* input) const {
   if (input == Py_None) return false;
   if (!is_a(input, tensor_)) throw py::type_error("an input is neither a Tensor nor None");
-  return PyObject_IsTrue(requires_grad_.get(input)) == 1;
+  const int answer = PyObject_IsTrue(requires_grad_.get(input));
+  if (answer < 0) throw py::error_already_set();
+  return answer == 1;
 }
 
 /// Where an input came from, as in `Node.edges`.
@@ -106,6 +108,12 @@ py::object TapeRecord::edge_to(PyObject* input) const {
   PyObject* const node = made_by_.get(input);
   if (node == Py_None) return py::reinterpret_borrow<py::object>(input);
   return py::reinterpret_steal<py::object>(checked(PyTuple_Pack(2, node, index_.get(input))));
+}
+
+py::object TapeRecord::data(PyObject* tensor) const {
+  if (tensor == Py_None) return py::none();
+  if (!is_a(tensor, tensor_)) throw py::type_error("a weight is neither a Tensor nor None");
+  return py::reinterpret_borrow<py::object>(data_.get(tensor));
 }
 
 PyObject* TapeRecord::bare(PyObject* object) const {

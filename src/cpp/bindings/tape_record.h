@@ -22,6 +22,8 @@ class TapeRecord {
   /// The same of an op with one output.
   py::object record_one(PyObject* name, PyObject* inputs, PyObject* output, PyObject* vjp, PyObject* reads) const;
 
+  /// The array of any Tensor; None of None.
+  py::object data(PyObject* tensor) const;
   /// The array of a Tensor; whatever else it is, as it is. So are rows of a table, which are better looked up.
   PyObject* bare(PyObject* object) const;
   /// The same of the items of a tuple; whatever else it is, as it is.

@@ -51,6 +51,8 @@ class Buffer {
     block_ = {};
   }
 
+  /// Scalars that there is room for.
+  Index size() const { return static_cast<Index>(block_.bytes / sizeof(S)); }
   S* data() { return static_cast<S*>(block_.data); }
   const S* data() const { return static_cast<const S*>(block_.data); }
   S& operator[](Index i) { return data()[i]; }

@@ -215,7 +215,7 @@ struct ForwardTile {
   const double* numbers;                    // options of the cell
   const S* const* state_prev[most_states];  // [state][row]
   S* const* stream[most_streams];           // [stream][row]
-  const S* const* vectors;                  // [vector] zeros behind `units`
+  const S* const* vectors;                  // [vector] zeros behind `units`; not for gains, see VectorPlace
   RegularTile<S> regular;
   const CellInfo* info = nullptr;  // of the whole cell, for points that serve any
 };
@@ -235,7 +235,7 @@ struct BackwardTile {
   const S* const* stream[most_streams];
   S* const* dstream[most_streams];  // [stream][row] states: in of s[t], out of s[t-1]; intermediates: in, out zero
   const S* const* vectors;
-  S* const* dvectors;  // [row] sums of the row's gradients: [vector][vector_step]
+  S* const* dvectors;  // [row] sums of the row's gradients, as VectorPlace says: [vector][vector_step] but for gains
   Index vector_step;
   S* const* dscalar;  // [row] gradient of the scalar by way of each unit, or null: not wanted
   RegularTile<S> regular;
@@ -261,7 +261,7 @@ struct InputStepGradient {
   const S* drow;
   S* dx;                   // overwritten; null: not wanted
   S* dkept[most_streams];  // [stream] states: in of this step, out of the step before; others: in
-  S* dvectors;             // sums of the row's gradients: [vector][vector_step]
+  S* dvectors;             // sums of the row's gradients, as of BackwardTile
   Index vector_step;
   S dscalar = 0;  // out
 };

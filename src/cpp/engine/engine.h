@@ -131,8 +131,11 @@ class Run {
                      Index begin, Index end);
   void finish_backward(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
 
-  /// Scalars that the last call needed beside its arguments, about.
-  Index scratch() const { return (schedule_.places() + sizes_.hidden) * (slot_row_[0] + slot_row_[1]); }
+  /// Scalars that the last call needed beside its arguments, about: of places, of weights in the order of backward.
+  Index scratch() const {
+    const Index places = schedule_.places(), slots = slot_row_[0] + slot_row_[1];
+    return (places + sizes_.hidden + sizes_.row) * slots + places * sizes_.row + table_.size();
+  }
 
   /// What the call kept last has saved in a slot of its hidden units, or in a stream, as (T, B, width) with zeros past
   /// each sequence's end; before `backward`, which writes gradients there.

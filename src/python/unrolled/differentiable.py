@@ -76,7 +76,7 @@ class Differentiable(Operators):
             )
         seed = self._seed(grad)
         if self._node is None:
-            self._receive(seed, False, [])
+            self._grad = self._with(seed, False, [])
         else:
             tape.backward(_walk, self._node, self._index, seed)
 
@@ -101,23 +101,28 @@ class Differentiable(Operators):
             )
         return seed
 
-    def _receive(self, dense: Array | None, owned: bool, partial: list[PartialGradient]) -> None:
-        """Adds a finished gradient, the sum of all these, to `grad`. It may keep the memory of `dense` only if that is
-        `owned`: nobody else has it.
+    def _with(
+        self, dense: Array | None, owned: bool, partial: list[PartialGradient]
+    ) -> Array | RowGradient | None:
+        """`grad` with a finished gradient, the sum of all these, added. It may keep the memory of `dense` only if that
+        is `owned`: nobody else has it.
         """
-        before = self._grad
+        before, shape, dtype = self._grad, self._data.shape, self._data.dtype
         rows = [part for part in partial if isinstance(part, RowGradient)]
+        for part in rows:
+            if part.shape != shape or part.dtype != dtype:
+                raise RuntimeError(
+                    f"backward: a gradient has shape {part.shape} and dtype {part.dtype}, expected {shape} and "
+                    f"{dtype}; the vjp of an op is wrong"
+                )
         if dense is None and len(rows) == len(partial) and not isinstance(before, np.ndarray):
-            self._grad = RowGradient.merged(rows if before is None else [before, *rows])
-            return
+            return RowGradient.merged(rows if before is None else [before, *rows])
         if partial:
-            dense, owned = tape.with_partial(dense, owned, partial, self._data.shape, self._data.dtype), True
+            dense, owned = tape.with_partial(dense, owned, partial, shape, dtype), True
         assert dense is not None
         if before is None:
-            self._grad = dense if owned else dense.copy()
-        else:
-            old = before.dense() if isinstance(before, RowGradient) else before
-            self._grad = np.asarray(old + dense)
+            return dense if owned else dense.copy()
+        return np.asarray((before.dense() if isinstance(before, RowGradient) else before) + dense)
 
 
 _walk: Callable[..., None]

@@ -46,12 +46,12 @@ mode = _Mode()
 owner_of = core.owner_of
 numbers = itertools.count(1)  # of nodes and of writes, in the order they happen
 _last_write = 0
-_delivery = threading.Lock()
+_delivery = threading.RLock()  # of one delivery of gradients to leaves
 
 
 def _renew_lock() -> None:
     global _delivery
-    _delivery = threading.Lock()  # another thread of the parent may have held the old one
+    _delivery = threading.RLock()  # another thread of the parent may have held the old one
 
 
 os.register_at_fork(after_in_child=_renew_lock)

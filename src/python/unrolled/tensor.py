@@ -208,7 +208,7 @@ def record(
         inputs: what the op read; None for an optional input that was not given.
         outputs: arrays that the op made.
         vjp: gets the gradient of every output (None where nothing depends on it), and gives the gradient of
-            every input (None where not wanted). It is called at most once. What it gets is read-only. An
+            every input (None where not wanted). It is called at most once and must not write to what it gets. An
             array it returns becomes the tape's own, unless it is a view, one of the arrays it got, or
             returned twice (itself or a view of it): so it must not return an array that is kept elsewhere.
         reads: the inputs whose contents `vjp` reads, so that backward can tell that they have been written to
