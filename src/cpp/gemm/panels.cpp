@@ -114,8 +114,8 @@ constexpr Index outer_run = 512;
 constexpr Index rows_together = 8;
 /// Rows up to which an outer product is a matter of writing C.
 constexpr Index few_rows = 4;
-/// Scalars of C from which threads share the writing.
-constexpr double least_team_writes = 1 << 20;
+/// Scalars of C from which threads share the writing; threads that wait awake, from fewer on.
+constexpr double least_team_writes = 1 << 20, least_awake_writes = 1 << 18;
 /// Multiply-adds from which they share sums over many rows: what one thread has just written, the other one reads.
 constexpr double least_team_sums = 6e6;
 
@@ -274,7 +274,8 @@ bool worth_a_team(const OuterSum<S>* sums, int count) {
     else
       most_writes = std::max(most_writes, writes);
   }
-  return work >= least_team_sums || most_writes >= least_team_writes;
+  if (work >= least_team_sums || most_writes >= least_team_writes) return true;
+  return most_writes >= least_awake_writes && !crowded() && awake();
 }
 
 }  // namespace
