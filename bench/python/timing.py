@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 Clock = Callable[[], float]
-SAMPLE_SECONDS = 0.002  # a sample repeats a short call until it takes about this long
+# A sample repeats a short call for about this long: what it finds cold after the other sides is not all of it.
+SAMPLE_SECONDS = 0.01
 
 # Idle threads of a runtime spin for a while after a call: libgomp's 5 to 15 ms, libiomp's 200 (KMP_BLOCKTIME).
 # Telling them not to (OMP_WAIT_POLICY=passive, KMP_BLOCKTIME=0) would slow down every short call of theirs, so the
