@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <string>
 #include <utility>
 
+#include "bindings/memory.h"
 #include "bindings/quick_arrays.h"
 
 namespace unrolled::bindings {
@@ -19,7 +19,7 @@ const py::detail::npy_api& numpy() { return py::detail::npy_api::get(); }
 py::object plain_array(const py::object& object) {
   if (Py_TYPE(object.ptr()) == numpy().PyArray_Type_) return object;
   static const auto* const module = new py::module_(py::module_::import("numpy"));
-  const bool array = numpy().PyArray_Check_(object.ptr()) || py::isinstance(object, module->attr("generic"));
+  const bool array = is_array(object) || py::isinstance(object, module->attr("generic"));
   return array ? module->attr("asarray")(object) : py::object();
 }
 

@@ -8,16 +8,17 @@
 namespace unrolled::bindings {
 namespace {
 
-bool is_array(PyObject* object) { return py::detail::npy_api::get().PyArray_Check_(object); }
-
-bool is_writeable(PyObject* object) {
-  return is_array(object) && (py::detail::array_proxy(object)->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) != 0;
+bool is_writeable(py::handle object) {
+  return is_array(object) &&
+         (py::detail::array_proxy(object.ptr())->flags & py::detail::npy_api::NPY_ARRAY_WRITEABLE_) != 0;
 }
 
 }  // namespace
 
+bool is_array(py::handle object) { return py::detail::npy_api::get().PyArray_Check_(object.ptr()); }
+
 py::handle owner_of(py::handle object) {
-  while (py::detail::npy_api::get().PyArray_Check_(object.ptr())) {
+  while (is_array(object)) {
     PyObject* const base = py::detail::array_proxy(object.ptr())->base;
     if (base == nullptr || py::isinstance<ResultMemory>(base)) break;
     object = base;

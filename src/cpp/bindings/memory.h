@@ -9,6 +9,9 @@ namespace unrolled::bindings {
 
 namespace py = pybind11;
 
+/// Whether it is an array of NumPy, of whatever kind.
+bool is_array(py::handle object);
+
 /// The object whose memory an array lies in: itself, where it is no view. Whatever is no array owns itself.
 py::handle owner_of(py::handle object);
 

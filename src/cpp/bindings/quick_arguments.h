@@ -8,9 +8,6 @@
 
 namespace unrolled::bindings {
 
-/// Multiply-adds of a call from which other Python threads should run meanwhile.
-constexpr double release_from = 4e5;
-
 inline void check_tuple_type(const py::object& type) {
   if (!PyType_Check(type.ptr()) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(type.ptr()), &PyTuple_Type))
     throw py::type_error("a kind of tuple is expected");

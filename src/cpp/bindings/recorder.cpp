@@ -104,12 +104,7 @@ PyObject* record(Recorder& recorder, PyObject* const* arguments, Py_ssize_t coun
   const auto call =
       recorder.prepare(x.ptr(), state.ptr(), tensors, arguments[3] == Py_True, py::cast<PackedWeights*>(packed));
   if (call == nullptr) return py::none().release().ptr();
-  if (call->multiply_adds() >= release_from) {
-    const py::gil_scoped_release release;
-    call->run();
-  } else {
-    call->run();
-  }
+  run(*call);
   py::list results;
   append_results(results, *call);
   const py::object vjp = vjp_function(std::make_shared<SavedStack>(SavedList{call->saved()}, inputs.wanted()));

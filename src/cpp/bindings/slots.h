@@ -5,6 +5,8 @@
 #include <pybind11/pybind11.h>
 #include <structmember.h>
 
+#include <string>
+
 #include "bindings/quick_arrays.h"
 
 namespace unrolled::bindings {

@@ -8,7 +8,7 @@
 
 namespace unrolled::bindings {
 
-/// Without a lock: a fork may come at any time.
+/// Without a lock: a fork may come at any time. (A stepper keeps those of its cell, so that no step allocates.)
 template <class S>
 class SpareRuns {
  public:

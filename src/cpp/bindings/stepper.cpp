@@ -54,16 +54,6 @@ class StepperOf final : public Stepper {
   }
 
  private:
-  class Call;
-  static void run(Call& call) {
-    if (call.multiply_adds() >= release_from) {
-      const py::gil_scoped_release release;
-      call.run();
-    } else {
-      call.run();
-    }
-  }
-
   class Call final : public SteppedCall {
    public:
     explicit Call(StepperOf& of) : of_(of) {}

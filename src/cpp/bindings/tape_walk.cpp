@@ -87,7 +87,8 @@ class TapeWalk {
     std::unordered_set<PyObject*> seen{root};
     const auto find = [&](PyObject* node) {
       if (!is_a(node, node_.type)) throw py::type_error("backward: an edge leads to no node");
-      all.push_back({py::reinterpret_borrow<py::object>(node), PyLong_AsLongLong(node_.number.get(node)), {}});
+      all.push_back(
+          {py::reinterpret_borrow<py::object>(node), py::cast<long long>(py::handle(node_.number.get(node))), {}});
     };
     find(root);
     for (std::size_t next = 0; next < all.size(); ++next) {

@@ -153,9 +153,10 @@ void Run<S>::normalise_backward(int p, Index s, Index rows, const Shares& mine, 
   };
   const auto finish = [&](int k, const RowBackward<S>& one, const RowSums<S>& total) {
     const Blocks own = mine.blocks(norms[k]->space);
+    const bool elsewhere = adds && k == 0;
     with_gates(norms[k]->gates, [&](auto gates) {
-      adds&& k == 0 ? one.template finish<gates, true>(own.first, own.last, total)
-                    : one.template finish<gates, false>(own.first, own.last, total);
+      elsewhere ? one.template finish<gates, true>(own.first, own.last, total)
+                : one.template finish<gates, false>(own.first, own.last, total);
     });
   };
   if (mine.meeting == 1) {

@@ -127,6 +127,7 @@ def note_write(tensor: Tensor) -> None:
 
 
 def refuse_what_is_written(node: Node) -> None:
+    """Raises if something that the node's `vjp` reads again has been changed since."""
     for tensor in node.reads:
         if tensor is not None and memory_of(tensor)._written > node.number:
             raise RuntimeError(

@@ -236,7 +236,7 @@ def _note_view(view: Tensor, inputs: Sequence[Tensor | None]) -> None:
     for tensor in inputs:
         if tensor is not None:
             tensor._version += 1
-            if tensor._data is owner or tensor._data.base is owner:
+            if owner_of(tensor._data) is owner:
                 view._viewed = memory_of(tensor)
 
 
