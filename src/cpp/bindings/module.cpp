@@ -5,6 +5,7 @@
 #include <Eigen/Core>
 
 #include "bindings/constants.h"
+#include "bindings/grad_mode.h"
 #include "bindings/memory.h"
 #include "bindings/ops.h"
 #include "bindings/optim.h"
@@ -58,6 +59,7 @@ PYBIND11_MODULE(UNROLLED_MODULE, m) {
   m.def("get_num_threads", &unrolled::get_num_threads, "Most threads that a call uses.");
   m.def("set_num_threads", &unrolled::set_num_threads, py::arg("count"));
   unrolled::bindings::bind_memory(m);
+  unrolled::bindings::bind_grad_mode(m);
   unrolled::bindings::bind_constants(m);
   unrolled::bindings::bind_tape_record(m);
   unrolled::bindings::bind_tape_walk(m);

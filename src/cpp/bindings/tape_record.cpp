@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "bindings/grad_mode.h"
 #include "bindings/memory.h"
 #include "bindings/quick_function.h"
 
@@ -35,8 +36,8 @@ py::object spec(const py::detail::PyArray_Proxy* array) {
 
 }  // namespace
 
-TapeRecord::TapeRecord(py::type tensor, const py::type& node, std::shared_ptr<Wrapper> wrapper, py::object mode,
-                       py::object numbers, py::object note_view)
+TapeRecord::TapeRecord(py::type tensor, const py::type& node, std::shared_ptr<Wrapper> wrapper, py::object numbers,
+                       py::object note_view)
     : tensor_(std::move(tensor)),
       node_(node),
       data_(tensor_, "_data"),
@@ -45,7 +46,6 @@ TapeRecord::TapeRecord(py::type tensor, const py::type& node, std::shared_ptr<Wr
       index_(tensor_, "_index"),
       lookup_(tensor_, "_lookup"),
       wrapper_(std::move(wrapper)),
-      mode_(std::move(mode)),
       numbers_(std::move(numbers)),
       note_view_(std::move(note_view)) {}
 
@@ -71,7 +71,7 @@ void TapeRecord::put(PyObject* name, PyObject* inputs, PyObject* const* outputs,
   const Items from(inputs);
   bool any = false;
   for (Py_ssize_t k = 0; k < from.size(); ++k) any = wanted(from[k]) || any;
-  if (!any || !py::cast<bool>(mode_.attr("enabled"))) return;
+  if (!any || !is_grad_enabled()) return;
   const py::object node = make_empty(node_.type);
   py::tuple edges(from.size()), specs(count);
   for (Py_ssize_t k = 0; k < from.size(); ++k) PyTuple_SET_ITEM(edges.ptr(), k, edge_to(from[k]).release().ptr());
@@ -173,9 +173,8 @@ py::tuple functions(const std::shared_ptr<TapeRecord>& tape) {
 
 void bind_tape_record(py::module_& m) {
   py::class_<TapeRecord, std::shared_ptr<TapeRecord>>(m, "TapeRecord", "Puts ops on the tape.")
-      .def(py::init<py::type, const py::type&, std::shared_ptr<Wrapper>, py::object, py::object, py::object>(),
-           py::arg("tensor"), py::arg("node"), py::arg("wrapper"), py::arg("mode"), py::arg("numbers"),
-           py::arg("note_view"))
+      .def(py::init<py::type, const py::type&, std::shared_ptr<Wrapper>, py::object, py::object>(), py::arg("tensor"),
+           py::arg("node"), py::arg("wrapper"), py::arg("numbers"), py::arg("note_view"))
       .def("functions", &functions, "`record` and `record_one` of (name, inputs, outputs or output, vjp, reads).");
 }
 

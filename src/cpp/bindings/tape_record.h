@@ -13,9 +13,9 @@ namespace unrolled::bindings {
 
 class TapeRecord {
  public:
-  /// `mode`: whether this thread records; `numbers`: of nodes; `note_view`: told of every output that is a view.
-  TapeRecord(py::type tensor, const py::type& node, std::shared_ptr<Wrapper> wrapper, py::object mode,
-             py::object numbers, py::object note_view);
+  /// `numbers`: of nodes; `note_view`: told of every output that is a view.
+  TapeRecord(py::type tensor, const py::type& node, std::shared_ptr<Wrapper> wrapper, py::object numbers,
+             py::object note_view);
 
   /// Tensors around the outputs of an op, which are its node's if a gradient is wanted; `reads` null: all inputs.
   py::tuple record(PyObject* name, PyObject* inputs, PyObject* outputs, PyObject* vjp, PyObject* reads) const;
@@ -42,7 +42,7 @@ class TapeRecord {
   NodeSlots node_;
   Slot data_, requires_grad_, made_by_, index_, lookup_;
   std::shared_ptr<Wrapper> wrapper_;
-  py::object mode_, numbers_, note_view_;
+  py::object numbers_, note_view_;
 };
 
 /// What a native op is about to read: Tensors that are inputs of it on the tape, and their arrays.

@@ -219,7 +219,7 @@ void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRow
   const bool mask = masked_operand_ && phase.operand == Operand::PreviousOutput;
   const Index g0 = own.first / shape.width, g1 = (own.last + shape.width - 1) / shape.width;
   matrix.multiply(g0, g1, depth, rows, at.du.data(), mask ? at.masked_rows.data() : target,
-                  mask ? Start::Zero : Start::Continue);
+                  mask ? Start::Zero : Start::Continue, s % 2 != 0);  // back and forth, as forward does
   for (Index n = 0; mask && n < rows; ++n) {
     const S* const of_row = mask_.data() + mine.row(n) * units(cell.output);
     const S* const product = at.masked_rows[static_cast<std::size_t>(n)];

@@ -146,8 +146,8 @@ void ForwardWeights<S>::pack_share(const CellInfo& cell, Sizes sizes, const Para
 
 template <class S>
 void SlotMatrix<S>::multiply(Index first_group, Index last_group, Depth depth, Index count, const S* const* a,
-                             S* const* c, Start start) const {
-  if (packed) return multiply_groups(shape, panels.data(), first_group, last_group, depth, count, a, c, start);
+                             S* const* c, Start start, bool back) const {
+  if (packed) return multiply_groups(shape, panels.data(), first_group, last_group, depth, count, a, c, start, back);
   const Index first = shape.first_column(first_group), last = std::min(columns, shape.first_column(last_group));
   for (Index r = 0; r < count; ++r) multiply_unpacked(rows.data(), first, last, depth, a[r], c[r], start);
 }

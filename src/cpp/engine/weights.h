@@ -63,7 +63,8 @@ struct GatePanels {
   /// How many of the groups from `group` on, all as wide as it, a single row takes at once.
   int at_once(Index group, Index last) const {
     const Index whole = blocks / together;
-    return panels_at_once((last < whole ? last : whole) - group);
+    const Index bytes = together * gates * lanes<S> * depth * Index(sizeof(S));
+    return panels_at_once((last < whole ? last : whole) - group, bytes);
   }
   /// use(group, panels) for all groups of [first, last), front to back or back to front: one by one, or for a single
   /// row as many neighbours as it takes at once.
@@ -117,7 +118,7 @@ struct SlotMatrix {
   Buffer<S> panels;
   bool packed = true;  // else the rows are read where they are: each of them but a few times
   void multiply(Index first_group, Index last_group, Depth depth, Index count, const S* const* a, S* const* c,
-                Start start) const;
+                Start start, bool back = false) const;
 };
 
 template <class S>

@@ -60,20 +60,23 @@ void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, Dep
 
 template <class S>
 void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, Index last, Depth depth, Index rows,
-                     const S* const* a, S* const* c, Start start) {
+                     const S* const* a, S* const* c, Start start, bool back) {
   constexpr int P = lanes<S>;
   const Index whole = std::min(last, shape.columns / (shape.width * P));
-  Index group = first;
-  while (rows == 1 && group < whole) {
-    const int count = panels_at_once(whole - group);
-    S* out = c[0] + shape.first_column(group);
-    run_row(count, shape.width,
-            Tile<S>{depth, a, packed + shape.offset(group), &out, P, start, nullptr, shape.width * P});
-    group += count;
+  const Index bytes = shape.width * P * shape.depth * Index(sizeof(S));
+  while (first < last) {
+    const bool single = rows == 1 && (back ? last : first + 1) <= whole;
+    const int count = single ? panels_at_once(last - first < whole - first ? last - first : whole - first, bytes) : 1;
+    const Index group = back ? last - count : first;
+    const S* const panel = packed + shape.offset(group);
+    if (single) {
+      S* out = c[0] + shape.first_column(group);
+      run_row(count, shape.width, Tile<S>{depth, a, panel, &out, P, start, nullptr, shape.width * P});
+    } else {
+      multiply_group(shape, panel, group, depth, rows, a, c, start, static_cast<const S*>(nullptr));
+    }
+    back ? last -= count : first += count;
   }
-  for (; group < last; ++group)
-    multiply_group(shape, packed + shape.offset(group), group, depth, rows, a, c, start,
-                   static_cast<const S*>(nullptr));
 }
 
 namespace {
@@ -304,7 +307,7 @@ void accumulate_outer(const OuterSum<S>* sums, int count, bool accumulate) {
   template void multiply_group<S>(const PanelShape<S>&, const S*, Index, Depth, Index, const S* const*, S* const*, \
                                   Start, const S*);                                                                \
   template void multiply_groups<S>(const PanelShape<S>&, const S*, Index, Index, Depth, Index, const S* const*,    \
-                                   S* const*, Start);                                                              \
+                                   S* const*, Start, bool);                                                        \
   template void multiply_unpacked<S>(const S* const*, Index, Index, Depth, const S*, S*, Start);                   \
   template void accumulate_outer<S>(const OuterSum<S>*, int, bool);
 UNROLLED_PANELS(float)

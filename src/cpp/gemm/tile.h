@@ -63,8 +63,16 @@ inline constexpr int most_panels = 4;
 #else
 inline constexpr int most_panels = 2;
 #endif
-/// How many of `left` neighbouring panels to take at once.
-inline int panels_at_once(Index left) { return left >= 4 && most_panels == 4 ? 4 : left >= 2 ? 2 : 1; }
+/// Bytes of panels taken at once: of more, the first would be gone from a core's own cache before the last is read, and
+/// nothing would be left of them for the next step.
+inline constexpr Index most_bytes_at_once = Index(1) << 19;
+/// How many of `left` neighbouring panels of `bytes` bytes to take at once.
+inline int panels_at_once(Index left, Index bytes) {
+  const auto fit = [&](int count) {
+    return left >= count && most_panels >= count && count * bytes <= most_bytes_at_once;
+  };
+  return fit(4) ? 4 : fit(2) ? 2 : 1;
+}
 
 /// Runs a single row over 1, 2 or 4 panels that follow each other in memory, as do their biases. The sums of one panel
 /// are too few to keep the multipliers busy: each would wait for its own last step.

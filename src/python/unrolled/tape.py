@@ -38,11 +38,7 @@ Edge = Any  # tuple[Node, int] | Tensor | None
 Vjp = Callable[[Sequence[Any]], Sequence[Any]]  # Array | None in, Gradient out
 
 
-class _Mode(threading.local):
-    enabled = True
-
-
-mode = _Mode()
+is_grad_enabled = core.is_grad_enabled
 owner_of = core.owner_of
 numbers = itertools.count(1)  # of nodes and of writes, in the order they happen
 _last_write = 0
@@ -57,20 +53,9 @@ def _renew_lock() -> None:
 os.register_at_fork(after_in_child=_renew_lock)
 
 
-class _SetMode(ContextDecorator):
-    def __init__(self, enabled: bool) -> None:
-        self._enabled = enabled
-        self._before: Any = None  # modes to go back to, the last first: (mode, those before)
-
-    def __enter__(self) -> None:
-        self._before = mode.enabled, self._before
-        mode.enabled = self._enabled
-
-    def __exit__(self, *error: object) -> None:
-        mode.enabled, self._before = self._before
-
+class _SetMode(core.GradMode, ContextDecorator):
     def _recreate_cm(self) -> _SetMode:  # a decorated function may run in many threads
-        return _SetMode(self._enabled)
+        return _SetMode(self.wanted)
 
 
 def no_grad() -> _SetMode:
@@ -83,14 +68,9 @@ def enable_grad() -> _SetMode:
     return _SetMode(True)
 
 
-def is_grad_enabled() -> bool:
-    """Whether ops are recorded in this thread."""
-    return mode.enabled
-
-
 def needs_grad(*tensors: Tensor | None) -> bool:
     """Whether recording is on and at least one of the tensors requires a gradient."""
-    if mode.enabled:
+    if is_grad_enabled():
         for tensor in tensors:
             if tensor is not None and tensor.requires_grad:
                 return True

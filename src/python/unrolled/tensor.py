@@ -16,7 +16,6 @@ from unrolled.tape import (
     enable_grad,
     is_grad_enabled,
     memory_of,
-    mode,
     needs_grad,
     no_grad,
     note_write,
@@ -240,7 +239,7 @@ def _note_view(view: Tensor, inputs: Sequence[Tensor | None]) -> None:
                 view._viewed = memory_of(tensor)
 
 
-tape_record = core.TapeRecord(Tensor, Node, _wrapper, mode, numbers, _note_view)
+tape_record = core.TapeRecord(Tensor, Node, _wrapper, numbers, _note_view)
 _record, _record_one = tape_record.functions()
 
 from unrolled import ops as _ops  # noqa: E402, F401  the operators above are made of ops, which are made of tensors
