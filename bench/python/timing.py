@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 Clock = Callable[[], float]
-# A sample repeats a short call for about this long: what it finds cold after the other sides is not all of it.
+# A sample repeats a short call for about this long, after some that do not count: the first ones find caches and branch
+# predictors as the other sides have left them, and a processor that has slept.
 SAMPLE_SECONDS = 0.01
+WARM_SECONDS = 0.002
 
 # Idle threads of a runtime spin for a while after a call: libgomp's 5 to 15 ms, libiomp's 200 (KMP_BLOCKTIME).
 # Telling them not to (OMP_WAIT_POLICY=passive, KMP_BLOCKTIME=0) would slow down every short call of theirs, so the
@@ -58,7 +60,7 @@ def interleave(
         for name in names[::-1] if turns % 2 else names:  # none always follows the same other
             call = sides[name]
             settle()
-            call()  # wakes this side's threads and brings its weights into the cache
+            _warm(call)  # wakes this side's threads and brings its weights into the cache
             begin = clock()
             for _ in range(repeats[name]):
                 call()
@@ -67,6 +69,14 @@ def interleave(
             spent[name] += duration
         turns += 1
     return {name: Times.of(values) for name, values in samples.items()}
+
+
+def _warm(call: Callable[[], Any]) -> None:
+    end = time.perf_counter() + WARM_SECONDS
+    while True:
+        call()
+        if time.perf_counter() >= end:
+            return
 
 
 def _repeats(call: Callable[[], Any], clock: Clock) -> int:

@@ -46,7 +46,8 @@ struct RowMoments {
     const Vec<S> origin(near);
     Vec<S> sum[gates], squares[gates];
     for (int gate = 0; gate < gates; ++gate) sum[gate] = squares[gate] = Vec<S>::zero();
-    const auto add = [&](Index block, Index valid) {
+    // In both its places, or the sums would go to memory in between.
+    const auto add = [&](Index block, Index valid) __attribute__((always_inline)) {
       for (int gate = 0; gate < gates; ++gate) {
         const Vec<S> d = first_lanes(Vec<S>::load(row.packet(block, gate)) - origin, valid);
         sum[gate] += d;

@@ -29,12 +29,14 @@ void pack_transposed(const S* const* rows, int vectors, Index depth, S* panel) {
 template <class S>
 void pack_rows(const S* const* rows, Index depth, Index first, Index valid, int vectors, S* panel) {
   constexpr int P = lanes<S>;
-  for (Index k = 0; k < depth; ++k)
-    for (int v = 0; v < vectors; ++v, panel += P) {
-      const Index left = valid - v * P;
-      const Vec<S> packet = rows[k] && left > 0 ? Vec<S>::load_partial(rows[k] + first + v * P, left) : Vec<S>::zero();
-      packet.store(panel);
-    }
+  const int whole = static_cast<int>(std::min<Index>(vectors, valid / P));
+  for (Index k = 0; k < depth; ++k, panel += vectors * P) {
+    const S* const row = rows[k] ? rows[k] + first : nullptr;
+    int v = 0;
+    for (; row && v < whole; ++v) Vec<S>::load(row + v * P).store(panel + v * P);
+    if (row && v < vectors && v * P < valid) Vec<S>::load_partial(row + v * P, valid - v * P).store(panel + v * P), ++v;
+    for (; v < vectors; ++v) Vec<S>::zero().store(panel + v * P);
+  }
 }
 
 template <class S>
@@ -130,16 +132,18 @@ constexpr int outer_tile = tile_rows<S>(outer_width<S>);
 /// Tiles [t0, t1) of a run of A: out[tile][p][column of the tile], `step` scalars from tile to tile.
 template <class S>
 void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, Index step, S* out) {
-  constexpr int tile = outer_tile<S>;
+  constexpr int tile = outer_tile<S>, wide = tile <= 2 ? 2 : tile <= 4 ? 4 : 8;
   for (Index p0 = 0; p0 < run; p0 += rows_together) {
     const Index p1 = std::min(run, p0 + rows_together);
     for (Index t = t0; t < t1; ++t) {
       S* const to = out + t * step;
       const Index valid = std::min<Index>(tile, columns - t * tile);
-      if (valid == tile)
-        for (Index p = p0; p < p1; ++p) std::memcpy(to + p * tile, a[p] + t * tile, tile * sizeof(S));
-      else
-        for (Index p = p0; p < p1; ++p) std::copy_n(a[p] + t * tile, valid, to + p * tile);
+      Index p = p0;
+      // One move of a power of two, of which the next row covers what is too much; the last row has no next one.
+      if (t * tile + wide <= columns)
+        for (const Index end = std::min(p1, run - 1); p < end; ++p)
+          std::memcpy(to + p * tile, a[p] + t * tile, wide * sizeof(S));
+      for (; p < p1; ++p) std::copy_n(a[p] + t * tile, valid, to + p * tile);
     }
   }
 }
