@@ -12,30 +12,41 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
                       const InputGradients<S>& wanted) {
   const CellInfo& cell = kernel_->info;
   prepare_backward(parameters, in, given, wanted, false);
-  const bool with_rows = wanted.dx != nullptr || makes_input();
-  const Index all = in.ids ? in.symbols : schedule_.places();
+  WeightSums<S> listed = weight_sums(in, y, wanted);
+  const std::vector<OuterSum<S>> sums = listed.sums();
+  // One team for both where both want as many threads: it finds the gradients of a chunk in its caches.
+  const int threads = outer_threads(sums.data(), static_cast<int>(sums.size()));
+  const bool together = threads == partition_.threads();
+  OuterTeam<S> outer(sums.data(), static_cast<int>(sums.size()), chunks_.most_places(), together ? threads : 0);
   Barrier packed, done, summed, rows_done;
   parallel(partition_.threads(), [&](int id, int count) {
     if (!wanted.continues) back_.pack_share(cell, id, count);
     packed.wait(count);
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
-    if (mine.meet != nullptr)
-      for (Index s = schedule_.steps(); s-- > 0;) backward_step(in, given, y, wanted.dscalar != nullptr, s, mine, at);
-    done.wait(count);
+    for (Index k = chunks_.count(); k-- > 0;) {
+      const Chunk chunk = chunks_[k];
+      if (mine.meet != nullptr)
+        for (Index s = chunk.end; s-- > chunk.begin;)
+          backward_step(in, given, y, wanted.dscalar != nullptr, s, mine, at);
+      done.wait(count);
+      chunk_gradients(in, wanted, k, id, count);
+      for (const OuterSum<S>& sum : sums)
+        if (together) outer.add(sum, chunk.first, chunk.last, adds(wanted, k), id, count);
+    }
     if (in.ids) {
       sum_by_symbol(in, id, count);
       summed.wait(count);
+      symbol_gradients(in, wanted, id, count);
     }
-    if (with_rows) input_gradient(in, wanted.dx, share_begin(all, id, count), share_begin(all, id + 1, count));
-    if (wanted.db) bias_gradient(in, wanted.db, wanted.continues, id, count);
     if (wanted.dscalar) scalar_gradient(wanted.dscalar, id, count);
     if (makes_input()) {
       rows_done.wait(count);
       input_backward(in, wanted, id, count);
     }
   });
-  finish_gradients(in, y, wanted);
+  if (!together) weight_gradients(sums, wanted);
+  finish_gradients(in, wanted);
 }
 
 /// What comes before the steps of backward; weights are prepared, but not packed.
@@ -48,6 +59,7 @@ void Run<S>::prepare_backward(const Parameters<S>& parameters, const Inputs<S>& 
   plan_regular_threads();
   const bool with_rows = wanted.dx != nullptr || makes_input();
   if (!wanted.continues) back_.prepare(cell, sizes_, parameters, with_rows, schedule_.places());
+  chunks_.plan(schedule_);
   start_backward(given);
   initial_wanted_ = started_ || wanted.dh0;
   for (int k = 0; k < cell.states; ++k) initial_wanted_ = initial_wanted_ || wanted.dstate0[k];
@@ -61,10 +73,10 @@ void Run<S>::prepare_backward(const Parameters<S>& parameters, const Inputs<S>& 
 
 /// What needs the gradients of all steps, and no share of a team.
 template <class S>
-void Run<S>::finish_gradients(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted) {
+void Run<S>::finish_gradients(const Inputs<S>& in, const InputGradients<S>& wanted) {
   start_gradients(in, wanted);
   vector_gradients(wanted);
-  weight_gradients(in, y, wanted);
+  symbol_weight_gradients(in, wanted);
   state_gradients(wanted);
 }
 
@@ -234,7 +246,7 @@ void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRow
                                          const InputGradients<S>&, bool);                                     \
   template void Run<S>::backward_step(const Inputs<S>&, const OutputGradients<S>&, const S*, bool, Index,     \
                                       const Shares&, ThreadRows<S>&);                                         \
-  template void Run<S>::finish_gradients(const Inputs<S>&, const S*, const InputGradients<S>&);
+  template void Run<S>::finish_gradients(const Inputs<S>&, const InputGradients<S>&);
 UNROLLED_BACKWARD(float)
 UNROLLED_BACKWARD(double)
 

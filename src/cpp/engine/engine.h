@@ -5,9 +5,11 @@
 #include <vector>
 
 #include "core/threads.h"
+#include "engine/chunks.h"
 #include "engine/partition.h"
 #include "engine/schedule.h"
 #include "engine/statistics.h"
+#include "engine/weight_sums.h"
 #include "engine/weights.h"
 
 namespace unrolled {
@@ -242,7 +244,7 @@ class Run {
   void prepare_backward(const Parameters<S>& parameters, const Inputs<S>& in, const OutputGradients<S>& given,
                         const InputGradients<S>& wanted, bool alone);
   void start_backward(const OutputGradients<S>& given);
-  void finish_gradients(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
+  void finish_gradients(const Inputs<S>& in, const InputGradients<S>& wanted);
   void state_gradients(const InputGradients<S>& wanted);
   void backward_step(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,
                      const Shares& mine, ThreadRows<S>& at);
@@ -286,11 +288,22 @@ class Run {
   Index table_row() const { return input_stride() * units_[0]; }
 
   // gradients.cpp: what needs no loop over time
-  void input_gradient(const Inputs<S>& in, S* dx, Index first, Index last);
-  void bias_gradient(const Inputs<S>& in, S* db, bool accumulate, int id, int count);
+  class InputProduct;
+  void input_gradient(S* dx, const Chunk& chunk);
+  bool bias_by_symbol(const Inputs<S>& in) const { return in.ids && kernel_->info.input_norms == 0; }
+  void bias_gradient(const S* rows, Index count, S* db, bool accumulate, int id, int team);
+  void chunk_bias_gradient(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, int id, int team);
+  /// Whether chunk k adds to what the weight gradients hold: the last one is the first to be summed.
+  bool adds(const InputGradients<S>& wanted, Index k) const { return wanted.continues || k + 1 < chunks_.count(); }
+  void chunk_gradients(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, int id, int count);
+  void symbol_gradients(const Inputs<S>& in, const InputGradients<S>& wanted, int id, int count);
   void vector_gradients(const InputGradients<S>& wanted);
   void scalar_gradient(S* dscalar, int id, int count);
-  void weight_gradients(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
+  std::vector<S*> rows_of(S* dW, Index columns, Space space, int stride, int first, int gates,
+                          const int* gate_of) const;
+  WeightSums<S> weight_sums(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
+  void weight_gradients(const std::vector<OuterSum<S>>& sums, const InputGradients<S>& wanted);
+  void symbol_weight_gradients(const Inputs<S>& in, const InputGradients<S>& wanted);
 
   const CellKernel<S>* kernel_ = nullptr;
   Sizes sizes_{};
@@ -300,6 +313,7 @@ class Run {
   Partition partition_{};
   Index chunk_steps_ = 1;  // steps whose input parts are made together
   Schedule schedule_;
+  Chunks chunks_;  // of backward
   bool twice_[most_streams] = {};
   Regular regular_;
   bool regularised_ = false, masked_operand_ = false;  // whether it does anything, and to h[t-1]

@@ -5,110 +5,99 @@
 #include "engine/engine.h"
 
 namespace unrolled {
-namespace {
-
-/// Sums of outer products: some products that share their deltas, then their deltas, then others; all at once in the
-/// end.
+/// Multiplies the gradients of rows of gate sums by W_ih, some rows at a time.
 template <class S>
-class WeightSums {
+class Run<S>::InputProduct {
  public:
-  /// dW of `columns` columns: row m, whose sum is of delta m times the operands, goes to targets[m], if that is not
-  /// null.
-  void add(std::vector<const S*> operands, Index columns, std::vector<S*> targets) {
-    products_.push_back({std::move(operands), columns, std::move(targets)});
+  explicit InputProduct(const Run& run) : run_(run) {
+    const CellInfo& cell = run.kernel_->info;
+    const PanelShape<S>& shape = run.back_.input.shape;
+    const bool raw = cell.input_norms > 0;  // the gradients of W_ih x are where it was
+    first_ = raw ? 0 : cell.input_first * lanes<S>;
+    depth_ = raw || cell.input_gates == cell.slots
+                 ? Depth::contiguous(shape.depth)
+                 : Depth{run.units_[0] / lanes<S>, cell.input_gates * lanes<S>, cell.slots * lanes<S>, 1};
   }
-  /// The deltas, `width` wide, of all products added since the last ones, if there are any.
-  template <class F>
-  void over(Index width, F&& deltas) {
-    const int before = sums_.empty() ? 0 : sums_.back().end;
-    const int end = static_cast<int>(products_.size());
-    if (end > before) sums_.push_back({deltas(), width, end});
+  void add(const S* from, S* to) {
+    a_[rows_] = from + first_;
+    out_[rows_] = to;
+    if (++rows_ == most) finish();
   }
-  void run(bool accumulate) const {
-    std::vector<OuterProduct<S>> products;
-    for (const Product& product : products_)
-      products.push_back({product.operands.data(), product.columns, product.targets.data()});
-    std::vector<OuterSum<S>> all;
-    int begin = 0;
-    for (const Sum& sum : sums_) {
-      all.push_back({static_cast<Index>(sum.deltas.size()), sum.deltas.data(), sum.width, products.data() + begin,
-                     sum.end - begin});
-      begin = sum.end;
-    }
-    accumulate_outer(all.data(), static_cast<int>(all.size()), accumulate);
+  void finish() {
+    if (rows_ > 0) run_.back_.input.multiply(0, run_.back_.input.shape.groups(), depth_, rows_, a_, out_, Start::Zero);
+    rows_ = 0;
   }
 
  private:
-  struct Product {
-    std::vector<const S*> operands;
-    Index columns;
-    std::vector<S*> targets;
-  };
-  struct Sum {
-    std::vector<const S*> deltas;
-    Index width;
-    int end;  // behind its last product
-  };
-  std::vector<Product> products_;
-  std::vector<Sum> sums_;
+  static constexpr Index most = 96;  // their slots stay in the second-level cache
+  const Run& run_;
+  Depth depth_;
+  Index first_, rows_ = 0;
+  const S* a_[most];
+  S* out_[most];
 };
 
-}  // namespace
-
-/// dx = da W_ih, or that of the rows that the cell has made of x, for the places, or the symbols of a table, of
-/// [first, last).
+/// dx = da W_ih, or that of the rows that the cell has made of x, for the places of a chunk.
 template <class S>
-void Run<S>::input_gradient(const Inputs<S>& in, S* dx, Index first, Index last) {
-  constexpr int P = lanes<S>;
-  constexpr Index most = 96;  // rows per product: their slots stay in the second-level cache
-  const CellInfo& cell = kernel_->info;
-  const PanelShape<S>& shape = back_.input.shape;
-  const bool raw = cell.input_norms > 0;  // the gradients of W_ih x are where it was
-  const Depth depth = raw || cell.input_gates == cell.slots
-                          ? Depth::contiguous(shape.depth)
-                          : Depth{units_[0] / P, cell.input_gates * P, cell.slots * P, 1};
-  const S* a[most];
-  S* out[most];
-  const auto multiply = [&](Index rows) { back_.input.multiply(0, shape.groups(), depth, rows, a, out, Start::Zero); };
-  Index rows = 0;
-  const auto add = [&](const S* from, S* to) {
-    a[rows] = from + (raw ? 0 : cell.input_first * P);
-    out[rows] = to;
-    if (++rows < most) return;
-    multiply(rows);
-    rows = 0;
-  };
-  for (Index v = first; in.ids && v < last; ++v) add(table_.data() + v * table_row(), dx + v * sizes_.input);
-  for (Index s = 0; !in.ids && s < schedule_.steps(); ++s) {
-    const Index i0 = std::max<Index>(0, first - schedule_.first(s)),
-                i1 = std::min(schedule_.rows(s), last - schedule_.first(s));
+void Run<S>::input_gradient(S* dx, const Chunk& chunk) {
+  InputProduct product(*this);
+  for (Index s = chunk.begin; s < chunk.end; ++s) {
+    const Index i0 = std::max<Index>(0, chunk.first - schedule_.first(s)),
+                i1 = std::min(schedule_.rows(s), chunk.last - schedule_.first(s));
     for (Index i = i0; i < i1; ++i)
-      add(raw ? raw_a_at(s, i, 0) : slots_at(s, i, 0),
+      product.add(
+          kernel_->info.input_norms > 0 ? raw_a_at(s, i, 0) : slots_at(s, i, 0),
           makes_input() ? drows_.data() + schedule_.place(s, i) * sizes_.row : dx + schedule_.at(s, i) * sizes_.input);
   }
-  if (rows > 0) multiply(rows);
+  product.finish();
 }
 
-/// db: sums over all places, or symbols, a share of the unit blocks per thread.
+/// db (+)= the sums over `count` rows of slots, a share of the unit blocks per thread.
 template <class S>
-void Run<S>::bias_gradient(const Inputs<S>& in, S* to, bool accumulate, int id, int count) {
+void Run<S>::bias_gradient(const S* rows, Index count, S* db, bool accumulate, int id, int team) {
   constexpr int P = lanes<S>;
   using V = Vec<S>;
   const CellInfo& cell = kernel_->info;
   const Index H = sizes_.hidden, blocks = units_[0] / P;
-  const bool by_symbol = in.ids && cell.input_norms == 0;  // else the table holds gradients of what is normalised
-  const S* const rows = by_symbol ? table_.data() : slots_[0].data();
-  const Index all = by_symbol ? in.symbols : schedule_.places();
-  for (Index block = share_begin(blocks, id, count); block < share_begin(blocks, id + 1, count); ++block) {
-    V db[most_input_gates];
-    const auto target = [&](int gate) { return to + cell.input_gate[gate] * H + block * P; };
+  for (Index block = share_begin(blocks, id, team); block < share_begin(blocks, id + 1, team); ++block) {
+    V sum[most_input_gates];
+    const auto target = [&](int gate) { return db + cell.input_gate[gate] * H + block * P; };
     for (int gate = 0; gate < cell.input_gates; ++gate)
-      db[gate] = accumulate ? V::load_partial(target(gate), H - block * P) : V::zero();
+      sum[gate] = accumulate ? V::load_partial(target(gate), H - block * P) : V::zero();
     const S* slots = rows + (block * cell.slots + cell.input_first) * P;
-    for (Index place = 0; place < all; ++place, slots += slot_row_[0])
-      for (int gate = 0; gate < cell.input_gates; ++gate) db[gate] += V::load(slots + gate * P);
-    for (int gate = 0; gate < cell.input_gates; ++gate) db[gate].store_partial(target(gate), H - block * P);
+    for (Index row = 0; row < count; ++row, slots += slot_row_[0])
+      for (int gate = 0; gate < cell.input_gates; ++gate) sum[gate] += V::load(slots + gate * P);
+    for (int gate = 0; gate < cell.input_gates; ++gate) sum[gate].store_partial(target(gate), H - block * P);
   }
+}
+
+/// What the bias gets from chunk k, but where it is summed by symbol. (The table of a cell that normalises holds
+/// gradients of what is normalised.)
+template <class S>
+void Run<S>::chunk_bias_gradient(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, int id, int team) {
+  const Chunk chunk = chunks_[k];
+  if (wanted.db && !bias_by_symbol(in))
+    bias_gradient(slots_[0].data() + chunk.first * slot_row_[0], chunk.places(), wanted.db, adds(wanted, k), id, team);
+}
+
+/// Gradients of the input and the bias from the steps of chunk k.
+template <class S>
+void Run<S>::chunk_gradients(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, int id, int team) {
+  Chunk mine = chunks_[k];
+  mine.last = mine.first + share_begin(chunks_[k].places(), id + 1, team);
+  mine.first += share_begin(chunks_[k].places(), id, team);
+  if (!in.ids && (wanted.dx || makes_input())) input_gradient(wanted.dx, mine);
+  chunk_bias_gradient(in, wanted, k, id, team);
+}
+
+/// Gradients of the table and of the bias from the sums of its symbols.
+template <class S>
+void Run<S>::symbol_gradients(const Inputs<S>& in, const InputGradients<S>& wanted, int id, int team) {
+  InputProduct product(*this);
+  for (Index v = share_begin(in.symbols, id, team); wanted.dx && v < share_begin(in.symbols, id + 1, team); ++v)
+    product.add(table_.data() + v * table_row(), wanted.dx + v * sizes_.input);
+  product.finish();
+  if (wanted.db && bias_by_symbol(in)) bias_gradient(table_.data(), in.symbols, wanted.db, wanted.continues, id, team);
 }
 
 /// Gradients of the per-unit vectors: every row has summed its own over time.
@@ -163,11 +152,25 @@ void Run<S>::start_gradients(const Inputs<S>& in, const InputGradients<S>& wante
   }
 }
 
-/// dW_ih = sum of da x', dW = sum of du operand' for every recurrent matrix: one product for all matrices whose gate
-/// gradients lie in the same rows.
+/// Row of dW that a scalar of a row of gate gradients belongs to, null for slots of other gates and lanes behind the
+/// last unit. The gates are `gates` of `stride` slots from `first` on.
 template <class S>
-void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted) {
+std::vector<S*> Run<S>::rows_of(S* dW, Index columns, Space space, int stride, int first, int gates,
+                                const int* gate_of) const {
   constexpr int P = lanes<S>;
+  std::vector<S*> rows(static_cast<std::size_t>(stride * units(space)), nullptr);
+  const Index width = sizes_.width(space);
+  for (Index unit = 0; unit < width; ++unit)
+    for (int gate = 0; gate < gates; ++gate)
+      rows[static_cast<std::size_t>((unit / P * stride + first + gate) * P + unit % P)] =
+          dW + (gate_of[gate] * width + unit) * columns;
+  return rows;
+}
+
+/// dW_ih = sum of da x', dW = sum of du operand' for every recurrent matrix, over all places: one product for all
+/// matrices whose gate gradients lie in the same rows.
+template <class S>
+WeightSums<S> Run<S>::weight_sums(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted) {
   const CellInfo& cell = kernel_->info;
   const auto collect = [&](auto&& row_of) {
     std::vector<const S*> rows(static_cast<std::size_t>(schedule_.places()));
@@ -176,34 +179,16 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
       for (Index i = 0; i < schedule_.rows(s); ++i) rows[at++] = row_of(s, i);
     return rows;
   };
-  // Row of the weight matrix that a scalar of the gate gradients belongs to, null for slots of other gates and lanes
-  // behind the last unit.
-  const auto rows_of = [&](S* dW, Index columns, Space space, int stride, int first, int gates, const int* gate_of) {
-    std::vector<S*> rows(static_cast<std::size_t>(stride * units(space)), nullptr);
-    const Index width = sizes_.width(space);
-    for (Index unit = 0; unit < width; ++unit)
-      for (int gate = 0; gate < gates; ++gate)
-        rows[static_cast<std::size_t>((unit / P * stride + first + gate) * P + unit % P)] =
-            dW + (gate_of[gate] * width + unit) * columns;
-    return rows;
-  };
   // What phase p multiplied at (s, i).
   const auto operand = [&](const Phase& phase, Index s, Index i) -> const S* {
     if (phase.operand == Operand::PreviousOutput) return masked_operand_ ? masked_before(s, i) : output_before(y, s, i);
     return phase.operand == Operand::PreviousState ? state_before(phase.stream, s, i) : stream_at(phase.stream, s, i);
   };
   WeightSums<S> sums;
-  const auto each_symbol = [&](const S* table, Index row) {
-    std::vector<const S*> rows(static_cast<std::size_t>(in.symbols));
-    for (Index v = 0; v < in.symbols; ++v) rows[static_cast<std::size_t>(v)] = table + v * row;
-    return rows;
-  };
   const auto add_input = [&](int stride, int first) {
-    if (wanted.dW_ih)
-      sums.add(
-          in.ids ? each_symbol(in.x, sizes_.input) : collect([&](Index s, Index i) { return input_row(in, s, i); }),
-          sizes_.row,
-          rows_of(wanted.dW_ih, sizes_.row, Space::Hidden, stride, first, cell.input_gates, cell.input_gate));
+    if (wanted.dW_ih && !in.ids)
+      sums.add(collect([&](Index s, Index i) { return input_row(in, s, i); }), sizes_.row,
+               rows_of(wanted.dW_ih, sizes_.row, Space::Hidden, stride, first, cell.input_gates, cell.input_gate));
   };
   const auto add_phase = [&](const Phase& phase, int stride, int first) {
     S* const dW = wanted.dmatrix[phase.matrix];
@@ -214,12 +199,9 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
   };
 
   const bool raw = cell.input_norms > 0;
-  if (raw || in.ids) {
-    add_input(static_cast<int>(input_stride()), raw ? 0 : cell.input_first);
-    sums.over(table_row(), [&] {
-      return in.ids ? each_symbol(table_.data(), table_row())
-                    : collect([&](Index s, Index i) { return raw_a_at(s, i, 0); });
-    });
+  if (raw) {
+    add_input(static_cast<int>(input_stride()), 0);
+    sums.over(table_row(), [&] { return collect([&](Index s, Index i) { return raw_a_at(s, i, 0); }); });
   }
   for (int p = 0; p < cell.phases; ++p) {
     const Phase& phase = cell.phase[p];
@@ -229,7 +211,7 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
               [&] { return collect([&](Index s, Index i) { return raw_u_at(p, s, i); }); });
   }
   for (const Space space : {Space::Hidden, Space::Output}) {
-    if (space == Space::Hidden && !raw && !in.ids) add_input(cell.slots, cell.input_first);
+    if (space == Space::Hidden && !raw) add_input(cell.slots, cell.input_first);
     for (int p = 0; p < cell.phases; ++p) {
       const Phase& phase = cell.phase[p];
       if (has_product(phase) && !phase.normalised && phase.space == space)
@@ -240,16 +222,49 @@ void Run<S>::weight_gradients(const Inputs<S>& in, const S* y, const InputGradie
           [&](Index s, Index i) { return space == Space::Hidden ? slots_at(s, i, 0) : output_slots_at(s, i); });
     });
   }
-  sums.run(wanted.continues);
+  return sums;
 }
 
-#define UNROLLED_GRADIENTS(S)                                                        \
-  template void Run<S>::input_gradient(const Inputs<S>&, S*, Index, Index);          \
-  template void Run<S>::bias_gradient(const Inputs<S>&, S*, bool, int, int);         \
-  template void Run<S>::scalar_gradient(S*, int, int);                               \
-  template void Run<S>::start_gradients(const Inputs<S>&, const InputGradients<S>&); \
-  template void Run<S>::vector_gradients(const InputGradients<S>&);                  \
-  template void Run<S>::weight_gradients(const Inputs<S>&, const S*, const InputGradients<S>&);
+/// The sums, chunk by chunk as backward takes them, by a team of their own.
+template <class S>
+void Run<S>::weight_gradients(const std::vector<OuterSum<S>>& sums, const InputGradients<S>& wanted) {
+  const int count = static_cast<int>(sums.size()), threads = outer_threads(sums.data(), count);
+  OuterTeam<S> outer(sums.data(), count, chunks_.most_places(), threads);
+  parallel(threads, [&](int id, int team) {
+    for (Index k = chunks_.count(); k-- > 0;)
+      for (const OuterSum<S>& sum : sums) outer.add(sum, chunks_[k].first, chunks_[k].last, adds(wanted, k), id, team);
+  });
+}
+
+/// dW_ih where x is a table: over its symbols.
+template <class S>
+void Run<S>::symbol_weight_gradients(const Inputs<S>& in, const InputGradients<S>& wanted) {
+  if (!in.ids || !wanted.dW_ih) return;
+  const CellInfo& cell = kernel_->info;
+  const auto each = [&](const S* table, Index row) {
+    std::vector<const S*> rows(static_cast<std::size_t>(in.symbols));
+    for (Index v = 0; v < in.symbols; ++v) rows[static_cast<std::size_t>(v)] = table + v * row;
+    return rows;
+  };
+  WeightSums<S> sums;
+  sums.add(each(in.x, sizes_.input), sizes_.row,
+           rows_of(wanted.dW_ih, sizes_.row, Space::Hidden, static_cast<int>(input_stride()),
+                   cell.input_norms > 0 ? 0 : cell.input_first, cell.input_gates, cell.input_gate));
+  sums.over(table_row(), [&] { return each(table_.data(), table_row()); });
+  accumulate_outer(sums.sums().data(), 1, wanted.continues);
+}
+
+#define UNROLLED_GRADIENTS(S)                                                                             \
+  template void Run<S>::input_gradient(S*, const Chunk&);                                                 \
+  template void Run<S>::chunk_bias_gradient(const Inputs<S>&, const InputGradients<S>&, Index, int, int); \
+  template void Run<S>::chunk_gradients(const Inputs<S>&, const InputGradients<S>&, Index, int, int);     \
+  template void Run<S>::symbol_gradients(const Inputs<S>&, const InputGradients<S>&, int, int);           \
+  template void Run<S>::scalar_gradient(S*, int, int);                                                    \
+  template void Run<S>::start_gradients(const Inputs<S>&, const InputGradients<S>&);                      \
+  template void Run<S>::vector_gradients(const InputGradients<S>&);                                       \
+  template WeightSums<S> Run<S>::weight_sums(const Inputs<S>&, const S*, const InputGradients<S>&);       \
+  template void Run<S>::weight_gradients(const std::vector<OuterSum<S>>&, const InputGradients<S>&);      \
+  template void Run<S>::symbol_weight_gradients(const Inputs<S>&, const InputGradients<S>&);
 UNROLLED_GRADIENTS(float)
 UNROLLED_GRADIENTS(double)
 

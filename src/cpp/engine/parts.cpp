@@ -31,16 +31,18 @@ void Run<S>::backward_part(const Inputs<S>& in, const S* y, const OutputGradient
   const Shares mine = shares(0, 1);
   for (Index s = end; s-- > begin;) backward_step(in, given, y, false, s, mine, threads_[0]);
   const auto first = [&](Index s) { return s < schedule_.steps() ? schedule_.first(s) : schedule_.places(); };
-  if (wanted.dx) input_gradient(in, wanted.dx, first(begin), first(end));
+  if (wanted.dx) input_gradient(wanted.dx, {begin, end, first(begin), first(end)});
 }
 
 template <class S>
 void Run<S>::finish_backward(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted) {
-  if (wanted.db) {
+  {
     const FlushDenormals flush;  // as a team does
-    bias_gradient(in, wanted.db, wanted.continues, 0, 1);
+    for (Index k = chunks_.count(); k-- > 0;) chunk_bias_gradient(in, wanted, k, 0, 1);
   }
-  finish_gradients(in, y, wanted);
+  WeightSums<S> listed = weight_sums(in, y, wanted);
+  weight_gradients(listed.sums(), wanted);
+  finish_gradients(in, wanted);
 }
 
 #define UNROLLED_PARTS(S)                                                                                              \

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/threads.h"
-#include "gemm/panels.h"
+#include "gemm/outer.h"
 
 namespace unrolled {
 namespace {

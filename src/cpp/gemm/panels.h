@@ -62,27 +62,4 @@ void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, I
 template <class S>
 void multiply_unpacked(const S* const* rows, Index first, Index last, Depth depth, const S* a, S* c, Start start);
 
-/// One product of an OuterSum.
-template <class S>
-struct OuterProduct {
-  const S* const* b;  // [rows] row pointers of B
-  Index b_columns;
-  S* const* c;  // [a_columns] row pointers of C, null for a row that is not wanted
-};
-
-/// For each product: C[m][n] (+)= sum over rows p of A[p][m] B[p][n], in the order of p. Rows may lie anywhere; m runs
-/// over `a_columns`, n over `b_columns` neighbouring scalars.
-template <class S>
-struct OuterSum {
-  Index rows;
-  const S* const* a;  // [rows] row pointers of A
-  Index a_columns;
-  const OuterProduct<S>* products;
-  int count;
-};
-
-/// Weight gradients, all those of a layer at once. Parallel over tiles of C.
-template <class S>
-void accumulate_outer(const OuterSum<S>* sums, int count, bool accumulate);
-
 }  // namespace unrolled

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/buffer.h"
-#include "gemm/panels.h"
+#include "gemm/outer.h"
 #include "ops/rows.h"
 
 namespace unrolled::ops {

@@ -1,0 +1,275 @@
+#include "gemm/outer.h"
+
+#include <algorithm>
+
+namespace unrolled {
+namespace {
+
+constexpr Index longest_run = 640;
+/// Rows of A read side by side while they are cut into tiles.
+constexpr Index rows_together = 8;
+/// Rows up to which an outer product is a matter of writing C, and columns of B up to which it is one of reading A.
+constexpr Index few_rows = 4, few_columns = 4;
+/// Scalars of C from which threads share the writing; threads that wait awake, from fewer on.
+constexpr double least_teamwrites = 1 << 20, least_awake_writes = 1 << 18;
+/// Multiply-adds from which they share sums over many rows: what one thread has just written, the other one reads.
+constexpr double least_teamsums = 6e6;
+
+constexpr int panel_width = 4;
+template <class S>
+constexpr int tile_columns = tile_rows<S>(panel_width);  // of A
+
+/// Whether a product is made without packing: a few columns of B beside whole packets of A.
+template <class S>
+bool is_narrow(const OuterSum<S>& sum, const OuterProduct<S>& product) {
+  return product.b_columns <= few_columns && sum.a_columns % lanes<S> == 0;
+}
+
+template <class S>
+bool all_narrow(const OuterSum<S>& sum) {
+  return std::all_of(sum.products, sum.products + sum.count,
+                     [&](const auto& product) { return is_narrow(sum, product); });
+}
+
+/// Tiles [t0, t1) of a run of A: out[tile][p][column of the tile], `step` scalars from tile to tile.
+template <class S>
+void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, Index step, S* out) {
+  constexpr int tile = tile_columns<S>, wide = tile <= 2 ? 2 : tile <= 4 ? 4 : 8;
+  for (Index p0 = 0; p0 < run; p0 += rows_together) {
+    const Index p1 = std::min(run, p0 + rows_together);
+    for (Index t = t0; t < t1; ++t) {
+      S* const to = out + t * step;
+      const Index valid = std::min<Index>(tile, columns - t * tile);
+      Index p = p0;
+      // One move of a power of two, of which the next row covers what is too much; the last row has no next one.
+      if (t * tile + wide <= columns)
+        for (const Index end = std::min(p1, run - 1); p < end; ++p)
+          std::memcpy(to + p * tile, a[p] + t * tile, wide * sizeof(S));
+      for (; p < p1; ++p) std::copy_n(a[p] + t * tile, valid, to + p * tile);
+    }
+  }
+}
+
+/// Few rows: C is written once, and nothing is worth being packed for it. The same bits as from tiles.
+template <class S>
+void outer_of_few(Index rows, const S* const* a, const S* const* b, Index first, Index last,
+                  const OuterProduct<S>& product, bool accumulate) {
+  constexpr int P = lanes<S>, together = 4;
+  const Index columns = product.b_columns, whole = columns - columns % (together * P);
+  for (Index m = first; m < last; ++m) {
+    S* const c = product.c[m];
+    if (c == nullptr) continue;
+    for (Index n = 0; n < whole; n += together * P) {
+      Vec<S> sum[together];
+      for (int v = 0; v < together; ++v) sum[v] = accumulate ? Vec<S>::load(c + n + v * P) : Vec<S>::zero();
+      for (Index p = 0; p < rows; ++p) {
+        const Vec<S> factor(a[p][m]);
+        for (int v = 0; v < together; ++v) sum[v] = fma(factor, Vec<S>::load(b[p] + n + v * P), sum[v]);
+      }
+      for (int v = 0; v < together; ++v) sum[v].store(c + n + v * P);
+    }
+    for (Index n = whole; n < columns; n += P) {
+      const Index valid = columns - n;
+      Vec<S> sum = accumulate ? Vec<S>::load_partial(c + n, valid) : Vec<S>::zero();
+      for (Index p = 0; p < rows; ++p) sum = fma(Vec<S>(a[p][m]), Vec<S>::load_partial(b[p] + n, valid), sum);
+      sum.store_partial(c + n, valid);
+    }
+  }
+}
+
+/// Packets [q, q + together) of A times all columns of B.
+template <class S, int columns, int together>
+void narrow_kernel(Index rows, const S* const* a, const S* const* b, Index q, S* const* c, bool accumulate) {
+  constexpr int P = lanes<S>;
+  Vec<S> sum[together][columns];
+  alignas(64) S lane[P];
+  c += q * P;
+  for (int v = 0; v < together; ++v)
+    for (int n = 0; n < columns; ++n) {
+      for (int k = 0; k < P; ++k) lane[k] = accumulate && c[v * P + k] ? c[v * P + k][n] : S(0);
+      sum[v][n] = Vec<S>::load(lane);
+    }
+  for (Index p = 0; p < rows; ++p) {
+    const S* const from = a[p] + q * P;
+#pragma GCC unroll 4
+    for (int v = 0; v < together; ++v) {
+      const Vec<S> packet = Vec<S>::load(from + v * P);
+#pragma GCC unroll 4
+      for (int n = 0; n < columns; ++n) sum[v][n] = fma(packet, Vec<S>(b[p][n]), sum[v][n]);
+    }
+  }
+  for (int v = 0; v < together; ++v)
+    for (int n = 0; n < columns; ++n) {
+      sum[v][n].store(lane);
+      for (int k = 0; k < P; ++k)
+        if (S* const row = c[v * P + k]) row[n] = lane[k];
+    }
+}
+
+/// Few columns: A is read once, where it lies. The same bits as from tiles.
+template <class S, int columns>
+void outer_of_columns(Index rows, const S* const* a, const S* const* b, Index first, Index last, S* const* c,
+                      bool accumulate) {
+  constexpr int together = 4;
+  for (; first + together <= last; first += together)
+    narrow_kernel<S, columns, together>(rows, a, b, first, c, accumulate);
+  for (; first < last; ++first) narrow_kernel<S, columns, 1>(rows, a, b, first, c, accumulate);
+}
+
+/// Packets [first, last) of A.
+template <class S>
+void outer_of_narrow(Index rows, const S* const* a, const S* const* b, Index first, Index last,
+                     const OuterProduct<S>& product, bool accumulate) {
+  static_assert(few_columns == 4);
+  switch (product.b_columns) {
+    case 1:
+      return outer_of_columns<S, 1>(rows, a, b, first, last, product.c, accumulate);
+    case 2:
+      return outer_of_columns<S, 2>(rows, a, b, first, last, product.c, accumulate);
+    case 3:
+      return outer_of_columns<S, 3>(rows, a, b, first, last, product.c, accumulate);
+    default:
+      return outer_of_columns<S, 4>(rows, a, b, first, last, product.c, accumulate);
+  }
+}
+
+/// C is large and its rows lie apart: those of the next tile come while this one is summed.
+template <class S>
+void prefetch_rows(S* const* c, Index rows, const PanelShape<S>& shape, Index group) {
+  const Index first = shape.first_column(group);
+  for (Index r = 0; r < rows; ++r)
+    for (int v = 0; c[r] && v < shape.vectors(group); ++v) __builtin_prefetch(c[r] + first + v * lanes<S>, 1);
+}
+
+/// C of one panel and one tile of A, over one run.
+template <class S>
+void outer_tile_product(const PanelShape<S>& shape, const S* panel, Index group, const S* tile_data, int in_tile,
+                        S* const* c, S* trash, Start start) {
+  if (std::all_of(c, c + in_tile, [](const S* row) { return row == nullptr; })) return;
+  const S* from[max_tile_rows];
+  S* to[max_tile_rows];
+  for (int r = 0; r < in_tile; ++r) {
+    from[r] = tile_data + r;
+    to[r] = c[r] ? c[r] : trash;
+  }
+  const Depth depth{1, shape.depth, 0, tile_columns<S>};
+  multiply_group(shape, panel, group, depth, in_tile, from, to, start, static_cast<const S*>(nullptr));
+}
+
+template <class S>
+Index tiles_of(const OuterSum<S>& sum) {
+  return (sum.a_columns + tile_columns<S> - 1) / tile_columns<S>;
+}
+
+}  // namespace
+
+template <class S>
+int outer_threads(const OuterSum<S>* sums, int count) {
+  double work = 0, most_writes = 0;
+  for (int k = 0; k < count; ++k) {
+    double columns = 0;
+    for (int product = 0; product < sums[k].count; ++product) columns += double(sums[k].products[product].b_columns);
+    const double writes = double(sums[k].a_columns) * columns;
+    if (sums[k].rows > few_rows)
+      work += double(sums[k].rows) * writes;
+    else
+      most_writes = std::max(most_writes, writes);
+  }
+  const bool team = work >= least_teamsums || most_writes >= least_teamwrites ||
+                    (most_writes >= least_awake_writes && !crowded() && awake());
+  return team ? get_num_threads() : 1;
+}
+
+template <class S>
+OuterTeam<S>::OuterTeam(const OuterSum<S>* sums, int count, Index most, int team) : run_(std::min(most, longest_run)) {
+  Index panels = 0, tiles = 0;
+  for (int k = 0; k < count; ++k) {
+    const OuterSum<S>& sum = sums[k];
+    if (sum.rows <= few_rows) continue;
+    Index columns = 0;
+    for (int product = 0; product < sum.count; ++product) {
+      if (is_narrow(sum, sum.products[product])) continue;
+      const Index width = padded<S>(sum.products[product].b_columns);
+      columns += width;
+      widest_ = std::max(widest_, width);
+    }
+    panels = std::max(panels, columns * run_);
+    if (columns > 0) tiles = std::max(tiles, tiles_of(sum) * tile_columns<S> * run_);
+  }
+  panels_.resize(panels);
+  tiles_.resize(tiles);
+  trash_.resize(team * widest_);
+}
+
+template <class S>
+void OuterTeam<S>::add(const OuterSum<S>& sum, Index first, Index last, bool accumulate, int id, int team) {
+  if (last - first > few_rows) {
+    for (Index p = first; p < last; p += run_)
+      add_run(sum, p, std::min(run_, last - p), accumulate || p > first, id, team);
+    return;
+  }
+  const Index m0 = share_begin(sum.a_columns, id, team), m1 = share_begin(sum.a_columns, id + 1, team);
+  for (int k = 0; k < sum.count; ++k)
+    outer_of_few(last - first, sum.a + first, sum.products[k].b + first, m0, m1, sum.products[k], accumulate);
+}
+
+/// Tiles of A go to threads in whole; every thread needs all panels of B, which are packed together.
+template <class S>
+void OuterTeam<S>::add_run(const OuterSum<S>& sum, Index first, Index run, bool accumulate, int id, int team) {
+  constexpr int tile = tile_columns<S>;
+  const Index step = tile * run_, packets = sum.a_columns / lanes<S>;
+  const Index t0 = share_begin(tiles_of(sum), id, team), t1 = share_begin(tiles_of(sum), id + 1, team);
+  const S* const* const a = sum.a + first;
+  for (int k = 0; k < sum.count; ++k)
+    if (is_narrow(sum, sum.products[k]))
+      outer_of_narrow(run, a, sum.products[k].b + first, share_begin(packets, id, team),
+                      share_begin(packets, id + 1, team), sum.products[k], accumulate);
+  if (all_narrow(sum)) return;
+  const auto for_products = [&](auto&& use) {
+    S* at = panels_.data();
+    for (int k = 0; k < sum.count; ++k) {
+      if (is_narrow(sum, sum.products[k])) continue;
+      const PanelShape<S> shape{sum.products[k].b_columns, run, panel_width};
+      use(sum.products[k], shape, at);
+      at += shape.size();
+    }
+  };
+  for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
+    for (Index g = share_begin(shape.groups(), id, team); g < share_begin(shape.groups(), id + 1, team); ++g)
+      pack_rows(product.b + first, run, shape.first_column(g), shape.columns - shape.first_column(g), shape.vectors(g),
+                at + shape.offset(g));
+  });
+  cut_tiles(a, run, sum.a_columns, t0, t1, step, tiles_.data());
+  barrier_.wait(team);
+  for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
+    for (Index g = 0; g < shape.groups(); ++g)
+      for (Index t = t0; t < t1; ++t) {
+        if (t + 1 < t1)
+          prefetch_rows(product.c + (t + 1) * tile, std::min<Index>(tile, sum.a_columns - (t + 1) * tile), shape, g);
+        outer_tile_product(shape, at + shape.offset(g), g, tiles_.data() + t * step,
+                           static_cast<int>(std::min<Index>(tile, sum.a_columns - t * tile)), product.c + t * tile,
+                           trash_.data() + id * widest_, accumulate ? Start::Continue : Start::Zero);
+      }
+  });
+  barrier_.wait(team);  // the next run is packed where this one was
+}
+
+template <class S>
+void accumulate_outer(const OuterSum<S>* sums, int count, bool accumulate) {
+  Index most = 0;
+  for (int k = 0; k < count; ++k) most = std::max(most, sums[k].rows);
+  const int wanted = outer_threads(sums, count);
+  OuterTeam<S> outer(sums, count, most, wanted);
+  parallel(wanted, [&](int id, int team) {
+    for (int k = 0; k < count; ++k) outer.add(sums[k], 0, sums[k].rows, accumulate, id, team);
+  });
+}
+
+#define UNROLLED_OUTER(S)                                 \
+  template int outer_threads<S>(const OuterSum<S>*, int); \
+  template class OuterTeam<S>;                            \
+  template void accumulate_outer<S>(const OuterSum<S>*, int, bool);
+UNROLLED_OUTER(float)
+UNROLLED_OUTER(double)
+
+}  // namespace unrolled

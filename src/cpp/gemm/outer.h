@@ -1,0 +1,55 @@
+// Sums of outer products over many rows: weight gradients.
+#pragma once
+
+#include "core/threads.h"
+#include "gemm/panels.h"
+
+namespace unrolled {
+
+/// One product of an OuterSum.
+template <class S>
+struct OuterProduct {
+  const S* const* b;  // [rows] row pointers of B
+  Index b_columns;
+  S* const* c;  // [a_columns] row pointers of C, null for a row that is not wanted
+};
+
+/// For each product: C[m][n] (+)= sum over rows p of A[p][m] B[p][n], in the order of p. Rows may lie anywhere; m runs
+/// over `a_columns`, n over `b_columns` neighbouring scalars.
+template <class S>
+struct OuterSum {
+  Index rows;
+  const S* const* a;  // [rows] row pointers of A
+  Index a_columns;
+  const OuterProduct<S>* products;
+  int count;
+};
+
+/// Threads that the sums are worth.
+template <class S>
+int outer_threads(const OuterSum<S>* sums, int count);
+
+/// A team that makes sums one after the other, some rows at a time, and may do other things in between.
+template <class S>
+class OuterTeam {
+ public:
+  /// Of at most `team` threads; `most`: rows that are added at a time.
+  OuterTeam(const OuterSum<S>* sums, int count, Index most, int team);
+  /// C (+)= the sum over rows [first, last). All threads of the team call it alike, once the rows are whole.
+  void add(const OuterSum<S>& sum, Index first, Index last, bool accumulate, int id, int team);
+
+ private:
+  void add_run(const OuterSum<S>& sum, Index first, Index run, bool accumulate, int id, int team);
+
+  Index run_;  // rows whose panels of B stay in the second-level cache while tiles of A stream by
+  Buffer<S> panels_, tiles_;
+  Buffer<S> trash_;  // where rows of C that are not wanted go
+  Index widest_ = 0;
+  Barrier barrier_;
+};
+
+/// All rows of all sums.
+template <class S>
+void accumulate_outer(const OuterSum<S>* sums, int count, bool accumulate);
+
+}  // namespace unrolled
