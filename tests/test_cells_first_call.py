@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,28 @@ def test_a_shared_weight_keeps_its_gradient() -> None:
     assert Sharing(3, 4).W_hh is shared
     assert shared.grad is before
     np.testing.assert_array_equal(before, np.full((4, 4), 2, np.float32))
+
+
+def test_the_second_training_call_with_the_same_weights_packs_them() -> None:
+    cell, x = ur.LSTM(4, 5), np.ones((3, 2, 4), np.float32)
+    cell.W_hh.data[...] = 0.1
+    first = cell(x)[0].data.copy()  # and its graph, which holds the parameters, is gone
+    assert packed(cell) is None
+    second = cell(x)[0].data.copy()
+    assert packed(cell).unchanged()
+    np.testing.assert_array_equal(first, second)
+    cell.W_hh.data[...] = 0.2
+    third = cell(x)[0].data.copy()
+    assert packed(cell) is None
+    assert not np.array_equal(second, third)
+
+
+def test_weights_that_somebody_holds_are_packed_by_every_call() -> None:
+    cell, x = ur.LSTM(4, 5), np.ones((3, 2, 4), np.float32)
+    held = cell.W_hh.data
+    results = []
+    for value in (0.1, 0.2, 0.3, 0.4):  # written without the cell's knowledge
+        held[...] = value
+        results.append(cell(x)[0].data.copy())
+        assert packed(cell) is None
+    assert all(not np.array_equal(a, b) for a, b in itertools.pairwise(results))

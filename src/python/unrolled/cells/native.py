@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +17,7 @@ Array = np.ndarray[Any, Any]
 # call of a hundred steps of one row.
 _PLACES_WORTH_PACKING_FOR = 1024
 _MANY_WEIGHTS = 2**20
-_NOT_PACKED: dict[str, Any] = {"_stepper": None, "_step": None, "_sequence": None}
+_NOT_PACKED: dict[str, Any] = {"_stepper": None, "_step": None, "_sequence": None, "_seen": None}
 _AS_IF_NEW: dict[str, Any] = {**_NOT_PACKED, "_recorder": None}
 
 
@@ -31,6 +32,8 @@ class Native(CellParameters):
     _stepper: Any  # weights packed for inference, and its functions for a step and a sequence
     _step: Any
     _sequence: Any
+    # Versions of the weights in the last call with a tape that found none packed, and whether packing them was in vain.
+    _seen: tuple[list[int], bool] | None
     _recorder: Any  # for calls with a tape, as long as no attribute has changed, and its function for one
 
     @property
@@ -82,17 +85,35 @@ class Native(CellParameters):
         vars(self).update(_NOT_PACKED)
 
     def _packed_before(self) -> Any:
-        """For a call with a tape: weights packed by an earlier call that have not changed since, or None. Many are
-        given back: training is about to change them.
+        """For a call with a tape: packed weights that have not changed since, or None. They are packed to be kept at
+        the second call in a row with the same weights: training changes them from call to call. Many are given back.
         """
         stepper = self._stepper
-        if stepper is None:
+        if stepper is not None:
+            if self._few_weights() and stepper.unchanged():
+                return stepper.packed
+            self._forget_packed()
+        versions = [w._version for w in self._weights() if w is not None]
+        seen = self._seen
+        if seen is None or seen[0] != versions:
+            vars(self)["_seen"] = versions, False
             return None
-        rows, columns = self.W_ih.shape
-        if stepper.unchanged() and rows * (columns + self.hidden_size) <= _MANY_WEIGHTS:
-            return stepper.packed
-        self._forget_packed()
+        if seen[1]:
+            return None
+        if self._few_weights():
+            with suppress(TypeError, ValueError):  # the call says what is wrong with them
+                stepper = self._fresh_stepper()
+                if stepper.unchanged():
+                    return stepper.packed
+            self._forget_packed()  # somebody holds an array of the parameters
+        vars(self)["_seen"] = versions, True
         return None
+
+    def _few_weights(self) -> bool:
+        if self.W_ih is None:
+            return False
+        array = self.W_ih._data
+        return array.size + len(array) * self.hidden_size <= _MANY_WEIGHTS
 
     def _packed(self, places: int) -> Any:
         """Weights packed by an earlier call, or now if that is worth it; None: let the call pack them."""
