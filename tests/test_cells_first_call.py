@@ -70,7 +70,7 @@ def test_new_values_are_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("input_size", "hidden_size", "kept"), [(3, 9, True), (1 << 17, 9, False), (1, 1030, False)]
+    ("input_size", "hidden_size", "kept"), [(3, 9, True), (1 << 19, 9, False), (1, 2060, False)]
 )
 def test_training_gives_the_memory_of_many_weights_back(
     input_size: int, hidden_size: int, kept: bool

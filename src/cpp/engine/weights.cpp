@@ -31,6 +31,8 @@ void prepare_gates(GatePanels<S>& panels, int gates, Index depth, Index blocks) 
   panels.together = blocks_per_panel(gates);
   panels.depth = depth;
   panels.blocks = blocks;
+  const Index of_block = gates * lanes<S> * depth * Index(sizeof(S));
+  panels.most_at_once = most_at_once(panels.together * of_block, blocks * of_block);
   panels.data.resize(blocks * gates * lanes<S> * depth);
 }
 

@@ -52,6 +52,7 @@ inline int blocks_per_panel(int gates) { return gates >= 3 ? 1 : gates == 2 ? 2 
 template <class S>
 struct GatePanels {
   int gates = 0, together = 1;  // blocks per panel
+  int most_at_once = 1;         // panels, for a single row
   Index depth = 0, blocks = 0;
   Buffer<S> data;
   Index groups() const { return (blocks + together - 1) / together; }
@@ -63,8 +64,7 @@ struct GatePanels {
   /// How many of the groups from `group` on, all as wide as it, a single row takes at once.
   int at_once(Index group, Index last) const {
     const Index whole = blocks / together;
-    const Index bytes = together * gates * lanes<S> * depth * Index(sizeof(S));
-    return panels_at_once((last < whole ? last : whole) - group, bytes);
+    return panels_at_once((last < whole ? last : whole) - group, most_at_once);
   }
   /// use(group, panels) for all groups of [first, last), front to back or back to front: one by one, or for a single
   /// row as many neighbours as it takes at once.

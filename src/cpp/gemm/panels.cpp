@@ -63,10 +63,10 @@ void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, I
                      const S* const* a, S* const* c, Start start, bool back) {
   constexpr int P = lanes<S>;
   const Index whole = std::min(last, shape.columns / (shape.width * P));
-  const Index bytes = shape.width * P * shape.depth * Index(sizeof(S));
+  const int most = most_at_once(shape.width * P * shape.depth * Index(sizeof(S)), shape.size() * Index(sizeof(S)));
   while (first < last) {
     const bool single = rows == 1 && (back ? last : first + 1) <= whole;
-    const int count = single ? panels_at_once(last - first < whole - first ? last - first : whole - first, bytes) : 1;
+    const int count = single ? panels_at_once(last - first < whole - first ? last - first : whole - first, most) : 1;
     const Index group = back ? last - count : first;
     const S* const panel = packed + shape.offset(group);
     if (single) {

@@ -63,16 +63,18 @@ inline constexpr int most_panels = 4;
 #else
 inline constexpr int most_panels = 2;
 #endif
-/// Bytes of panels taken at once: of more, the first would be gone from a core's own cache before the last is read, and
-/// nothing would be left of them for the next step.
-inline constexpr Index most_bytes_at_once = Index(1) << 19;
-/// How many of `left` neighbouring panels of `bytes` bytes to take at once.
-inline int panels_at_once(Index left, Index bytes) {
-  const auto fit = [&](int count) {
-    return left >= count && most_panels >= count && count * bytes <= most_bytes_at_once;
-  };
-  return fit(4) ? 4 : fit(2) ? 2 : 1;
+/// How many panels of `bytes` bytes each, `all` bytes in all, a single row should take at once, at most.
+inline int most_at_once(Index bytes, Index all) {
+  // Of more than this the first would be gone from a core's own cache before the last is read, and nothing would be
+  // left of them for the next step.
+  constexpr Index most_bytes = Index(1) << 19;
+  // Weights that are a little more than the first-level cache holds: half of them stay there if they come in two parts.
+  constexpr Index first_level = 48 << 10;
+  const int most = all > first_level && all <= 2 * first_level ? 2 : most_panels;
+  return most >= 4 && 4 * bytes <= most_bytes ? 4 : 2 * bytes <= most_bytes ? 2 : 1;
 }
+/// How many of `left` neighbouring panels to take at once.
+inline int panels_at_once(Index left, int most) { return left >= 4 && most == 4 ? 4 : left >= 2 && most >= 2 ? 2 : 1; }
 
 /// Runs a single row over 1, 2 or 4 panels that follow each other in memory, as do their biases. The sums of one panel
 /// are too few to keep the multipliers busy: each would wait for its own last step.

@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 # Inference on at most so many time steps x rows keeps its packed weights for the next call: packing takes a tenth of a
 # call of a hundred steps of one row.
 _PLACES_WORTH_PACKING_FOR = 1024
-_MANY_WEIGHTS = 2**20
+_MANY_WEIGHTS = 2**22
 _NOT_PACKED: dict[str, Any] = {"_stepper": None, "_step": None, "_sequence": None, "_seen": None}
 _AS_IF_NEW: dict[str, Any] = {**_NOT_PACKED, "_recorder": None}
 
