@@ -143,3 +143,37 @@ def test_weights_that_somebody_holds_are_packed_by_every_call() -> None:
         results.append(cell(x)[0].data.copy())
         assert packed(cell) is None
     assert all(not np.array_equal(a, b) for a, b in itertools.pairwise(results))
+
+
+def test_a_forward_of_the_object_s_own_is_not_run_by_the_constructor() -> None:
+    class Own(ur.LSTM):
+        def __init__(self) -> None:
+            self.forward = self.refuse  # type: ignore[method-assign]
+            super().__init__(3, 4)
+
+        def refuse(self, *args: Any, **options: Any) -> Any:
+            raise AssertionError
+
+    assert packed(Own()).unchanged()
+
+
+def test_a_cell_from_a_state_without_packed_weights() -> None:
+    cell = ur.RNN(3, 4)
+    state = cell.__getstate__()
+    state.pop("_seen")
+    other = ur.RNN.__new__(ur.RNN)
+    vars(other).update(state)
+    x = np.ones((2, 1, 3), np.float32)
+    np.testing.assert_array_equal(other(x)[0].data, cell(x)[0].data)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.float32), ur.Tensor(np.float32(3), requires_grad=True)])
+def test_what_is_wrong_with_weights_is_said_at_every_call(bad: Any) -> None:
+    cell, x = ur.RNN(3, 4), np.ones((2, 1, 3), np.float32)
+    cell.W_hh = bad
+    messages = set()
+    for _ in range(4):
+        with pytest.raises((TypeError, ValueError)) as raised:
+            cell(x)
+        messages.add(str(raised.value))
+    assert len(messages) == 1

@@ -25,12 +25,6 @@ bool is_narrow(const OuterSum<S>& sum, const OuterProduct<S>& product) {
   return product.b_columns <= few_columns && sum.a_columns % lanes<S> == 0;
 }
 
-template <class S>
-bool all_narrow(const OuterSum<S>& sum) {
-  return std::all_of(sum.products, sum.products + sum.count,
-                     [&](const auto& product) { return is_narrow(sum, product); });
-}
-
 /// Tiles [t0, t1) of a run of A: out[tile][p][column of the tile], `step` scalars from tile to tile.
 template <class S>
 void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, Index step, S* out) {
@@ -203,6 +197,7 @@ OuterTeam<S>::OuterTeam(const OuterSum<S>* sums, int count, Index most, int team
 
 template <class S>
 void OuterTeam<S>::add(const OuterSum<S>& sum, Index first, Index last, bool accumulate, int id, int team) {
+  barrier_.wait(team);  // threads share C in another way for few rows, few columns and tiles: what was added is there
   if (last - first > few_rows) {
     for (Index p = first; p < last; p += run_)
       add_run(sum, p, std::min(run_, last - p), accumulate || p > first, id, team);
@@ -220,11 +215,14 @@ void OuterTeam<S>::add_run(const OuterSum<S>& sum, Index first, Index run, bool 
   const Index step = tile * run_, packets = sum.a_columns / lanes<S>;
   const Index t0 = share_begin(tiles_of(sum), id, team), t1 = share_begin(tiles_of(sum), id + 1, team);
   const S* const* const a = sum.a + first;
+  bool whole = false;
   for (int k = 0; k < sum.count; ++k)
     if (is_narrow(sum, sum.products[k]))
       outer_of_narrow(run, a, sum.products[k].b + first, share_begin(packets, id, team),
                       share_begin(packets, id + 1, team), sum.products[k], accumulate);
-  if (all_narrow(sum)) return;
+    else
+      whole = true;
+  if (!whole) return;
   const auto for_products = [&](auto&& use) {
     S* at = panels_.data();
     for (int k = 0; k < sum.count; ++k) {

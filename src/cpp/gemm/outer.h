@@ -35,13 +35,13 @@ class OuterTeam {
  public:
   /// Of at most `team` threads; `most`: rows that are added at a time.
   OuterTeam(const OuterSum<S>* sums, int count, Index most, int team);
-  /// C (+)= the sum over rows [first, last). All threads of the team call it alike, once the rows are whole.
+  /// C (+)= the sum over rows [first, last). All threads of the team call it alike, and may write the rows until then.
   void add(const OuterSum<S>& sum, Index first, Index last, bool accumulate, int id, int team);
 
  private:
   void add_run(const OuterSum<S>& sum, Index first, Index run, bool accumulate, int id, int team);
 
-  Index run_;  // rows whose panels of B stay in the second-level cache while tiles of A stream by
+  Index run_;  // most rows at once, whose panels of B stay in the second-level cache while tiles of A stream by
   Buffer<S> panels_, tiles_;
   Buffer<S> trash_;  // where rows of C that are not wanted go
   Index widest_ = 0;

@@ -75,7 +75,7 @@ void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, I
     } else {
       multiply_group(shape, panel, group, depth, rows, a, c, start, static_cast<const S*>(nullptr));
     }
-    back ? last -= count : first += count;
+    (back ? last : first) += back ? -count : count;
   }
 }
 

@@ -16,6 +16,7 @@ Array = np.ndarray[Any, Any]
 # Inference on at most so many time steps x rows keeps its packed weights for the next call: packing takes a tenth of a
 # call of a hundred steps of one row.
 _PLACES_WORTH_PACKING_FOR = 1024
+# Training gives the memory of more packed weights than these back.
 _MANY_WEIGHTS = 2**22
 _NOT_PACKED: dict[str, Any] = {"_stepper": None, "_step": None, "_sequence": None, "_seen": None}
 _AS_IF_NEW: dict[str, Any] = {**_NOT_PACKED, "_recorder": None}
@@ -32,8 +33,9 @@ class Native(CellParameters):
     _stepper: Any  # weights packed for inference, and its functions for a step and a sequence
     _step: Any
     _sequence: Any
-    # Versions of the weights in the last call with a tape that found none packed, and whether packing them was in vain.
-    _seen: tuple[list[int], bool] | None
+    # Versions of the weights in the last call with a tape, if it found none packed, and whether to leave them so: they
+    # are many, or somebody holds an array of them.
+    _seen: tuple[list[int | None], bool] | None = None
     _recorder: Any  # for calls with a tape, as long as no attribute has changed, and its function for one
 
     @property
@@ -90,30 +92,30 @@ class Native(CellParameters):
         """
         stepper = self._stepper
         if stepper is not None:
-            if self._few_weights() and stepper.unchanged():
+            if stepper.unchanged() and self._few_weights():
                 return stepper.packed
             self._forget_packed()
-        versions = [w._version for w in self._weights() if w is not None]
+        versions = [getattr(w, "_version", None) for w in self._weights()]
         seen = self._seen
         if seen is None or seen[0] != versions:
             vars(self)["_seen"] = versions, False
             return None
         if seen[1]:
             return None
-        if self._few_weights():
-            with suppress(TypeError, ValueError):  # the call says what is wrong with them
+        with suppress(AttributeError, TypeError, ValueError):  # the call says what is wrong with them
+            if self._few_weights():
                 stepper = self._fresh_stepper()
                 if stepper.unchanged():
                     return stepper.packed
-            self._forget_packed()  # somebody holds an array of the parameters
+        self._forget_packed()
         vars(self)["_seen"] = versions, True
         return None
 
     def _few_weights(self) -> bool:
-        if self.W_ih is None:
-            return False
         array = self.W_ih._data
-        return array.size + len(array) * self.hidden_size <= _MANY_WEIGHTS
+        return (
+            array.size + len(array) * self.hidden_size <= _MANY_WEIGHTS
+        )  # about: most cells have a W_hh like this
 
     def _packed(self, places: int) -> Any:
         """Weights packed by an earlier call, or now if that is worth it; None: let the call pack them."""

@@ -58,8 +58,8 @@ def warm_up(cell: Recurrent, forward: Callable[..., Any], step: Callable[..., An
             for w, grad in zip(weights, before, strict=True):
                 w._grad = grad
     # The way a user goes, unless there is somebody's own code on it.
-    own = type(cell).forward is not forward or type(cell).__call__ is not Module.__call__
-    call = partial(forward, cell) if own else cell
+    ours = getattr(cell.forward, "__func__", None) is forward and type(cell).__call__ is Module.__call__
+    call = cell if ours else partial(forward, cell)
     for T, B in ((steps, _ROWS), (steps, 1), *[(1, 1)] * calls):
         with no_grad():
             call(zeros(T, B))
