@@ -21,8 +21,9 @@ Array = np.ndarray[Any, Any]
 MOST_WEIGHTS = 2**24
 # Enough multiply-adds and rows to start the threads.
 _WORK, _ROWS, _MOST_STEPS = 2**21, 8, 100
-# Python makes the code of a function faster in its first calls: so many for the first cell of a class.
-_CALLS, _LATER_CALLS = 12, 2
+# Python makes the code of a function faster in its first calls, and the processor learns its branches: so many for the
+# first cell of a class.
+_CALLS, _LATER_CALLS = 24, 4
 
 _warm: WeakSet[type[Recurrent]] = WeakSet()
 
@@ -60,9 +61,13 @@ def warm_up(cell: Recurrent, forward: Callable[..., Any], step: Callable[..., An
     # The way a user goes, unless there is somebody's own code on it.
     ours = getattr(cell.forward, "__func__", None) is forward and type(cell).__call__ is Module.__call__
     call = cell if ours else partial(forward, cell)
-    for T, B in ((steps, _ROWS), (steps, 1), *[(1, 1)] * calls):
+    for T, B in ((steps, _ROWS), (steps, 1)):
         with no_grad():
             call(zeros(T, B))
+    step = cell.step if getattr(cell.step, "__func__", None) is step else partial(step, cell)
     state = None
     for _ in range(calls):
-        state = step(cell, zeros(1, 1)[0], state)[1]
+        with no_grad():
+            call(zeros(1, 1))
+        state = step(zeros(1, 1)[0], state)[1]
+        step(zeros(1, 1)[0])
