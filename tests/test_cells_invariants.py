@@ -77,6 +77,17 @@ def test_a_row_alone_equals_the_row_in_any_batch(case: Case, H: int, dtype: type
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_batch_too_large_for_caches_equals_its_parts(case: Case, dtype: type) -> None:
+    p = problem(case, (16, 5600, 2, 9), dtype, reset=True)  # what its steps save goes past the caches
+    whole = by_row(p)
+    for rows in [[0], list(range(2790, 2880)), list(range(5000, 5600))]:
+        part = by_row(p.rows(rows))
+        for name in whole:
+            assert_same_bits(part[name], whole[name][rows], f"{name} of rows {rows[0]} to {rows[-1]}")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_permuted_batch_gives_permuted_results(case: Case, dtype: type) -> None:
     p = problem(case, (5, 17, 6, 33), dtype, lengths=True, reset=True)
     order = np.random.default_rng(1).permutation(17)

@@ -26,6 +26,7 @@ struct MinimalGru {
     const V keep = sigmoid(at.a(z)), candidate = at.a(n);
     at.set_output(fma(keep, at.h_prev() - candidate, candidate));
     at.save(z, keep);
+    at.save(n, candidate);
   }
 
   template <int, class Point>
@@ -53,6 +54,7 @@ struct MinimalLstm {
     at.set_output(fma(forget / (forget + in), at.h_prev() - candidate, candidate));
     at.save(f, forget);
     at.save(i, in);
+    at.save(n, candidate);
   }
 
   template <int, class Point>

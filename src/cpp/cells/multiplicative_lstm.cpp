@@ -24,6 +24,7 @@ struct MultiplicativeLstm {
     using V = typename Point::V;
     if constexpr (phase == intermediate) {
       at.set_stream(q, at.a(m) * at.u(hm));
+      at.save(m, at.a(m));
       at.save(hm, at.u(hm));
     } else {
       const V in = sigmoid(at.a(i) + at.u(i));

@@ -36,6 +36,8 @@ struct Sru {
     at.set_output(fma(highway, cell - around, around));
     at.save(f, forget);
     at.save(r, highway);
+    at.save(n, candidate);
+    at.save(s, around);
   }
 
   template <int, class Point>

@@ -36,6 +36,19 @@ struct Vec {
   static Vec zero() { return Eigen::internal::pzero(Packet<S>{}); }
   static Vec load(const S* from) { return Eigen::internal::ploadu<Packet<S>>(from); }
   void store(S* to) const { Eigen::internal::pstoreu(to, p); }
+  /// A store past the caches, of what is not read again soon; `to` is a multiple of the packet's size. Threads that
+  /// read it have met the writer after its `finish_streams`.
+  void stream(S* to) const {
+#if defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)p);
+#elif defined(__AVX__)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)p);
+#elif defined(__SSE2__)
+    _mm_stream_si128(reinterpret_cast<__m128i*>(to), (__m128i)p);
+#else
+    store(to);
+#endif
+  }
 
   /// The first `count` lanes from memory, zeros behind them: the last packet of a row whose size is no multiple of it.
   static Vec load_partial(const S* from, Index count) {
@@ -60,6 +73,13 @@ struct Vec {
   Vec& operator-=(Vec b) { return *this = *this - b; }
   Vec& operator*=(Vec b) { return *this = *this * b; }
 };
+
+/// Whatever the calling thread stores next comes after what it has streamed.
+inline void finish_streams() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
 
 /// Makes the compiler load `a` into a register once, where it would rather read memory at every use.
 template <class S>

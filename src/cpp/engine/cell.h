@@ -209,6 +209,7 @@ struct ForwardTile {
   const S* u;                  // [row][block][gate][lane] with the two steps below
   Index u_row, u_block;
   S* const* slots;                          // [row]
+  S* const* saved;                          // [row] where backward finds them if elsewhere, or null
   const S* const* h_prev;                   // [row] `units` valid scalars
   S* const* y;                              // [row] `units` valid scalars
   const S* scalar;                          // [row], or null: ones

@@ -93,7 +93,7 @@ struct InputGradients {
 template <class S>
 struct ThreadRows {
   std::vector<const S*> operand, h_prev, dy, du, state_prev[most_states];
-  std::vector<S*> slots[2], y, dh, stream[most_streams], dstream[most_streams], dvectors, dscalar;
+  std::vector<S*> slots[2], saved, y, dh, stream[most_streams], dstream[most_streams], dvectors, dscalar;
   std::vector<S> scalar;
   std::vector<const S*> a;  // projection: rows of x, and where their sums go
   std::vector<S*> sums;
@@ -136,7 +136,7 @@ class Run {
   /// Scalars that the last call needed beside its arguments, about: of places, of weights in the order of backward.
   Index scratch() const {
     const Index places = schedule_.places(), slots = slot_row_[0] + slot_row_[1];
-    return (places + sizes_.hidden + sizes_.row) * slots + places * sizes_.row + table_.size();
+    return (places + sizes_.hidden + sizes_.row) * slots + places * sizes_.row + table_.size() + work_.size();
   }
 
   /// What the call kept last has saved in a slot of its hidden units, or in a stream, as (T, B, width) with zeros past
@@ -207,10 +207,15 @@ class Run {
   bool makes_input() const { return kernel_->make_input != nullptr; }
   /// Row of what belongs to (step, i); without `keep`, to a step of the chunk that starts at step `chunk`.
   Index chunk_row(Index s, Index i, Index chunk) const {
-    // A row keeps its place from chunk to chunk: other threads may still be in the chunk before.
-    return keep_ ? schedule_.place(s, i) : (s - chunk) * schedule_.batch() + i;
+    return keep_ ? schedule_.place(s, i) : row_of_chunk(s, i, chunk);
   }
+  /// A row keeps its place from chunk to chunk: other threads may still be in the chunk before.
+  Index row_of_chunk(Index s, Index i, Index chunk) const { return (s - chunk) * schedule_.batch() + i; }
   S* slots_at(Index s, Index i, Index chunk) { return slots_[0].data() + chunk_row(s, i, chunk) * slot_row_[0]; }
+  /// Where the steps of forward find the input parts of the gates.
+  S* work_slots_at(Index s, Index i, Index chunk) {
+    return saves_apart_ ? work_.data() + row_of_chunk(s, i, chunk) * slot_row_[0] : slots_at(s, i, chunk);
+  }
   S* output_slots_at(Index s, Index i) { return slots_[1].data() + (keep_ ? schedule_.place(s, i) : i) * slot_row_[1]; }
   /// Raw input parts of a cell that normalises them, and the raw u of a phase.
   S* raw_a_at(Index s, Index i, Index chunk) {
@@ -310,6 +315,7 @@ class Run {
   Index units_[spaces] = {};  // of each space, in whole packets
   Index slot_row_[2] = {};    // scalars of all slots of one row
   bool keep_ = false;
+  bool saves_apart_ = false;  // whether what is kept of the gates goes past the caches, apart from their input parts
   Partition partition_{};
   Index chunk_steps_ = 1;  // steps whose input parts are made together
   Schedule schedule_;
@@ -322,6 +328,7 @@ class Run {
   const S* vector_data_[most_vectors] = {};
   Norm norms_[most_phases + most_input_norms];
   Buffer<S> slots_[2], initial_, streams_[most_streams], initial_state_[most_states];
+  Buffer<S> work_;            // slots of a chunk, for the steps of forward, if what they save goes elsewhere
   Buffer<S> start_, dstart_;  // [state][unit], [row][state][unit]: starts, and sums of the gradients of a row's
   Index start_step_ = 0;
   bool started_ = false;                  // whether there is any

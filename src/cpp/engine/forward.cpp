@@ -12,6 +12,9 @@ namespace {
 // second-level cache when the steps read them.
 constexpr Index chunk_rows_at_least = 48;
 constexpr Index chunk_bytes = Index(1) << 18;
+// What is kept of so many gates does not stay in a cache until backward. A line that goes past the caches is not read
+// from memory before it is written.
+constexpr Index least_bytes_apart = Index(1) << 22;
 
 /// Rows [r0, r0 + count) of the step as a point function of phase p sees them.
 template <class S>
@@ -19,6 +22,7 @@ void aim(ForwardTile<S>& tile, const CellInfo& cell, const Phase& phase, const T
          Index count) {
   tile.rows = count;
   tile.slots = at.slots[static_cast<int>(phase.space)].data() + r0;
+  if (tile.saved) tile.saved = at.saved.data() + r0;
   tile.h_prev = at.h_prev.data() + r0;
   if (tile.regular.zone_h) tile.regular.zone_h = at.zone_rows[0].data() + r0;
   if (tile.regular.zone_c) tile.regular.zone_c = at.zone_rows[1].data() + r0;
@@ -57,6 +61,8 @@ template <class S>
 void Run<S>::plan_memory(Index batch) {
   const CellInfo& cell = kernel_->info;
   const Index places = schedule_.places(), chunk = keep_ ? places : batch * chunk_steps_;
+  saves_apart_ = keep_ && places * slot_row_[0] * Index(sizeof(S)) >= least_bytes_apart;
+  if (saves_apart_) work_.resize(batch * chunk_steps_ * slot_row_[0]);
   slots_[0].resize(chunk * slot_row_[0]);
   slots_[1].resize((keep_ ? places : batch) * slot_row_[1]);
   for (int k = 0; k < cell.streams; ++k) {
@@ -130,6 +136,7 @@ void Run<S>::forward_steps(const ForwardWeights<S>& weights, const Inputs<S>& in
     if (kernel_->info.input_norms > 0) normalise_input(weights, s0, s1, mine);
     for (Index s = s0; s < s1; ++s) forward_step(weights, in, y, s, s0, mine, at);
   }
+  if (saves_apart_) finish_streams();
 }
 
 template <class S>
@@ -157,7 +164,7 @@ void Run<S>::project(const ForwardWeights<S>& weights, const Inputs<S>& in, Inde
       const Index i = mine.row(n);
       at.a[static_cast<std::size_t>(rows)] = input_row(in, s, i);
       at.sums[static_cast<std::size_t>(rows)] =
-          raw ? raw_a_at(s, i, s0) : slots_at(s, i, s0) + cell.input_first * lanes<S>;
+          raw ? raw_a_at(s, i, s0) : work_slots_at(s, i, s0) + cell.input_first * lanes<S>;
     }
   multiply_input(weights, rows, mine.blocks(Space::Hidden), at);
 }
@@ -217,7 +224,7 @@ void Run<S>::normalise_input(const ForwardWeights<S>& weights, Index s0, Index s
       for (int k = 0; k < cell.input_norms; ++k) {
         const Norm& norm = norm_of_input(k);
         normalise_row(norm, raw_a_at(s, i, s0), schedule_.place(s, i), own,
-                      slots_at(s, i, s0) + (own.first * cell.slots + norm.first_slot) * P, cell.slots * P,
+                      work_slots_at(s, i, s0) + (own.first * cell.slots + norm.first_slot) * P, cell.slots * P,
                       weights.bias[0].data() + norm.first_gate * P);
       }
     }
@@ -231,7 +238,8 @@ void Run<S>::forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in,
   for (Index n = 0; n < rows; ++n) {
     const Index i = mine.row(n), time = schedule_.at(s, i);
     const std::size_t r = static_cast<std::size_t>(n);
-    at.slots[0][r] = slots_at(s, i, chunk);
+    at.slots[0][r] = work_slots_at(s, i, chunk);
+    if (saves_apart_) at.saved[r] = slots_at(s, i, chunk);
     if (cell.output_slots > 0) at.slots[1][r] = output_slots_at(s, i);
     at.h_prev[r] = output_before(y, s, i);
     at.y[r] = y + time * sizes_.output;
@@ -260,6 +268,7 @@ void Run<S>::forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in,
     tile.units = sizes_.width(phase.space);
     tile.slot_count = cell.slots_of(phase.space);
     tile.first_slot = phase.first_slot;
+    tile.saved = saves_apart_ && phase.space == Space::Hidden ? at.saved.data() : nullptr;
     const Depth depth = Depth::contiguous(starts_at_zero(phase, in, s) ? 0 : weights.recurrent[p].depth);
     if (phase.normalised)
       normalised_phase(p, weights, depth, s, rows, mine, at, tile);

@@ -21,6 +21,7 @@ class ForwardPoint {
         unit_((tile.first_block + block) * lanes<S>),
         valid_(tile.units - unit_),
         slots_(tile.slots[row] + unit_ * tile.slot_count),
+        saved_(tile.saved ? tile.saved[row] + unit_ * tile.slot_count : nullptr),
         u_(tile.u + row * tile.u_row + block * tile.u_block) {}
 
   /// Input part of the gate in `slot`, or what an earlier phase saved there.
@@ -41,17 +42,23 @@ class ForwardPoint {
 
   void set_output(V h) { h.store_partial(t_.y[row_] + unit_, valid_); }
   void set_stream(int stream, V value) { value.store(t_.stream[stream][row_] + unit_); }
-  /// For a later phase of this step.
-  void set(int slot, V value) { value.store(slots_ + slot * lanes<S>); }
-  /// For backward: costs nothing in inference.
+  /// For a later phase of this step, and for backward.
+  void set(int slot, V value) {
+    value.store(slots_ + slot * lanes<S>);
+    if (saved_) value.stream(saved_ + slot * lanes<S>);
+  }
+  /// For backward alone: costs nothing in inference. Backward finds no more than what has been set or saved.
   void save(int slot, V value) {
-    if (t_.keep) set(slot, value);
+    if (saved_)
+      value.stream(saved_ + slot * lanes<S>);
+    else if (t_.keep)
+      value.store(slots_ + slot * lanes<S>);
   }
 
  protected:
   const ForwardTile<S>& t_;
   const Index row_, unit_, valid_;
-  S* const slots_;
+  S *const slots_, *const saved_;
   const S* const u_;
 };
 

@@ -12,7 +12,7 @@ void ThreadRows<S>::resize(const CellInfo& cell, Index rows, Index chunk_rows, I
     if (v.size() < size) v.resize(size);
   };
   for (auto* v : {&operand, &h_prev, &dy, &du}) grow(*v, n);
-  for (auto* v : {&slots[0], &slots[1], &y, &dh, &dvectors, &dscalar}) grow(*v, n);
+  for (auto* v : {&slots[0], &slots[1], &saved, &y, &dh, &dvectors, &dscalar}) grow(*v, n);
   grow(scalar, n);
   grow(norm_sums, n * most_norms_at_once);
   for (int k = 0; k < cell.states; ++k) grow(state_prev[k], n);
