@@ -136,7 +136,8 @@ class Run {
   /// Scalars that the last call needed beside its arguments, about: of places, of weights in the order of backward.
   Index scratch() const {
     const Index places = schedule_.places(), slots = slot_row_[0] + slot_row_[1];
-    return (places + sizes_.hidden + sizes_.row) * slots + places * sizes_.row + table_.size() + work_.size();
+    return (places + sizes_.hidden + sizes_.row) * slots + places * sizes_.row + table_.size() + work_.size() +
+           work_raw_a_.size() + work_raw_u_.size();
   }
 
   /// What the call kept last has saved in a slot of its hidden units, or in a stream, as (T, B, width) with zeros past
@@ -221,6 +222,14 @@ class Run {
   S* raw_a_at(Index s, Index i, Index chunk) {
     return raw_a_.data() + chunk_row(s, i, chunk) * kernel_->info.input_gates * units_[0];
   }
+  /// The same where forward makes them.
+  S* work_raw_a_at(Index s, Index i, Index chunk) {
+    return saves_apart_ ? work_raw_a_.data() + row_of_chunk(s, i, chunk) * kernel_->info.input_gates * units_[0]
+                        : raw_a_at(s, i, chunk);
+  }
+  S* work_raw_u_at(int p, Index s, Index i) {
+    return saves_apart_ ? work_raw_u_.data() + i * raw_u_step_ : raw_u_at(p, s, i);
+  }
   S* raw_u_at(int p, Index s, Index i) {
     const Phase& phase = kernel_->info.phase[p];
     return raw_u_[p].data() + (keep_ ? schedule_.place(s, i) : i) * phase.gates * units(phase.space);
@@ -281,7 +290,7 @@ class Run {
   }
 
   // normalise.cpp
-  void normalise_row(const Norm& norm, const S* raw, Index place, const Blocks& own, S* to, Index to_block,
+  void normalise_row(const Norm& norm, const S* raw, S* saved, Index place, const Blocks& own, S* to, Index to_block,
                      const S* bias);
   void normalise_backward(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
 
@@ -328,7 +337,9 @@ class Run {
   const S* vector_data_[most_vectors] = {};
   Norm norms_[most_phases + most_input_norms];
   Buffer<S> slots_[2], initial_, streams_[most_streams], initial_state_[most_states];
-  Buffer<S> work_;            // slots of a chunk, for the steps of forward, if what they save goes elsewhere
+  // Slots and raw input parts of a chunk and raw u of a step, for forward, if what it saves goes elsewhere.
+  Buffer<S> work_, work_raw_a_, work_raw_u_;
+  Index raw_u_step_ = 0;      // from row to row of the last one, in every phase: threads may be in different ones
   Buffer<S> start_, dstart_;  // [state][unit], [row][state][unit]: starts, and sums of the gradients of a row's
   Index start_step_ = 0;
   bool started_ = false;                  // whether there is any

@@ -71,15 +71,21 @@ void Run<S>::plan_memory(Index batch) {
       if (cell.phase[p].operand == Operand::PreviousState && cell.phase[p].stream == k) twice_[k] = true;
     streams_[k].resize((keep_ || cell.is_kept(k) ? places : twice_[k] ? 2 * batch : batch) * units(stream_space(k)));
   }
+  raw_u_step_ = 0;
   const auto moments = [&](int site) { moments_[site].resize(keep_ ? 2 * places : 0); };
   for (int p = 0; p < cell.phases; ++p) {
     if (!cell.phase[p].normalised) continue;
-    if (cell.phase[p].matrix != identity)
-      raw_u_[p].resize((keep_ ? places : batch) * cell.phase[p].gates * units(cell.phase[p].space));
+    if (cell.phase[p].matrix != identity) {
+      const Index row = cell.phase[p].gates * units(cell.phase[p].space);
+      raw_u_[p].resize((keep_ ? places : batch) * row);
+      raw_u_step_ = std::max(raw_u_step_, row);
+    }
     moments(p);
   }
+  if (saves_apart_) work_raw_u_.resize(batch * raw_u_step_);
   for (int k = 0; k < cell.input_norms; ++k) moments(most_phases + k);
   if (cell.input_norms > 0) raw_a_.resize(chunk * cell.input_gates * units_[0]);
+  if (cell.input_norms > 0 && saves_apart_) work_raw_a_.resize(batch * chunk_steps_ * cell.input_gates * units_[0]);
   if (makes_input()) rows_.resize(places * sizes_.row);
 }
 
@@ -164,7 +170,7 @@ void Run<S>::project(const ForwardWeights<S>& weights, const Inputs<S>& in, Inde
       const Index i = mine.row(n);
       at.a[static_cast<std::size_t>(rows)] = input_row(in, s, i);
       at.sums[static_cast<std::size_t>(rows)] =
-          raw ? raw_a_at(s, i, s0) : work_slots_at(s, i, s0) + cell.input_first * lanes<S>;
+          raw ? work_raw_a_at(s, i, s0) : work_slots_at(s, i, s0) + cell.input_first * lanes<S>;
     }
   multiply_input(weights, rows, mine.blocks(Space::Hidden), at);
 }
@@ -223,8 +229,8 @@ void Run<S>::normalise_input(const ForwardWeights<S>& weights, Index s0, Index s
       const Index i = mine.row(n);
       for (int k = 0; k < cell.input_norms; ++k) {
         const Norm& norm = norm_of_input(k);
-        normalise_row(norm, raw_a_at(s, i, s0), schedule_.place(s, i), own,
-                      work_slots_at(s, i, s0) + (own.first * cell.slots + norm.first_slot) * P, cell.slots * P,
+        normalise_row(norm, work_raw_a_at(s, i, s0), saves_apart_ ? raw_a_at(s, i, s0) : nullptr, schedule_.place(s, i),
+                      own, work_slots_at(s, i, s0) + (own.first * cell.slots + norm.first_slot) * P, cell.slots * P,
                       weights.bias[0].data() + norm.first_gate * P);
       }
     }
@@ -351,8 +357,9 @@ void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Depth dep
   tile.u_block = phase.gates * lanes<S>;
   for (Index n = 0; n < rows; ++n) {
     const Index i = mine.row(n);
-    const S* const raw = product ? raw_u_at(p, s, i) : at.operand[static_cast<std::size_t>(n)];
-    normalise_row(norm, raw, schedule_.place(s, i), own, at.u.data(), tile.u_block, nullptr);
+    const S* const raw = product ? work_raw_u_at(p, s, i) : at.operand[static_cast<std::size_t>(n)];
+    normalise_row(norm, raw, product && saves_apart_ ? raw_u_at(p, s, i) : nullptr, schedule_.place(s, i), own,
+                  at.u.data(), tile.u_block, nullptr);
     aim(tile, cell, phase, at, n, 1);
     (regularised_ ? kernel_->regular_forward : kernel_->forward)[p](tile);
   }
@@ -368,7 +375,9 @@ void Run<S>::raw_product(int p, const GatePanels<S>& panels, Depth depth, Index 
   const Index first = panels.group_of(own.first), last = panels.group_of(own.last);
   panels.each(first, last, rows == 1, s % 2 != 0, [&](Index group, int panels_here) {
     const int width = static_cast<int>(panels.blocks_of(group)) * panels.gates;
-    const auto to = [&](Index n) { return raw_u_at(p, s, mine.row(n)) + panels.first_block(group) * panels.gates * P; };
+    const auto to = [&](Index n) {
+      return work_raw_u_at(p, s, mine.row(n)) + panels.first_block(group) * panels.gates * P;
+    };
     S* out[max_tile_rows];
     if (rows == 1) {
       out[0] = to(0);

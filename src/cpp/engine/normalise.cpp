@@ -36,6 +36,11 @@ struct RowForward {
       }
     return moments;
   }
+  template <int gates>
+  void save(GateRow<S> saved) const {
+    for (Index block = first; block < last; ++block)
+      for (int gate = 0; gate < gates; ++gate) V::load(raw.packet(block, gate)).stream(saved.packet(block, gate));
+  }
 };
 
 /// One row on its way back. What it reads is in the object, not behind pointers that a store might change.
@@ -100,14 +105,16 @@ struct RowBackward {
 }  // namespace
 
 /// q of the blocks `own` of one row; `to` is where the first of them goes, `step` lies between two. bias: that of
-/// block 0, with the blocks of the raw row, or null.
+/// block 0, with the blocks of the raw row, or null. saved: a row like `raw` for backward, where that does not stay, or
+/// null.
 template <class S>
-void Run<S>::normalise_row(const Norm& norm, const S* raw, Index place, const Blocks& own, S* to, Index step,
+void Run<S>::normalise_row(const Norm& norm, const S* raw, S* saved, Index place, const Blocks& own, S* to, Index step,
                            const S* bias) {
   const RowForward<S> row{norm.of(raw), norm.gains, bias, to, norm.stride * lanes<S>, step, sizes_.width(norm.space),
                           own.first,    own.last};
   with_gates(norm.gates, [&](auto gates) {
     const RowMoments<S> moments = row.template run<gates>();
+    if (saved) row.template save<gates>(norm.of(saved));
     if (!keep_ || own.first != 0) return;
     S* const kept = moments_[norm.site].data() + 2 * place;
     kept[0] = moments.mean;
@@ -176,8 +183,8 @@ void Run<S>::normalise_backward(int p, Index s, Index rows, const Shares& mine, 
     for (int k = 0; k < count; ++k) finish(k, row(k, n), totals[n * most_norms_at_once + k]);
 }
 
-#define UNROLLED_NORMALISE(S)                                                                            \
-  template void Run<S>::normalise_row(const Norm&, const S*, Index, const Blocks&, S*, Index, const S*); \
+#define UNROLLED_NORMALISE(S)                                                                                \
+  template void Run<S>::normalise_row(const Norm&, const S*, S*, Index, const Blocks&, S*, Index, const S*); \
   template void Run<S>::normalise_backward(int, Index, Index, const Shares&, ThreadRows<S>&);
 UNROLLED_NORMALISE(float)
 UNROLLED_NORMALISE(double)

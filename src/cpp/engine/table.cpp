@@ -32,7 +32,7 @@ void Run<S>::look_up(const Inputs<S>& in, Index s0, Index s1, const Shares& mine
   for (Index s = s0; s < s1; ++s)
     for (Index n = 0, end = mine.rows(schedule_.rows(s)); n < end; ++n) {
       const Index i = mine.row(n);
-      S* const row = kernel_->info.input_norms > 0 ? raw_a_at(s, i, s0) : work_slots_at(s, i, s0);
+      S* const row = kernel_->info.input_norms > 0 ? work_raw_a_at(s, i, s0) : work_slots_at(s, i, s0);
       const S* const from = table_.data() + in.ids[schedule_.at(s, i)] * table_row();
       std::copy_n(from + own.first * block, own.count() * block, row + own.first * block);
     }
