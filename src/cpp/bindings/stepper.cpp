@@ -23,14 +23,16 @@ constexpr Index most_kept_places = 1024;
 template <class S>
 class StepperOf final : public Stepper {
  public:
-  StepperOf(const std::string& name, std::shared_ptr<TapeRecord> tape, Watch watch, const py::object& state_type,
-            const CellArrays<S>& from, const std::vector<double>& numbers, const std::vector<double>& regular)
+  StepperOf(const std::string& name, std::shared_ptr<TapeRecord> tape, Watch watch, const py::list& tensors,
+            const py::object& state_type, const CellArrays<S>& from, const std::vector<double>& numbers,
+            const std::vector<double>& regular)
       : Stepper(std::move(tape), std::move(watch), state_type) {
     set_numbers(in_, numbers);
     set_regular(in_, cells().find<S>(name), regular);
     auto packed = std::make_shared<PackedWeightsOf<S>>(cells().find<S>(name), from);
     weights_ = packed.get();
     packed_ = std::move(packed);
+    if (watch_.sees_all()) kept_ = py::make_tuple(tensors, packed_);
     slab::make();
   }
 
@@ -150,9 +152,17 @@ PyObject* sequence(Stepper& stepper, PyObject* const* arguments, Py_ssize_t coun
   return (made ? std::move(made) : py::none()).release().ptr();
 }
 
+/// kept()
+PyObject* kept(Stepper& stepper, PyObject* const*, Py_ssize_t count) {
+  if (count != 0) throw py::type_error("no argument is expected");
+  py::object found = stepper.kept();
+  return (found ? std::move(found) : py::none()).release().ptr();
+}
+
 constexpr const char* gives = "(y, state); None if the weights must be packed anew or an argument converted.";
 PyMethodDef step_method = quick_method<Stepper, step>("step", gives);
 PyMethodDef sequence_method = quick_method<Stepper, sequence>("sequence", gives);
+PyMethodDef kept_method = quick_method<Stepper, kept>("kept", "(Tensors, packed); None if they may have changed.");
 
 std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& tensors, const py::object& state_type,
                                       const std::vector<double>& numbers, const std::vector<double>& regular,
@@ -164,7 +174,7 @@ std::shared_ptr<Stepper> make_stepper(const std::string& name, const py::list& t
   return dispatch(array_of(weights.at(0), "W_ih").dtype(), [&](auto scalar) -> std::shared_ptr<Stepper> {
     using S = decltype(scalar);
     const CellArrays<S> arrays(cells().find<S>(name).info, weights, numbers);
-    return std::make_shared<StepperOf<S>>(name, tape, std::move(watch), state_type, arrays, numbers, regular);
+    return std::make_shared<StepperOf<S>>(name, tape, std::move(watch), tensors, state_type, arrays, numbers, regular);
   });
 }
 
@@ -179,7 +189,8 @@ void bind_stepper(py::module_& m) {
       .def_property_readonly("packed", &Stepper::packed)
       .def_property_readonly("step", [](const std::shared_ptr<Stepper>& s) { return quick_function(s, step_method); })
       .def_property_readonly("sequence",
-                             [](const std::shared_ptr<Stepper>& s) { return quick_function(s, sequence_method); });
+                             [](const std::shared_ptr<Stepper>& s) { return quick_function(s, sequence_method); })
+      .def_property_readonly("kept", [](const std::shared_ptr<Stepper>& s) { return quick_function(s, kept_method); });
 }
 
 }  // namespace unrolled::bindings

@@ -27,6 +27,11 @@ class Stepper {
   virtual ~Stepper() = default;
   bool unchanged() { return watch_.unchanged(); }
   const std::shared_ptr<PackedWeights>& packed() const { return packed_; }
+  /// (the Tensors, packed) for a call with a tape, as long as they are known to be the cell's, unchanged; else null.
+  py::object kept() {
+    if (kept_ && !unchanged()) kept_ = {};
+    return kept_;
+  }
   /// (y, state) of one step, x (B, I), as arrays; null if a parameter may have changed, or x, a state or the scalar of
   /// every row, (1, B) or null, is not an array of the right kind: the caller then packs anew or says what is wrong.
   virtual py::object step(PyObject* x, PyObject* state, PyObject* scalar) = 0;
@@ -52,6 +57,7 @@ class Stepper {
   Watch watch_;
   py::object state_type_;
   std::shared_ptr<PackedWeights> packed_;
+  py::object kept_;
 };
 
 void bind_stepper(pybind11::module_& m);

@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "bindings/quick_arrays.h"
@@ -42,6 +43,13 @@ class Watch {
       attributes_.clear();
     }
     return sole_;
+  }
+  /// Whether every Tensor is an attribute of the owner: a change of one would be seen.
+  bool sees_all() const {
+    return std::all_of(tensors_.begin(), tensors_.end(), [&](const py::object& tensor) {
+      return std::any_of(attributes_.begin(), attributes_.end(),
+                         [&](const Attribute& a) { return a.tensor.is(tensor); });
+    });
   }
 
  private:

@@ -160,10 +160,13 @@ std::vector<S*> Run<S>::rows_of(S* dW, Index columns, Space space, int stride, i
   constexpr int P = lanes<S>;
   std::vector<S*> rows(static_cast<std::size_t>(stride * units(space)), nullptr);
   const Index width = sizes_.width(space);
-  for (Index unit = 0; unit < width; ++unit)
-    for (int gate = 0; gate < gates; ++gate)
-      rows[static_cast<std::size_t>((unit / P * stride + first + gate) * P + unit % P)] =
-          dW + (gate_of[gate] * width + unit) * columns;
+  for (Index block = 0; block * P < width; ++block)
+    for (int gate = 0; gate < gates; ++gate) {
+      S** const to = rows.data() + (block * stride + first + gate) * P;
+      S* row = dW + (gate_of[gate] * width + block * P) * columns;
+      for (Index lane = 0, valid = std::min<Index>(P, width - block * P); lane < valid; ++lane, row += columns)
+        to[lane] = row;
+    }
   return rows;
 }
 

@@ -56,12 +56,12 @@ void pack_gates(GatePanels<S>& panels, const S* W, Index units, const int* gate_
 template <class S>
 std::vector<const S*> slot_rows(const S* W, Index ld, Index units, int gates, const int* gate_of) {
   const Index blocks = padded<S>(units) / lanes<S>;
-  std::vector<const S*> rows;
-  rows.reserve(static_cast<std::size_t>(blocks * gates * lanes<S>));
+  std::vector<const S*> rows(static_cast<std::size_t>(blocks * gates * lanes<S>));
+  const S** to = rows.data();
   for (Index block = 0; block < blocks; ++block)
     for (int gate = 0; gate < gates; ++gate)
       for (int lane = 0; lane < lanes<S>; ++lane)
-        rows.push_back(weight_row(W, ld, units, gate_of[gate], block * lanes<S> + lane));
+        *to++ = weight_row(W, ld, units, gate_of[gate], block * lanes<S> + lane);
   return rows;
 }
 

@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 _PLACES_WORTH_PACKING_FOR = 1024
 # Training gives the memory of more packed weights than these back.
 _MANY_WEIGHTS = 2**22
-_NOT_PACKED: dict[str, Any] = {"_stepper": None, "_step": None, "_sequence": None, "_seen": None}
+_NOT_PACKED: dict[str, Any] = dict.fromkeys(("_stepper", "_step", "_sequence", "_kept_weights", "_seen"))
 _AS_IF_NEW: dict[str, Any] = {**_NOT_PACKED, "_recorder": None}
 
 
@@ -30,9 +30,12 @@ class Native(CellParameters):
     vectors: ClassVar[tuple[str, ...]] = ()  # per-unit parameters beside b, in its order
     W_ih: Tensor
     W_hh: Tensor
-    _stepper: Any  # weights packed for inference, and its functions for a step and a sequence
+    _stepper: (
+        Any  # weights packed for inference, and its functions for a step, a sequence, and a call with a tape
+    )
     _step: Any
     _sequence: Any
+    _kept_weights: Any = None
     # Versions of the weights in the last call with a tape, if it found none packed, and whether to leave them so: they
     # are many, or somebody holds an array of them.
     _seen: tuple[list[int | None], bool] | None = None
@@ -79,12 +82,19 @@ class Native(CellParameters):
             )
             quick = (stepper.step, stepper.sequence) if self._quick() else (None, None)
             self._stepper, (self._step, self._sequence) = stepper, quick
+            self._kept_weights = stepper.kept if self._few_weights() else None
             if any(a is not b for a, b in zip(weights, self._weights(), strict=True)):
                 self._forget_packed()  # another thread has put a new Tensor in the place of a parameter
         return stepper
 
     def _forget_packed(self) -> None:
         vars(self).update(_NOT_PACKED)
+
+    def _taped_weights(self) -> tuple[list[Tensor | None], Any]:
+        """The weights of a call with a tape, and the same packed by an earlier call or None."""
+        kept = self._kept_weights  # once: another thread may forget it
+        found: tuple[list[Tensor | None], Any] | None = None if kept is None else kept()
+        return (self._weights(), self._packed_before()) if found is None else found
 
     def _packed_before(self) -> Any:
         """For a call with a tape: packed weights that have not changed since, or None. They are packed to be kept at

@@ -25,7 +25,8 @@ def recorded(cell: Recurrent, x: Any, state: Any, reverse: bool) -> tuple[Tensor
     recorder = recorder_of(cell)
     if recorder is None:
         return None
-    made: tuple[Tensor, Any] | None = recorder[1](x, state, cell._weights(), reverse, cell._packed_before())
+    weights, packed = cell._taped_weights()
+    made: tuple[Tensor, Any] | None = recorder[1](x, state, weights, reverse, packed)
     return made
 
 

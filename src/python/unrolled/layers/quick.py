@@ -38,10 +38,10 @@ def stacked_with_tape(
     recorders = _recorders(layers)
     if recorders is None:
         return None
-    weights = [layer._weights() for layer in layers]
+    weights, packed = _weights(layers)
     if not all(p.requires_grad for of_layer in weights for p in of_layer if p is not None):
         return None  # not where frozen layers need no way back
-    return core.record_stack(x, recorders, states, weights, _packed(layers))
+    return core.record_stack(x, recorders, states, weights, packed)
 
 
 def side_by_side_with_tape(
@@ -51,8 +51,8 @@ def side_by_side_with_tape(
     recorders = _recorders(layers)
     if recorders is None:
         return None
-    weights = [layer._weights() for layer in layers]
-    return core.record_beside(x, recorders, states, weights, reverse, _packed(layers))
+    weights, packed = _weights(layers)
+    return core.record_beside(x, recorders, states, weights, reverse, packed)
 
 
 def _recorders(layers: Sequence[Any]) -> list[Any] | None:
@@ -66,8 +66,10 @@ def _recorders(layers: Sequence[Any]) -> list[Any] | None:
     return recorders
 
 
-def _packed(layers: Sequence[Any]) -> list[Any]:
-    return [layer._packed_before() for layer in layers]
+def _weights(layers: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Of each layer: all of them, and those packed before."""
+    weights, packed = zip(*(layer._taped_weights() for layer in layers), strict=True)
+    return list(weights), list(packed)
 
 
 def _quick(
