@@ -42,6 +42,14 @@ bool same_kind(const py::object& a, const py::object& b) {
 
 }  // namespace
 
+bool is_like(PyObject* object, PyObject* array) {
+  if (Py_TYPE(object) != numpy().PyArray_Type_ || !is_array(array)) return false;
+  const auto* const left = py::detail::array_proxy(object);
+  const auto* const right = py::detail::array_proxy(array);
+  return (left->flags & py::array::c_style) != 0 && left->descr == right->descr && left->nd == right->nd &&
+         std::equal(left->dimensions, left->dimensions + left->nd, right->dimensions);
+}
+
 void check_gradient(const py::object& dense, const py::object& like) {
   if (!same_kind(dense, like)) refuse(dense, like.attr("shape"), like.attr("dtype"));
 }

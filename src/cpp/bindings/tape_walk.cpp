@@ -162,12 +162,15 @@ class TapeWalk {
 
   class Held {
    public:
-    explicit Held(py::handle lock) : lock_(lock) { lock_.attr("acquire")(); }
-    ~Held() { lock_.attr("release")(); }
+    explicit Held(py::handle lock) : lock_(lock) { call("acquire"); }
+    ~Held() { call("release"); }
     Held(const Held&) = delete;
     Held& operator=(const Held&) = delete;
 
    private:
+    void call(const char* method) const {
+      py::reinterpret_steal<py::object>(checked(PyObject_CallMethod(lock_.ptr(), method, nullptr)));
+    }
     py::handle lock_;
   };
 
@@ -185,6 +188,13 @@ PyObject* backward(TapeWalk& walk, PyObject* const* arguments, Py_ssize_t count)
   return py::none().release().ptr();
 }
 
+/// is_like(object, array)
+PyObject* is_like_array(PyObject*, PyObject* const* arguments, Py_ssize_t count) {
+  if (count == 2) return PyBool_FromLong(is_like(arguments[0], arguments[1]) ? 1 : 0);
+  PyErr_SetString(PyExc_TypeError, "expected: object, array");
+  return nullptr;
+}
+
 py::object function(const std::shared_ptr<TapeWalk>& walk) {
   static PyMethodDef method = quick_method<TapeWalk, backward>("backward", "From one output to every leaf.");
   return quick_function(walk, method);
@@ -197,6 +207,10 @@ void bind_tape_walk(py::module_& m) {
       .def(py::init<py::type, const py::type&, py::object, py::object>(), py::arg("leaf"), py::arg("node"),
            py::arg("refuse_what_is_written"), py::arg("with_partial"))
       .def("function", &function, "(root, index, gradient, last write, lock of the leaves).");
+  static PyMethodDef method = {"is_like", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(is_like_array)),
+                               METH_FASTCALL,
+                               "is_like(object, array)\n--\n\nWhether it is a plain array of that shape and dtype."};
+  m.attr("is_like") = py::reinterpret_steal<py::object>(checked(PyCFunction_New(&method, nullptr)));
 }
 
 }  // namespace unrolled::bindings

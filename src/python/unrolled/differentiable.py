@@ -74,7 +74,7 @@ class Differentiable(Operators):
                 "backward: this tensor does not depend on any tensor with requires_grad=True, or was "
                 "computed under no_grad"
             )
-        seed = self._seed(grad)
+        seed = grad if core.is_like(grad, self._data) else self._seed(grad)
         if self._node is None:
             self._grad = self._with(seed, False, [])
         else:
