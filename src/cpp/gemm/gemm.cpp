@@ -9,6 +9,11 @@
 namespace unrolled {
 namespace {
 
+/// Sums from so deep on are made in runs: a panel's part and those of the rows then stay in a core's own cache.
+constexpr Index deepest = 4096, run_of_deep = 512;
+/// Rows of up to so many bytes stay in a core's own cache while many panels pass.
+constexpr Index most_bytes_of_rows = Index(1) << 19;
+
 /// One panel of op(B), whose stored rows are `rows`. Runs inside a team: allocates nothing.
 template <class S>
 void pack_panel(const PanelShape<S>& shape, const std::vector<const S*>& rows, Trans trans, Index group, S* panel) {
@@ -26,7 +31,6 @@ template <class S>
 void gemm_rows(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias,
                bool accumulate) {
   const PanelShape<S> shape{N, K, max_vectors};
-  Buffer<S> panels(shape.size());
   Buffer<S> start(shape.packets() * lanes<S>);
   if (bias) {
     start.fill_zero(shape.packets() * lanes<S>);
@@ -40,21 +44,41 @@ void gemm_rows(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S*
   }
   for (std::size_t row = 0; row < b.size(); ++row) b[row] = B.data + Index(row) * B.ld;
   const int wanted = double(M) * double(N) * double(K) < least_team_work ? 1 : get_num_threads();
-  const bool split_rows = M >= 16 * wanted;  // else threads take panels
   // With a bias and accumulation both asked for, the bias is added to C first.
   if (accumulate && bias)
     for (Index m = 0; m < M; ++m)
       for (Index n = 0; n < N; ++n) C[m * ldc + n] += bias[n];
   const Start begin = accumulate ? Start::Continue : bias ? Start::Bias : Start::Zero;
-  Barrier barrier;
+  const auto multiply = [&](Index g, const S* panel, Depth depth, Index m0, Index m1, Start from) {
+    multiply_group(shape, panel, g, depth, m1 - m0, a.data() + m0, c.data() + m0, from,
+                   start.data() + shape.first_column(g));
+  };
+  const bool many_panels = shape.groups() >= 8 * wanted && M * K * Index(sizeof(S)) <= most_bytes_of_rows;
+  if (M < 16 * wanted || many_panels) {  // threads take panels, and each packs one after the other
+    const Index size = max_vectors * lanes<S> * K;
+    Buffer<S> panels(wanted * size);
+    return parallel(wanted, [&](int id, int count) {
+      S* const panel = panels.data() + id * size;
+      for (Index g = share_begin(shape.groups(), id, count); g < share_begin(shape.groups(), id + 1, count); ++g) {
+        pack_panel(shape, b, B.trans, g, panel);
+        multiply(g, panel, Depth::contiguous(K), 0, M, begin);
+      }
+    });
+  }
+  Buffer<S> panels(shape.size());
+  Barrier packed;
   parallel(wanted, [&](int id, int count) {
-    const Index g0 = share_begin(shape.groups(), id, count), g1 = share_begin(shape.groups(), id + 1, count);
-    for (Index g = g0; g < g1; ++g) pack_panel(shape, b, B.trans, g, panels.data() + shape.offset(g));
-    barrier.wait(count);
-    const Index m0 = split_rows ? share_begin(M, id, count) : 0, m1 = split_rows ? share_begin(M, id + 1, count) : M;
-    for (Index g = split_rows ? 0 : g0; g < (split_rows ? shape.groups() : g1); ++g)
-      multiply_group(shape, panels.data() + shape.offset(g), g, Depth::contiguous(K), m1 - m0, a.data() + m0,
-                     c.data() + m0, begin, start.data() + shape.first_column(g));
+    for (Index g = share_begin(shape.groups(), id, count); g < share_begin(shape.groups(), id + 1, count); ++g)
+      pack_panel(shape, b, B.trans, g, panels.data() + shape.offset(g));
+    packed.wait(count);
+    const Index m0 = share_begin(M, id, count), m1 = share_begin(M, id + 1, count), run = K > deepest ? run_of_deep : K;
+    for (Index k = 0; k == 0 || k < K; k += run) {
+      const Depth depth = Depth::contiguous(std::min(run, K - k));
+      for (Index g = 0; g < shape.groups(); ++g)
+        multiply(g, panels.data() + shape.offset(g) + k * shape.vectors(g) * lanes<S>, depth, m0, m1,
+                 k == 0 ? begin : Start::Continue);
+      for (Index m = m0; run < K && m < m1; ++m) a[std::size_t(m)] += run;  // this thread's own rows
+    }
   });
 }
 

@@ -6,6 +6,7 @@ namespace unrolled {
 namespace {
 
 constexpr Index longest_run = 640;
+constexpr Index block_bytes = Index(1) << 18;  // of tiles that a thread cuts at once
 /// Rows of A read side by side while they are cut into tiles.
 constexpr Index rows_together = 8;
 /// Rows up to which an outer product is a matter of writing C, and columns of B up to which it is one of reading A.
@@ -25,14 +26,17 @@ bool is_narrow(const OuterSum<S>& sum, const OuterProduct<S>& product) {
   return product.b_columns <= few_columns && sum.a_columns % lanes<S> == 0;
 }
 
-/// Tiles [t0, t1) of a run of A: out[tile][p][column of the tile], `step` scalars from tile to tile.
+/// Tiles [t0, t1) of a run of A: out[tile - t0][p][column of the tile], `step` scalars from tile to tile.
 template <class S>
 void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, Index step, S* out) {
   constexpr int tile = tile_columns<S>, wide = tile <= 2 ? 2 : tile <= 4 ? 4 : 8;
   for (Index p0 = 0; p0 < run; p0 += rows_together) {
     const Index p1 = std::min(run, p0 + rows_together);
+    for (Index p = p1; p < std::min(run, p1 + rows_together); ++p)
+      for (Index column = t0 * tile; column < std::min(columns, t1 * tile); column += 64 / Index(sizeof(S)))
+        __builtin_prefetch(a[p] + column);
     for (Index t = t0; t < t1; ++t) {
-      S* const to = out + t * step;
+      S* const to = out + (t - t0) * step;
       const Index valid = std::min<Index>(tile, columns - t * tile);
       Index p = p0;
       // One move of a power of two, of which the next row covers what is too much; the last row has no next one.
@@ -175,7 +179,9 @@ int outer_threads(const OuterSum<S>* sums, int count) {
 }
 
 template <class S>
-OuterTeam<S>::OuterTeam(const OuterSum<S>* sums, int count, Index most, int team) : run_(std::min(most, longest_run)) {
+OuterTeam<S>::OuterTeam(const OuterSum<S>* sums, int count, Index most, int team)
+    : run_(std::min(most, longest_run)),
+      block_(std::max<Index>(1, block_bytes / std::max<Index>(1, tile_columns<S> * run_ * Index(sizeof(S))))) {
   Index panels = 0, tiles = 0;
   for (int k = 0; k < count; ++k) {
     const OuterSum<S>& sum = sums[k];
@@ -188,10 +194,11 @@ OuterTeam<S>::OuterTeam(const OuterSum<S>* sums, int count, Index most, int team
       widest_ = std::max(widest_, width);
     }
     panels = std::max(panels, columns * run_);
-    if (columns > 0) tiles = std::max(tiles, tiles_of(sum) * tile_columns<S> * run_);
+    if (columns > 0) tiles = std::max(tiles, std::min(block_, tiles_of(sum)));
   }
   panels_.resize(panels);
-  tiles_.resize(tiles);
+  block_ = std::max<Index>(1, tiles);
+  tiles_.resize(team * tiles * tile_columns<S> * run_);
   trash_.resize(team * widest_);
 }
 
@@ -237,18 +244,22 @@ void OuterTeam<S>::add_run(const OuterSum<S>& sum, Index first, Index run, bool 
       pack_rows(product.b + first, run, shape.first_column(g), shape.columns - shape.first_column(g), shape.vectors(g),
                 at + shape.offset(g));
   });
-  cut_tiles(a, run, sum.a_columns, t0, t1, step, tiles_.data());
   barrier_.wait(team);
-  for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
-    for (Index g = 0; g < shape.groups(); ++g)
-      for (Index t = t0; t < t1; ++t) {
-        if (t + 1 < t1)
-          prefetch_rows(product.c + (t + 1) * tile, std::min<Index>(tile, sum.a_columns - (t + 1) * tile), shape, g);
-        outer_tile_product(shape, at + shape.offset(g), g, tiles_.data() + t * step,
-                           static_cast<int>(std::min<Index>(tile, sum.a_columns - t * tile)), product.c + t * tile,
-                           trash_.data() + id * widest_, accumulate ? Start::Continue : Start::Zero);
-      }
-  });
+  S* const tiles = tiles_.data() + id * block_ * step;
+  for (Index first_tile = t0; first_tile < t1; first_tile += block_) {
+    const Index end = std::min(t1, first_tile + block_);
+    cut_tiles(a, run, sum.a_columns, first_tile, end, step, tiles);
+    for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
+      for (Index g = 0; g < shape.groups(); ++g)
+        for (Index t = first_tile; t < end; ++t) {
+          if (t + 1 < end)
+            prefetch_rows(product.c + (t + 1) * tile, std::min<Index>(tile, sum.a_columns - (t + 1) * tile), shape, g);
+          outer_tile_product(shape, at + shape.offset(g), g, tiles + (t - first_tile) * step,
+                             static_cast<int>(std::min<Index>(tile, sum.a_columns - t * tile)), product.c + t * tile,
+                             trash_.data() + id * widest_, accumulate ? Start::Continue : Start::Zero);
+        }
+    });
+  }
   barrier_.wait(team);  // the next run is packed where this one was
 }
 

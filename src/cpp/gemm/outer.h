@@ -41,7 +41,8 @@ class OuterTeam {
  private:
   void add_run(const OuterSum<S>& sum, Index first, Index run, bool accumulate, int id, int team);
 
-  Index run_;  // most rows at once, whose panels of B stay in the second-level cache while tiles of A stream by
+  Index run_;    // most rows at once
+  Index block_;  // tiles of A that a thread cuts at once: they stay in its cache while the panels of B pass
   Buffer<S> panels_, tiles_;
   Buffer<S> trash_;  // where rows of C that are not wanted go
   Index widest_ = 0;
