@@ -86,6 +86,18 @@ def test_a_batch_too_large_for_caches_equals_its_parts(case: Case, dtype: type) 
             assert_same_bits(part[name], whole[name][rows], f"{name} of rows {rows[0]} to {rows[-1]}")
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"lengths": True, "reset": True, "reverse": True}], ids=["full", "ragged"]
+)
+@pytest.mark.parametrize("name", ["LSTM", "GRUResetBefore", "LayerNormLSTM", "LayerNormGRU"])
+def test_units_of_a_call_too_large_for_caches_may_be_shared(name: str, options: dict[str, bool]) -> None:
+    p = problem(next(case for case in CASES if str(case) == name), (600, 2, 3, 520), np.float32, **options)
+    ur.set_num_threads(1)
+    wanted = everything(p)
+    ur.set_num_threads(2)
+    assert_same_bits(everything(p), wanted)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_permuted_batch_gives_permuted_results(case: Case, dtype: type) -> None:

@@ -34,9 +34,9 @@ struct Sizes {
   Index M, N, K;
 };
 // Odd sizes around packets and tiles, one row, one column, nothing to sum, and one large enough for threads.
-const Sizes all_sizes[] = {{1, 1, 1},     {1, 64, 64}, {3, 17, 5},   {7, 33, 0},    {8, 16, 1},
-                           {5, 70, 31},   {16, 15, 9}, {37, 129, 3}, {65, 100, 67}, {130, 48, 96},
-                           {2, 257, 200}, {0, 4, 4},   {4, 0, 4}};
+const Sizes all_sizes[] = {{1, 1, 1},   {1, 64, 64},  {3, 17, 5},     {7, 33, 0},    {8, 16, 1},    {5, 70, 31},
+                           {16, 15, 9}, {37, 129, 3}, {65, 100, 67},  {130, 48, 96}, {2, 257, 200}, {0, 4, 4},
+                           {4, 0, 4},   {33, 20, 0},  {48, 21, 4200}, {48, 1600, 9}};
 
 /// Rows of C are `spare` longer than N, to see that nothing is written beside it.
 template <class S>

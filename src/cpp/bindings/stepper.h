@@ -1,4 +1,4 @@
-// Inference of one cell: its weights packed once for many calls.
+// One cell's weights, packed once for many calls: those without a tape run here, those with one ask for them.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -46,10 +46,10 @@ class Watch {
   }
   /// Whether every Tensor is an attribute of the owner: a change of one would be seen.
   bool sees_all() const {
-    return std::all_of(tensors_.begin(), tensors_.end(), [&](const py::object& tensor) {
-      return std::any_of(attributes_.begin(), attributes_.end(),
-                         [&](const Attribute& a) { return a.tensor.is(tensor); });
-    });
+    return sole_ && std::all_of(tensors_.begin(), tensors_.end(), [&](const py::object& tensor) {
+             return std::any_of(attributes_.begin(), attributes_.end(),
+                                [&](const Attribute& a) { return a.tensor.is(tensor); });
+           });
   }
 
  private:

@@ -7,6 +7,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 namespace unrolled {
 
 using Index = std::ptrdiff_t;
@@ -37,8 +41,8 @@ struct Vec {
   static Vec load(const S* from) { return Eigen::internal::ploadu<Packet<S>>(from); }
   void store(S* to) const { Eigen::internal::pstoreu(to, p); }
   /// A store past the caches, of what is not read again soon; `to` is a multiple of the packet's size. Threads that
-  /// read it have met the writer after its `finish_streams`.
-  void stream(S* to) const {
+  /// read it have met the writer after its `finish_past_caches`.
+  void store_past_caches(S* to) const {
 #if defined(__AVX512F__)
     _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)p);
 #elif defined(__AVX__)
@@ -74,8 +78,8 @@ struct Vec {
   Vec& operator*=(Vec b) { return *this = *this * b; }
 };
 
-/// Whatever the calling thread stores next comes after what it has streamed.
-inline void finish_streams() {
+/// Whatever the calling thread stores next comes after what it has stored past the caches.
+inline void finish_past_caches() {
 #if defined(__SSE2__)
   _mm_sfence();
 #endif

@@ -17,7 +17,7 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
   // One team for both where both want as many threads: it finds the gradients of a chunk in its caches.
   const int threads = outer_threads(sums.data(), static_cast<int>(sums.size()));
   const bool together = threads == partition_.threads();
-  OuterTeam<S> outer(sums.data(), static_cast<int>(sums.size()), chunks_.most_places(), together ? threads : 0);
+  OuterTeam<S> outer(sums.data(), together ? static_cast<int>(sums.size()) : 0, chunks_.most_places(), threads);
   Barrier packed, done, summed, rows_done;
   parallel(partition_.threads(), [&](int id, int count) {
     if (!wanted.continues) back_.pack_share(cell, id, count);

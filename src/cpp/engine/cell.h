@@ -10,8 +10,9 @@
 //
 // Values that belong to one row and one step lie in slots, unit block by unit block:  slots[row][block][slot][lane].
 // A slot starts as the input part of its gate (for the input slots), becomes what backward needs (forward's point
-// function writes it), and ends as the gradient of the gate's sum (backward's point function writes it): one memory,
-// three lives.
+// function saves it), and ends as the gradient of the gate's sum (backward's point function writes it): one memory,
+// three lives. Where there are many, what is saved lies apart from the input parts, so that backward finds no more than
+// has been set or saved.
 //
 // A cell whose output is not as wide as its hidden units (a projection, a fed-back output) has two spaces of units,
 // each with slots of its own; every phase, stream and vector belongs to one of them.

@@ -136,8 +136,7 @@ class Run {
   /// Scalars that the last call needed beside its arguments, about: of places, of weights in the order of backward.
   Index scratch() const {
     const Index places = schedule_.places(), slots = slot_row_[0] + slot_row_[1];
-    return (places + sizes_.hidden + sizes_.row) * slots + places * sizes_.row + table_.size() + work_.size() +
-           work_raw_a_.size() + work_raw_u_.size();
+    return (places + sizes_.hidden + sizes_.row) * slots + places * sizes_.row + table_.size();
   }
 
   /// What the call kept last has saved in a slot of its hidden units, or in a stream, as (T, B, width) with zeros past
@@ -243,7 +242,6 @@ class Run {
   void project(const ForwardWeights<S>& weights, const Inputs<S>& in, Index s0, Index s1, const Shares& mine,
                ThreadRows<S>& at);
   void multiply_input(const ForwardWeights<S>& weights, Index rows, const Blocks& own, ThreadRows<S>& at);
-  void normalise_input(const ForwardWeights<S>& weights, Index s0, Index s1, const Shares& mine);
   void forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index s, Index chunk,
                     const Shares& mine, ThreadRows<S>& at);
   bool starts_at_zero(const Phase& phase, const Inputs<S>& in, Index s) const;
@@ -292,6 +290,7 @@ class Run {
   // normalise.cpp
   void normalise_row(const Norm& norm, const S* raw, S* saved, Index place, const Blocks& own, S* to, Index to_block,
                      const S* bias);
+  void normalise_input(const ForwardWeights<S>& weights, Index s0, Index s1, const Shares& mine);
   void normalise_backward(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
 
   // table.cpp: x is a table

@@ -15,6 +15,8 @@ constexpr Index chunk_bytes = Index(1) << 18;
 // What is kept of so many gates does not stay in a cache until backward. A line that goes past the caches is not read
 // from memory before it is written.
 constexpr Index least_bytes_apart = Index(1) << 22;
+// Chunks whose input parts are made in the same place, else they stay in no cache either.
+constexpr Index least_chunks_apart = 8;
 
 /// Rows [r0, r0 + count) of the step as a point function of phase p sees them.
 template <class S>
@@ -61,7 +63,8 @@ template <class S>
 void Run<S>::plan_memory(Index batch) {
   const CellInfo& cell = kernel_->info;
   const Index places = schedule_.places(), chunk = keep_ ? places : batch * chunk_steps_;
-  saves_apart_ = keep_ && places * slot_row_[0] * Index(sizeof(S)) >= least_bytes_apart;
+  saves_apart_ = keep_ && places * slot_row_[0] * Index(sizeof(S)) >= least_bytes_apart &&
+                 places >= least_chunks_apart * batch * chunk_steps_;
   if (saves_apart_) work_.resize(batch * chunk_steps_ * slot_row_[0]);
   slots_[0].resize(chunk * slot_row_[0]);
   slots_[1].resize((keep_ ? places : batch) * slot_row_[1]);
@@ -142,7 +145,7 @@ void Run<S>::forward_steps(const ForwardWeights<S>& weights, const Inputs<S>& in
     if (kernel_->info.input_norms > 0) normalise_input(weights, s0, s1, mine);
     for (Index s = s0; s < s1; ++s) forward_step(weights, in, y, s, s0, mine, at);
   }
-  if (saves_apart_) finish_streams();
+  if (saves_apart_) finish_past_caches();
 }
 
 template <class S>
@@ -215,25 +218,6 @@ void Run<S>::multiply_input(const ForwardWeights<S>& weights, Index rows, const 
       });
     }
   }
-}
-
-/// a = gain * (the raw input part normalised) + b for the same rows and units.
-template <class S>
-void Run<S>::normalise_input(const ForwardWeights<S>& weights, Index s0, Index s1, const Shares& mine) {
-  constexpr int P = lanes<S>;
-  const CellInfo& cell = kernel_->info;
-  const Blocks own = mine.blocks(Space::Hidden);
-  mine.meet->wait(mine.meeting);  // the statistics are of all units
-  for (Index s = s0; s < s1; ++s)
-    for (Index n = 0, end = mine.rows(schedule_.rows(s)); n < end; ++n) {
-      const Index i = mine.row(n);
-      for (int k = 0; k < cell.input_norms; ++k) {
-        const Norm& norm = norm_of_input(k);
-        normalise_row(norm, work_raw_a_at(s, i, s0), saves_apart_ ? raw_a_at(s, i, s0) : nullptr, schedule_.place(s, i),
-                      own, work_slots_at(s, i, s0) + (own.first * cell.slots + norm.first_slot) * P, cell.slots * P,
-                      weights.bias[0].data() + norm.first_gate * P);
-      }
-    }
 }
 
 template <class S>

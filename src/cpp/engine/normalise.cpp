@@ -39,7 +39,8 @@ struct RowForward {
   template <int gates>
   void save(GateRow<S> saved) const {
     for (Index block = first; block < last; ++block)
-      for (int gate = 0; gate < gates; ++gate) V::load(raw.packet(block, gate)).stream(saved.packet(block, gate));
+      for (int gate = 0; gate < gates; ++gate)
+        V::load(raw.packet(block, gate)).store_past_caches(saved.packet(block, gate));
   }
 };
 
@@ -122,6 +123,25 @@ void Run<S>::normalise_row(const Norm& norm, const S* raw, S* saved, Index place
   });
 }
 
+/// a = gain * (the raw input part normalised) + b for the same rows and units.
+template <class S>
+void Run<S>::normalise_input(const ForwardWeights<S>& weights, Index s0, Index s1, const Shares& mine) {
+  constexpr int P = lanes<S>;
+  const CellInfo& cell = kernel_->info;
+  const Blocks own = mine.blocks(Space::Hidden);
+  mine.meet->wait(mine.meeting);  // the statistics are of all units
+  for (Index s = s0; s < s1; ++s)
+    for (Index n = 0, end = mine.rows(schedule_.rows(s)); n < end; ++n) {
+      const Index i = mine.row(n);
+      for (int k = 0; k < cell.input_norms; ++k) {
+        const Norm& norm = norm_of_input(k);
+        normalise_row(norm, work_raw_a_at(s, i, s0), saves_apart_ ? raw_a_at(s, i, s0) : nullptr, schedule_.place(s, i),
+                      own, work_slots_at(s, i, s0) + (own.first * cell.slots + norm.first_slot) * P, cell.slots * P,
+                      weights.bias[0].data() + norm.first_gate * P);
+      }
+    }
+}
+
 /// Back through the normalisation of phase p, and behind the first phase through those of the input, where the slots
 /// hold dq: dr goes where r was, or is added to the gradient of the stream that was normalised where it lies. Adds to
 /// the gradients of the gains. What one row waits for in one of them, its sums, is covered by the others.
@@ -185,6 +205,7 @@ void Run<S>::normalise_backward(int p, Index s, Index rows, const Shares& mine, 
 
 #define UNROLLED_NORMALISE(S)                                                                                \
   template void Run<S>::normalise_row(const Norm&, const S*, S*, Index, const Blocks&, S*, Index, const S*); \
+  template void Run<S>::normalise_input(const ForwardWeights<S>&, Index, Index, const Shares&);              \
   template void Run<S>::normalise_backward(int, Index, Index, const Shares&, ThreadRows<S>&);
 UNROLLED_NORMALISE(float)
 UNROLLED_NORMALISE(double)

@@ -24,7 +24,7 @@ class ForwardPoint {
         saved_(tile.saved ? tile.saved[row] + unit_ * tile.slot_count : nullptr),
         u_(tile.u + row * tile.u_row + block * tile.u_block) {}
 
-  /// Input part of the gate in `slot`, or what an earlier phase saved there.
+  /// Input part of the gate in `slot`, or what an earlier phase has set there.
   V a(int slot) const { return V::load(slots_ + slot * lanes<S>); }
   /// Recurrent part of the gate in `slot`.
   V u(int slot) const { return V::load(u_ + (slot - t_.first_slot) * lanes<S>); }
@@ -45,12 +45,12 @@ class ForwardPoint {
   /// For a later phase of this step, and for backward.
   void set(int slot, V value) {
     value.store(slots_ + slot * lanes<S>);
-    if (saved_) value.stream(saved_ + slot * lanes<S>);
+    if (saved_) value.store_past_caches(saved_ + slot * lanes<S>);
   }
   /// For backward alone: costs nothing in inference. Backward finds no more than what has been set or saved.
   void save(int slot, V value) {
     if (saved_)
-      value.stream(saved_ + slot * lanes<S>);
+      value.store_past_caches(saved_ + slot * lanes<S>);
     else if (t_.keep)
       value.store(slots_ + slot * lanes<S>);
   }

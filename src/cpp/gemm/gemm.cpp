@@ -56,8 +56,9 @@ void gemm_rows(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S*
   const bool many_panels = shape.groups() >= 8 * wanted && M * K * Index(sizeof(S)) <= most_bytes_of_rows;
   if (M < 16 * wanted || many_panels) {  // threads take panels, and each packs one after the other
     const Index size = max_vectors * lanes<S> * K;
-    Buffer<S> panels(wanted * size);
-    return parallel(wanted, [&](int id, int count) {
+    const int team = static_cast<int>(std::min<Index>(wanted, shape.groups()));
+    Buffer<S> panels(team * size);
+    return parallel(team, [&](int id, int count) {
       S* const panel = panels.data() + id * size;
       for (Index g = share_begin(shape.groups(), id, count); g < share_begin(shape.groups(), id + 1, count); ++g) {
         pack_panel(shape, b, B.trans, g, panel);
@@ -71,7 +72,8 @@ void gemm_rows(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S*
     for (Index g = share_begin(shape.groups(), id, count); g < share_begin(shape.groups(), id + 1, count); ++g)
       pack_panel(shape, b, B.trans, g, panels.data() + shape.offset(g));
     packed.wait(count);
-    const Index m0 = share_begin(M, id, count), m1 = share_begin(M, id + 1, count), run = K > deepest ? run_of_deep : K;
+    const Index m0 = share_begin(M, id, count), m1 = share_begin(M, id + 1, count);
+    const Index run = K > deepest ? run_of_deep : std::max<Index>(1, K);
     for (Index k = 0; k == 0 || k < K; k += run) {
       const Depth depth = Depth::contiguous(std::min(run, K - k));
       for (Index g = 0; g < shape.groups(); ++g)

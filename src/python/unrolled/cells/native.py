@@ -30,9 +30,8 @@ class Native(CellParameters):
     vectors: ClassVar[tuple[str, ...]] = ()  # per-unit parameters beside b, in its order
     W_ih: Tensor
     W_hh: Tensor
-    _stepper: (
-        Any  # weights packed for inference, and its functions for a step, a sequence, and a call with a tape
-    )
+    # Weights packed for inference, and its functions for a step, a sequence, and a call with a tape.
+    _stepper: Any
     _step: Any
     _sequence: Any
     _kept_weights: Any = None
@@ -90,11 +89,13 @@ class Native(CellParameters):
     def _forget_packed(self) -> None:
         vars(self).update(_NOT_PACKED)
 
-    def _taped_weights(self) -> tuple[list[Tensor | None], Any]:
-        """The weights of a call with a tape, and the same packed by an earlier call or None."""
+    def _still_packed(self) -> tuple[list[Tensor | None], Any] | None:
+        """The weights, and the same packed by an earlier call, if they are known to be unchanged: `_weights` and
+        `_packed_before` at once.
+        """
         kept = self._kept_weights  # once: another thread may forget it
         found: tuple[list[Tensor | None], Any] | None = None if kept is None else kept()
-        return (self._weights(), self._packed_before()) if found is None else found
+        return found
 
     def _packed_before(self) -> Any:
         """For a call with a tape: packed weights that have not changed since, or None. They are packed to be kept at

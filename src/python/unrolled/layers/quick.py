@@ -38,10 +38,10 @@ def stacked_with_tape(
     recorders = _recorders(layers)
     if recorders is None:
         return None
-    weights, packed = _weights(layers)
+    found, weights = _weights(layers)
     if not all(p.requires_grad for of_layer in weights for p in of_layer if p is not None):
         return None  # not where frozen layers need no way back
-    return core.record_stack(x, recorders, states, weights, packed)
+    return core.record_stack(x, recorders, states, weights, _packed(layers, found))
 
 
 def side_by_side_with_tape(
@@ -51,8 +51,8 @@ def side_by_side_with_tape(
     recorders = _recorders(layers)
     if recorders is None:
         return None
-    weights, packed = _weights(layers)
-    return core.record_beside(x, recorders, states, weights, reverse, packed)
+    found, weights = _weights(layers)
+    return core.record_beside(x, recorders, states, weights, reverse, _packed(layers, found))
 
 
 def _recorders(layers: Sequence[Any]) -> list[Any] | None:
@@ -67,9 +67,17 @@ def _recorders(layers: Sequence[Any]) -> list[Any] | None:
 
 
 def _weights(layers: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """Of each layer: all of them, and those packed before."""
-    weights, packed = zip(*(layer._taped_weights() for layer in layers), strict=True)
-    return list(weights), list(packed)
+    """Of each layer: what it has still packed, and its weights."""
+    found = [layer._still_packed() for layer in layers]
+    return found, [
+        layer._weights() if kept is None else kept[0] for layer, kept in zip(layers, found, strict=True)
+    ]
+
+
+def _packed(layers: Sequence[Any], found: Sequence[Any]) -> list[Any]:
+    return [
+        layer._packed_before() if kept is None else kept[1] for layer, kept in zip(layers, found, strict=True)
+    ]
 
 
 def _quick(
