@@ -27,11 +27,14 @@ bool same_type(PyObject* type, PyObject* other) {
   return type == other || (py::isinstance<py::dtype>(other) && numpy().PyArray_EquivTypes_(type, other) != 0);
 }
 
+bool same_shape(const py::detail::PyArray_Proxy* a, const py::detail::PyArray_Proxy* b) {
+  return a->nd == b->nd && std::equal(a->dimensions, a->dimensions + a->nd, b->dimensions);
+}
+
 bool same_kind(const py::object& a, const py::object& b) {
   const auto* const left = py::detail::array_proxy(a.ptr());
   const auto* const right = py::detail::array_proxy(b.ptr());
-  return left->nd == right->nd && std::equal(left->dimensions, left->dimensions + left->nd, right->dimensions) &&
-         same_type(left->descr, right->descr);
+  return same_shape(left, right) && same_type(left->descr, right->descr);
 }
 
 [[noreturn]] void refuse(const py::object& dense, py::handle shape, py::handle dtype) {
@@ -46,8 +49,7 @@ bool is_like(PyObject* object, PyObject* array) {
   if (Py_TYPE(object) != numpy().PyArray_Type_ || !is_array(array)) return false;
   const auto* const left = py::detail::array_proxy(object);
   const auto* const right = py::detail::array_proxy(array);
-  return (left->flags & py::array::c_style) != 0 && left->descr == right->descr && left->nd == right->nd &&
-         std::equal(left->dimensions, left->dimensions + left->nd, right->dimensions);
+  return (left->flags & py::array::c_style) != 0 && left->descr == right->descr && same_shape(left, right);
 }
 
 void check_gradient(const py::object& dense, const py::object& like) {
