@@ -6,23 +6,35 @@
 
 namespace unrolled {
 
-/// e^x for float, at most 2 ULP from -87.3 to 88.3; smaller x give 0 or the smallest normal number, larger x
-/// infinity. Cody-Waite reduction x = n ln 2 + r, |r| <= ln 2 / 2, then the degree-6 minimax polynomial of Cephes'
-/// expf.
+/// e^-x = scale * (rest - 1), x between -88.37 and 87.33: `scale` is -2^n and `rest` 1 - e^r, where -x = n ln 2 + r
+/// and |r| <= ln 2 / 2 (Cody-Waite). e^r is the degree-6 minimax polynomial of Cephes' expf, in pairs of terms that do
+/// not wait for one another.
+struct ExpOfMinus {
+  Vec<float> scale, rest;
+
+  explicit ExpOfMinus(Vec<float> x) {
+    using V = Vec<float>;
+    x = max(min(x, V(87.3365478515625f)), V(-88.3762626647950f));
+    // At this size a float has no fraction, so the sum rounds -x / ln 2 to n; its last nine bits are those of -2^n
+    // above the mantissa: n + 127 and a sign.
+    const V whole(12582912.0f + 127.0f + 256.0f);
+    const V shifted = fma(x, V(-1.44269504088896341f), whole);
+    scale = shift_to_exponent(shifted);
+    const V n = shifted - whole;
+    V d = fma(n, V(0.693359375f), x);
+    d = fma(n, V(-2.12194440e-4f), d);  // -r
+    const V d2 = d * d;
+    const V low = fma(V(1.6666665459e-1f), d, V(-5.0000001201e-1f));
+    const V middle = fma(V(8.3334519073e-3f), d, V(-4.1665795894e-2f));
+    const V high = fma(V(1.9875691500e-4f), d, V(-1.3981999507e-3f));
+    rest = fma(fma(fma(high, d2, middle), d2, low), d2, d);
+  }
+};
+
+/// e^x for float, at most 1.1 ULP from -87.3 to 88.3; smaller and larger x give what those give.
 inline Vec<float> exp_saturated(Vec<float> x) {
-  using V = Vec<float>;
-  x = max(min(x, V(88.3762626647950f)), V(-87.3365478515625f));
-  const V n = round_to_whole(x * V(1.44269504088896341f));
-  V r = fma(n, V(-0.693359375f), x);
-  r = fma(n, V(2.12194440e-4f), r);
-  V q(1.9875691500e-4f);
-  q = fma(q, r, V(1.3981999507e-3f));
-  q = fma(q, r, V(8.3334519073e-3f));
-  q = fma(q, r, V(4.1665795894e-2f));
-  q = fma(q, r, V(1.6666665459e-1f));
-  q = fma(q, r, V(5.0000001201e-1f));
-  const V e = fma(q, r * r, r) + V(1.0f);
-  return e * exp2_whole(n);
+  const ExpOfMinus e(-x);
+  return fma(e.scale, e.rest, -e.scale);
 }
 inline Vec<double> exp_saturated(Vec<double> x) {
   using V = Vec<double>;
@@ -30,9 +42,13 @@ inline Vec<double> exp_saturated(Vec<double> x) {
 }
 
 /// 1 / (1 + e^-x). Relative error stays bounded for very negative x, where 1/2 + tanh(x/2)/2 would lose every digit.
-template <class S>
-Vec<S> sigmoid(Vec<S> x) {
-  const Vec<S> one(S(1));
+inline Vec<float> sigmoid(Vec<float> x) {
+  const Vec<float> one(1.0f);
+  const ExpOfMinus e(x);
+  return one / fma(e.scale, e.rest, one - e.scale);
+}
+inline Vec<double> sigmoid(Vec<double> x) {
+  const Vec<double> one(1.0);
   return one / (one + exp_saturated(-x));
 }
 

@@ -149,18 +149,11 @@ void transpose(Vec<S> (&block)[lanes<S>]) {
   for (int i = 0; i < lanes<S>; ++i) block[i] = b.packet[i];
 }
 
-/// 2^n for the whole number n in each lane, -126 <= n <= 127 (float).
-inline Vec<float> exp2_whole(Vec<float> n) {
-  // n + 1.5 * 2^23 leaves n in the low mantissa bits; adding the exponent bias and shifting makes it an exponent.
+/// The last nine bits of each lane where a float has its sign and its exponent.
+inline Vec<float> shift_to_exponent(Vec<float> a) {
   using namespace Eigen::internal;
   using Integer = typename unpacket_traits<Packet<float>>::integer_packet;
-  const Packet<float> shifted = padd(n.p, pset1<Packet<float>>(12582912.0f + 127.0f));
-  return Packet<float>(preinterpret<Packet<float>>(plogical_shift_left<23>(preinterpret<Integer>(shifted))));
-}
-inline Vec<float> round_to_whole(Vec<float> a) {
-  // Adding and taking away 1.5 * 2^23 rounds to nearest, ties to even; enough for |a| < 2^22.
-  const Vec<float> magic(12582912.0f);
-  return (a + magic) - magic;
+  return Packet<float>(preinterpret<Packet<float>>(plogical_shift_left<23>(preinterpret<Integer>(a.p))));
 }
 inline Vec<double> exp_of_eigen(Vec<double> a) { return Eigen::internal::pexp(a.p); }
 
