@@ -12,7 +12,7 @@ PyObject* wrap(Wrapper& wrapper, PyObject* const* arguments, Py_ssize_t count) {
   return wrapper.wrap(arguments[0]).release().ptr();
 }
 
-py::object function(const std::shared_ptr<Wrapper>& wrapper) {
+py::object wrap_function(const std::shared_ptr<Wrapper>& wrapper) {
   static PyMethodDef method = quick_method<Wrapper, wrap>("wrap", "A constant around an array.");
   return quick_function(wrapper, method);
 }
@@ -52,7 +52,7 @@ py::object Wrapper::filled(PyObject* array) const {
 void bind_constants(py::module_& m) {
   py::class_<Wrapper, std::shared_ptr<Wrapper>>(m, "Wrapper", "Makes constants of a type with slots around arrays.")
       .def(py::init<py::type, const py::dict&>(), py::arg("type"), py::arg("rest"))
-      .def("function", &function, "Gives a constant around an array.");
+      .def("function", &wrap_function, "Gives a constant around an array.");
 }
 
 }  // namespace unrolled::bindings

@@ -195,7 +195,7 @@ PyObject* is_like_array(PyObject*, PyObject* const* arguments, Py_ssize_t count)
   return nullptr;
 }
 
-py::object function(const std::shared_ptr<TapeWalk>& walk) {
+py::object backward_function(const std::shared_ptr<TapeWalk>& walk) {
   static PyMethodDef method = quick_method<TapeWalk, backward>("backward", "From one output to every leaf.");
   return quick_function(walk, method);
 }
@@ -206,7 +206,7 @@ void bind_tape_walk(py::module_& m) {
   py::class_<TapeWalk, std::shared_ptr<TapeWalk>>(m, "TapeWalk", "The way back along the tape.")
       .def(py::init<py::type, const py::type&, py::object, py::object>(), py::arg("leaf"), py::arg("node"),
            py::arg("refuse_what_is_written"), py::arg("with_partial"))
-      .def("function", &function, "(root, index, gradient, last write, lock of the leaves).");
+      .def("function", &backward_function, "(root, index, gradient, last write, lock of the leaves).");
   static PyMethodDef method = {"is_like", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(is_like_array)),
                                METH_FASTCALL,
                                "is_like(object, array)\n--\n\nWhether it is a plain array of that shape and dtype."};

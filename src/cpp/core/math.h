@@ -16,7 +16,8 @@ struct ExpOfMinus {
     using V = Vec<float>;
     x = max(min(x, V(87.3365478515625f)), V(-88.3762626647950f));
     // At this size a float has no fraction, so the sum rounds -x / ln 2 to n; its last nine bits are those of -2^n
-    // above the mantissa: n + 127 and a sign.
+    // above the mantissa: n + 127 and a sign. It is odd, so that 127.5, a tie at the lower bound, goes to 127 and not
+    // to the bits of infinity.
     const V whole(12582912.0f + 127.0f + 256.0f);
     const V shifted = fma(x, V(-1.44269504088896341f), whole);
     scale = shift_to_exponent(shifted);
@@ -31,7 +32,7 @@ struct ExpOfMinus {
   }
 };
 
-/// e^x for float, at most 1.1 ULP from -87.3 to 88.3; smaller and larger x give what those give.
+/// e^x for float, at most 1.1 ULP where |x| <= 87.3; beyond the bounds of ExpOfMinus what they give.
 inline Vec<float> exp_saturated(Vec<float> x) {
   const ExpOfMinus e(-x);
   return fma(e.scale, e.rest, -e.scale);
@@ -52,8 +53,8 @@ inline Vec<double> sigmoid(Vec<double> x) {
   return one / (one + exp_saturated(-x));
 }
 
-/// tanh for float: odd rational approximation of degree 13/6 on |x| <= 7.9, beyond which it rounds to +-1.
-/// Coefficients: the minimax fit used by Eigen's and XLA's tanh.
+/// tanh for float: odd rational approximation of degree 13/6 on |x| <= 7.9, and what that gives beyond: 2.4e-7 short of
+/// +-1. Coefficients: the minimax fit used by Eigen's and XLA's tanh.
 inline Vec<float> tanh(Vec<float> x) {
   using V = Vec<float>;
   const V bound(7.90531110763549805f);

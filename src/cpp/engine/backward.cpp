@@ -21,6 +21,7 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
   Barrier packed, done, summed, rows_done;
   parallel(partition_.threads(), [&](int id, int count) {
     if (!wanted.continues) back_.pack_share(cell, id, count);
+    if (wanted.dx && in.lengths && !in.ids) schedule_.clear_past_ends(wanted.dx, sizes_.input, id, count);
     packed.wait(count);
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
@@ -63,7 +64,6 @@ void Run<S>::prepare_backward(const Parameters<S>& parameters, const Inputs<S>& 
   start_backward(given);
   initial_wanted_ = started_ || wanted.dh0;
   for (int k = 0; k < cell.states; ++k) initial_wanted_ = initial_wanted_ || wanted.dstate0[k];
-  if (wanted.dx && in.lengths && !in.ids) std::fill_n(wanted.dx, in.T * in.B * sizes_.input, S(0));
   if (wanted.dscalar) {
     std::fill_n(wanted.dscalar, in.T * in.B, S(0));
     dscalar_.resize(schedule_.places() * units_[0]);
@@ -132,8 +132,13 @@ template <class S>
 void Run<S>::aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,
                           Index rows, const Shares& mine, ThreadRows<S>& at) {
   const CellInfo& cell = kernel_->info;
+  const bool scattered = s > 0 && !schedule_.equal();
   for (Index n = 0; n < rows; ++n) {
     const Index i = mine.row(n), time = schedule_.at(s, i);
+    if (scattered) {  // what the next step reads
+      if (given.dy) prefetch_row(given.dy + schedule_.at(s - 1, i) * sizes_.output, sizes_.output);
+      prefetch_row(output_before(y, s - 1, i), sizes_.output);
+    }
     const std::size_t r = static_cast<std::size_t>(n);
     at.slots[0][r] = slots_at(s, i, 0);
     if (cell.output_slots > 0) at.slots[1][r] = output_slots_at(s, i);

@@ -1,6 +1,7 @@
 // The engine: a cell folded over time. Forward, and exact back-propagation through time, for any cell of the registry.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -50,6 +51,14 @@ struct Outputs {
   S* h_last = nullptr;  // (B, O)
   S* state_last[most_states] = {};
 };
+
+/// Rows of sequences of unequal length lie in no order that the processor would see: it is told of the first lines, and
+/// finds the others by itself.
+template <class S>
+void prefetch_row(const S* row, Index width) {
+  constexpr Index line = 64 / sizeof(S), most = 4;
+  for (Index k = 0; k < std::min(width, most * line); k += line) __builtin_prefetch(row + k);
+}
 
 /// Width of state k of the caller: the output first, if it is one.
 inline Index state_width(const CellInfo& info, const Sizes& sizes, int k) {
@@ -149,18 +158,21 @@ class Run {
     Index first, last;
     Index count() const { return last - first; }
   };
-  /// What one thread of a team does: every row_step-th row of [first_row, last_row); some unit blocks of each space.
+  /// What one thread of a team does: those rows of [first_row, last_row) that it gets where `turns` threads are dealt
+  /// them there and back again, and `turn` is its place among these; some unit blocks of each space.
   struct Shares {
-    Index first_row, last_row, row_step;
+    Index first_row, last_row, turn, turns;
     Blocks of_space[spaces];
     Barrier* meet;
     int meeting;  // threads that meet there
-    /// How many of the first `running` rows are this thread's, and which is its n-th.
+    /// Its n-th row, and how many of the first `running` rows it has.
+    Index row(Index n) const { return first_row + n * turns + (n % 2 == 0 ? turn : turns - 1 - turn); }
     Index rows(Index running) const {
-      running = running < last_row ? running : last_row;
-      return running <= first_row ? 0 : (running - first_row + row_step - 1) / row_step;
+      const Index end = std::min(running, last_row);
+      if (end <= first_row) return 0;
+      const Index rounds = (end - first_row) / turns;
+      return rounds + (row(rounds) < end ? 1 : 0);
     }
-    Index row(Index n) const { return first_row + n * row_step; }
     const Blocks& blocks(Space space) const { return of_space[static_cast<int>(space)]; }
   };
   /// One layer normalisation: of the u of a phase, or of some input gates. raw rows are [block][stride gates][lane].
@@ -236,7 +248,7 @@ class Run {
 
   // forward.cpp
   void start_forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& weights, const Parameters<S>* pack_from,
-                     const Inputs<S>& in, const Outputs<S>& out, bool keep, bool alone);
+                     const Inputs<S>& in, bool keep, bool alone);
   void forward_steps(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index begin, Index end,
                      const Shares& mine, ThreadRows<S>& at);
   void project(const ForwardWeights<S>& weights, const Inputs<S>& in, Index s0, Index s1, const Shares& mine,

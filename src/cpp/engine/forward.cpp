@@ -95,7 +95,7 @@ void Run<S>::plan_memory(Index batch) {
 template <class S>
 void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& weights, const Parameters<S>* pack_from,
                      const Inputs<S>& in, const Outputs<S>& out, bool keep) {
-  start_forward(cell, sizes, weights, pack_from, in, out, keep, false);
+  start_forward(cell, sizes, weights, pack_from, in, keep, false);
   Barrier packed, made, tabled;
   const Index steps = schedule_.steps();
   parallel(partition_.threads(), [&](int id, int count) {
@@ -107,6 +107,7 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
       make_input(in, id, count);
       made.wait(count);
     }
+    if (in.lengths) schedule_.clear_past_ends(out.y, sizes.output, id, count);
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
     if (in.ids && steps > 0) {
@@ -121,8 +122,7 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
 /// What comes before the steps of forward; weights are prepared, but not packed.
 template <class S>
 void Run<S>::start_forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& weights,
-                           const Parameters<S>* pack_from, const Inputs<S>& in, const Outputs<S>& out, bool keep,
-                           bool alone) {
+                           const Parameters<S>* pack_from, const Inputs<S>& in, bool keep, bool alone) {
   kernel_ = &cell;
   sizes_ = sizes;
   plan(in, keep, alone);
@@ -130,7 +130,6 @@ void Run<S>::start_forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeight
   if (pack_from) weights.prepare(cell.info, sizes);
   for (int k = 0; k < cell.info.vectors; ++k) vector_data_[k] = weights.vectors.data() + k * weights.vector_step;
   plan_norms();
-  if (in.lengths) std::fill_n(out.y, in.T * in.B * sizes.output, S(0));
 }
 
 template <class S>
@@ -167,11 +166,13 @@ void Run<S>::project(const ForwardWeights<S>& weights, const Inputs<S>& in, Inde
                      ThreadRows<S>& at) {
   const CellInfo& cell = kernel_->info;
   const bool raw = cell.input_norms > 0;
+  const bool scattered = !schedule_.equal();
   Index rows = 0;
   for (Index s = s0; s < s1; ++s)
     for (Index n = 0, end = mine.rows(schedule_.rows(s)); n < end; ++n, ++rows) {
       const Index i = mine.row(n);
-      at.a[static_cast<std::size_t>(rows)] = input_row(in, s, i);
+      const S* const x = at.a[static_cast<std::size_t>(rows)] = input_row(in, s, i);
+      if (scattered) prefetch_row(x, sizes_.row);
       at.sums[static_cast<std::size_t>(rows)] =
           raw ? work_raw_a_at(s, i, s0) : work_slots_at(s, i, s0) + cell.input_first * lanes<S>;
     }
@@ -379,7 +380,7 @@ void Run<S>::raw_product(int p, const GatePanels<S>& panels, Depth depth, Index 
   template void Run<S>::forward(const CellKernel<S>&, Sizes, ForwardWeights<S>&, const Parameters<S>*,             \
                                 const Inputs<S>&, const Outputs<S>&, bool);                                        \
   template void Run<S>::start_forward(const CellKernel<S>&, Sizes, ForwardWeights<S>&, const Parameters<S>*,       \
-                                      const Inputs<S>&, const Outputs<S>&, bool, bool);                            \
+                                      const Inputs<S>&, bool, bool);                                               \
   template void Run<S>::forward_steps(const ForwardWeights<S>&, const Inputs<S>&, S*, Index, Index, const Shares&, \
                                       ThreadRows<S>&);                                                             \
   template void Run<S>::finish_forward(const ForwardWeights<S>&, const Outputs<S>&);

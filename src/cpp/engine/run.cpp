@@ -39,13 +39,15 @@ typename Run<S>::Shares Run<S>::shares(int id, int count) const {
     return std::min(blocks, blocks_per_share * share_begin(panels, share, part.unit_shares));
   };
   const auto between = [&](Space space, int share) { return Blocks{border(space, share), border(space, share + 1)}; };
-  if (!as_planned && id > 0) return {0, 0, 1, {}, nullptr, 1};
+  if (!as_planned && id > 0) return {0, 0, 0, 1, {}, nullptr, 1};
   const int row_share = id / part.unit_shares, unit_share = id % part.unit_shares;
-  // Rows of unequal length are dealt out in turns; else neighbours stay together, and so do their cache lines.
+  // Rows of unequal length, the longest first, are dealt out there and back again, so that no thread has all the longer
+  // ones; else neighbours stay together, and so do their cache lines.
   const bool equal = schedule_.equal();
   const Index batch = schedule_.batch();
-  return {equal ? share_begin(batch, row_share, part.row_shares) : row_share,
+  return {equal ? share_begin(batch, row_share, part.row_shares) : 0,
           equal ? share_begin(batch, row_share + 1, part.row_shares) : batch,
+          equal ? 0 : row_share,
           equal ? 1 : part.row_shares,
           {between(Space::Hidden, unit_share), between(Space::Output, unit_share), between(Space::Kept, unit_share)},
           &barriers_[static_cast<std::size_t>(row_share)],

@@ -3,6 +3,7 @@
 // nothing.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -38,6 +39,15 @@ class Schedule {
     if (!reverse_) return reset_[static_cast<std::size_t>(at(s, i))] != 0;
     // A reset at time t parts t - 1 from t in either direction.
     return s > 0 && reset_[static_cast<std::size_t>(at(s - 1, i))] != 0;
+  }
+
+  /// Zeros in those rows of a (T, B, width) array that lie past the ends of sequences: the share of thread `id` of
+  /// `count`.
+  template <class S>
+  void clear_past_ends(S* array, Index width, int id, int count) const {
+    for (Index t = id; t < time_; t += count)
+      for (Index i = t < steps_ ? rows(t) : 0; i < batch_; ++i)
+        std::fill_n(array + (t * batch_ + row(i)) * width, width, S(0));
   }
 
  private:
