@@ -225,3 +225,20 @@ def test_many_steps_close_after_one_another_have_the_bits_of_one_thread(case: Ca
         made.append([y, *state])
     for one, two in zip(*made, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_what_lies_past_the_ends_is_zero_whatever_memory_held(threads: Any, count: int) -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.array([40, 0, 17, 39, 1, 25, 33])
+    layer = ur.LSTM(24, 40)
+    threads(count)
+    for x in (np.full((48, 7, 24), np.nan), rng.standard_normal((48, 7, 24))):
+        given = ur.Tensor(x.astype(np.float32), requires_grad=True)
+        y, _ = layer(given, lengths=None if np.isnan(x).any() else lengths)
+        y.backward(np.ones(y.shape, np.float32))
+    assert given.grad is not None
+    past = np.arange(48)[:, None] >= lengths
+    for array in (np.asarray(y), np.asarray(given.grad)):
+        assert not array[past].any()
+        assert np.isfinite(array).all() and array[~past].any(-1).all()
