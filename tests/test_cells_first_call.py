@@ -134,6 +134,18 @@ def test_the_second_training_call_with_the_same_weights_packs_them() -> None:
     assert not np.array_equal(second, third)
 
 
+@pytest.mark.parametrize("rows", [3, 300])
+@pytest.mark.parametrize("stacked", [False, True])
+def test_one_call_on_rows_of_a_table_packs_nothing_to_be_kept(rows: int, stacked: bool) -> None:
+    embedding, cells = ur.Embedding(rows, 4), [ur.LSTM(4, 5), ur.LSTM(5, 5)]
+    layer = ur.Stack(cells) if stacked else cells[0]
+    for value in (0.1, 0.2):
+        for cell in cells:
+            cell.W_hh.data[...] = value
+        layer(embedding(np.ones((3, 4), np.int64)))
+        assert [packed(cell) for cell in (cells if stacked else cells[:1])] == [None] * (1 + stacked)
+
+
 def test_weights_that_somebody_holds_are_packed_by_every_call() -> None:
     cell, x = ur.LSTM(4, 5), np.ones((3, 2, 4), np.float32)
     held = cell.W_hh.data

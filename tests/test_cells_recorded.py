@@ -198,7 +198,7 @@ def test_native_functions_refuse_other_types(bad: Any) -> None:
     assert function(bad, None, cell._weights(), False, None) is None
     if bad is not None:
         assert function(x, bad, cell._weights(), False, None) is None
-        with pytest.raises(TypeError, match="expected: x"):
+        with pytest.raises(TypeError, match="expected: packed weights"):
             function(x, None, cell._weights(), False, bad)
         with pytest.raises(TypeError, match="neither a Tensor nor None"):
             function(x, None, [bad] * 3, False, None)

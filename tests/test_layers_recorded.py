@@ -63,6 +63,17 @@ def sequences(T: int, B: int, columns: int, dtype: Any = np.float32) -> np.ndarr
     return np.random.default_rng(1).standard_normal((T, B, columns)).astype(dtype)
 
 
+@pytest.mark.parametrize(("rows", "one_op"), [(40, True), (3, False)])
+def test_rows_of_a_large_table_are_read_as_any_x(rows: int, one_op: bool, made: list[Any]) -> None:
+    embedding, stack = ur.Embedding(rows, 6), ur.Stack([ur.LSTM(6, 5), ur.GRU(5, 4)])
+    ids = np.random.default_rng(0).integers(0, 3, (9, 2))
+    y, _ = stack(embedding(ids))
+    assert (made[-1] is not None) == one_op
+    np.testing.assert_allclose(y, stack(np.asarray(embedding.W)[ids])[0], rtol=1e-6)
+    y.sum().backward()
+    assert embedding.W.grad is not None
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(

@@ -33,10 +33,11 @@ std::vector<S> random_values(Index size, unsigned seed) {
 struct Sizes {
   Index M, N, K;
 };
-// Odd sizes around packets and tiles, one row, one column, nothing to sum, and one large enough for threads.
+// Odd sizes around packets and tiles, one row, one column, nothing to sum, large enough for threads, for sums in runs,
+// and for blocks of rows.
 const Sizes all_sizes[] = {{1, 1, 1},   {1, 64, 64},  {3, 17, 5},     {7, 33, 0},    {8, 16, 1},    {5, 70, 31},
                            {16, 15, 9}, {37, 129, 3}, {65, 100, 67},  {130, 48, 96}, {2, 257, 200}, {0, 4, 4},
-                           {4, 0, 4},   {33, 20, 0},  {48, 21, 4200}, {48, 1600, 9}};
+                           {4, 0, 4},   {33, 20, 0},  {48, 21, 4200}, {48, 1600, 9}, {901, 20, 660}};
 
 /// Rows of C are `spare` longer than N, to see that nothing is written beside it.
 template <class S>
@@ -127,4 +128,32 @@ TEST_CASE_TEMPLATE("NaN and infinity go where the definition puts them", S, floa
       CHECK(std::isnan(value) == (m == 2));
       CHECK(std::isinf(value) == (m != 2 && n == 4));
     }
+}
+
+TEST_CASE_TEMPLATE("gradients of a linear layer from one reading", S, float, double) {
+  const int before = get_num_threads();
+  for (const Sizes& sizes : {Sizes{3, 40, 17}, {1, 16, 1}, {90, 64, 2}, {90, 70, 2}, {700, 901, 20}, {0, 5, 4}}) {
+    const auto [rows, outputs, inputs] = sizes;
+    CAPTURE(rows);
+    CAPTURE(outputs);
+    const std::vector<S> dy = random_values<S>(rows * outputs, 1), x = random_values<S>(rows * inputs, 2);
+    std::vector<S> product(std::size_t(outputs * inputs));
+    gemm<S>(outputs, inputs, rows, {dy.data(), outputs, Trans::Yes}, {x.data(), inputs}, product.data(), inputs);
+    std::vector<S> sums;
+    for (int threads : {1, 2, 3}) {
+      CAPTURE(threads);
+      set_num_threads(threads);
+      std::vector<S> dW(product.size(), S(7)), db(std::size_t(outputs), S(7));
+      linear_gradients<S>(rows, outputs, inputs, dy.data(), x.data(), dW.data(), db.data());
+      CHECK(same_bits(dW, product));
+      if (threads == 1) sums = db;
+      CHECK(same_bits(db, sums));
+    }
+    for (Index n = 0; n < outputs; ++n) {
+      double sum = 0;
+      for (Index row = 0; row < rows; ++row) sum += double(dy[std::size_t(row * outputs + n)]);
+      CHECK(double(sums[std::size_t(n)]) == doctest::Approx(sum).epsilon(1e-5));
+    }
+  }
+  set_num_threads(before);
 }

@@ -66,14 +66,17 @@ PyObject* make_array(const py::dtype& dtype, int dimensions, const Py_intptr_t* 
 template <class S>
 class QuickArrays {
  public:
-  /// A C-contiguous array of S in native byte order with `dimensions` dimensions, the last one `columns`; null if it is
-  /// anything else.
-  const py::detail::PyArray_Proxy* array(PyObject* object, int dimensions, Index columns) const {
+  /// A C-contiguous array of S in native byte order with so many dimensions; null if it is anything else.
+  const py::detail::PyArray_Proxy* array(PyObject* object, int dimensions) const {
     if (Py_TYPE(object) != api_.PyArray_Type_) return nullptr;
     const auto* const array = py::detail::array_proxy(object);
-    const bool fits = array->nd == dimensions && array->dimensions[dimensions - 1] == columns;
-    if (!fits || array->descr != dtype_.ptr() || (array->flags & py::array::c_style) == 0) return nullptr;
-    return array;
+    const bool fits = array->nd == dimensions && array->descr == dtype_.ptr();
+    return fits && (array->flags & py::array::c_style) != 0 ? array : nullptr;
+  }
+  /// The same with `columns` in the last dimension.
+  const py::detail::PyArray_Proxy* array(PyObject* object, int dimensions, Index columns) const {
+    const auto* const found = array(object, dimensions);
+    return found && found->dimensions[dimensions - 1] == columns ? found : nullptr;
   }
   /// Data of such an array of shape (rows, columns).
   const S* data(PyObject* object, Index rows, Index columns) const {

@@ -73,7 +73,8 @@ class RecordedCalls {
   /// The op reads this, too; gives its array.
   py::object add(const py::object& x) { return inputs_.add(x.ptr()); }
   /// The next recorder's call; false if it is not up to it.
-  bool add(const py::object& x, const py::object& state, const py::list& tensors, bool reverse, PackedWeights* packed) {
+  bool add(const py::object& x, const py::object& state, const py::list& tensors, bool reverse,
+           const py::object& packed) {
     Recorder& recorder = *recorders_.at(calls_.size());
     const py::object bare = inputs_.add_items(state.ptr(), recorder.states());
     inputs_.add_weights(tensors);
@@ -106,7 +107,7 @@ class RecordedCalls {
 };
 
 py::object record_stack(const py::object& x, const Recorders& recorders, const std::vector<py::object>& states,
-                        const std::vector<py::list>& tensors, const std::vector<PackedWeights*>& packed) {
+                        const std::vector<py::list>& tensors, const std::vector<py::object>& packed) {
   RecordedCalls recorded(recorders);
   py::object below = recorded.add(x);
   for (std::size_t k = 0; k < recorders.size(); ++k) {
@@ -130,7 +131,7 @@ py::object record_stack(const py::object& x, const Recorders& recorders, const s
 
 py::object record_beside(const py::object& x, const Recorders& recorders, const std::vector<py::object>& states,
                          const std::vector<py::list>& tensors, const std::vector<bool>& reverse,
-                         const std::vector<PackedWeights*>& packed) {
+                         const std::vector<py::object>& packed) {
   RecordedCalls recorded(recorders);
   for (std::size_t k = 0; k < recorders.size(); ++k) {
     const py::object bare = recorded.add(x);

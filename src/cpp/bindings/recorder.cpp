@@ -27,7 +27,7 @@ class RecorderOf final : public Recorder {
   int states() const override { return cell_.info.carried(); }
 
   std::unique_ptr<RecordedCall> prepare(PyObject* x, PyObject* state, const py::list& tensors, bool reverse,
-                                        PackedWeights* packed) override {
+                                        const py::object& packed) override {
     auto call = std::make_unique<Call>();
     return call->prepare(*this, x, state, tensors, reverse, packed) ? std::move(call) : nullptr;
   }
@@ -37,7 +37,12 @@ class RecorderOf final : public Recorder {
    public:
     /// False if the recorder is not up to it.
     bool prepare(const RecorderOf& of, PyObject* x, PyObject* state, const py::list& tensors, bool reverse,
-                 PackedWeights* packed) {
+                 const py::object& packed) {
+      if (of.arrays_.array(x, 3) == nullptr) return false;
+      packed_ = PyCallable_Check(packed.ptr()) ? packed() : packed;  // before the weights have one more owner
+      if (!packed_.is_none() && !py::isinstance<PackedWeights>(packed_))
+        throw py::type_error("expected: packed weights, a function that gives them, or None");
+      auto* const ready = py::cast<PackedWeights*>(packed_);
       call_->cell = &of.cell_;
       call_->parameters = CellArrays<S>(of.cell_.info, of.arrays_of(tensors), of.numbers_);
       const Sizes& sizes = call_->parameters.sizes;
@@ -48,8 +53,8 @@ class RecorderOf final : public Recorder {
       call_->x = py::reinterpret_borrow<py::array>(x);
       call_->y = py::reinterpret_borrow<py::array>(at_.y);
       call_->kept.push_back(py::reinterpret_borrow<py::object>(state));
-      weights_ = packed ? &packed->of<S>(of.cell_, sizes) : &own_;
-      pack_from_ = packed ? nullptr : &call_->parameters.pointers;
+      weights_ = ready ? &ready->of<S>(of.cell_, sizes) : &own_;
+      pack_from_ = ready ? nullptr : &call_->parameters.pointers;
       return true;
     }
 
@@ -75,6 +80,7 @@ class RecorderOf final : public Recorder {
     std::shared_ptr<SavedCall<S>> call_ = std::make_shared<SavedCall<S>>();
     std::shared_ptr<Saved> saved_ = call_;
     QuickArguments<S> at_;
+    py::object packed_;  // alive as long as the call runs
     ForwardWeights<S> own_;
     ForwardWeights<S>* weights_ = nullptr;
     const Parameters<S>* pack_from_ = nullptr;
@@ -93,16 +99,15 @@ class RecorderOf final : public Recorder {
 
 /// record(x, state, tensors, reverse, packed)
 PyObject* record(Recorder& recorder, PyObject* const* arguments, Py_ssize_t count) {
-  const py::handle packed = count == 5 ? arguments[4] : nullptr;
-  if (!packed || !PyList_Check(arguments[2]) || !(packed.is_none() || py::isinstance<PackedWeights>(packed)))
-    throw py::type_error("expected: x, state, a list of Tensors, reverse, packed weights or None");
+  if (count != 5 || !PyList_Check(arguments[2]))
+    throw py::type_error("expected: x, state, a list of Tensors, reverse, packed weights, a function or None");
+  const auto packed = py::reinterpret_borrow<py::object>(arguments[4]);
   const auto tensors = py::reinterpret_borrow<py::list>(arguments[2]);
   TapeInputs inputs(recorder.tape());
   const py::object x = inputs.add(arguments[0]), state = inputs.add_items(arguments[1], recorder.states());
   inputs.add_weights(tensors);
   if (!state || !inputs.any()) return py::none().release().ptr();
-  const auto call =
-      recorder.prepare(x.ptr(), state.ptr(), tensors, arguments[3] == Py_True, py::cast<PackedWeights*>(packed));
+  const auto call = recorder.prepare(x.ptr(), state.ptr(), tensors, arguments[3] == Py_True, packed);
   if (call == nullptr) return py::none().release().ptr();
   run(*call);
   py::list results;

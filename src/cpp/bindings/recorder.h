@@ -14,8 +14,6 @@
 
 namespace unrolled::bindings {
 
-class PackedWeights;
-
 /// A call that backward may follow.
 class RecordedCall : public QuickCall {
  public:
@@ -33,9 +31,10 @@ class Recorder {
   }
   virtual ~Recorder() = default;
   /// A call that has not run yet; null if x, (T, B, I), or a state is not an array of the right kind. `tensors`: the
-  /// parameters, or None for those not there; `packed`: weights packed as they are now, or null.
+  /// parameters, or None for those not there; `packed`: weights packed as they are now or None, or a function that
+  /// gives this, which is not called in vain.
   virtual std::unique_ptr<RecordedCall> prepare(PyObject* x, PyObject* state, const py::list& tensors, bool reverse,
-                                                PackedWeights* packed) = 0;
+                                                const py::object& packed) = 0;
   virtual int states() const = 0;
   const TapeRecord& tape() const { return *tape_; }
   const py::str& name() const { return name_; }

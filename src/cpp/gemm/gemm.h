@@ -22,4 +22,9 @@ template <class S>
 void gemm(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias = nullptr,
           bool accumulate = false);
 
+/// Gradients of y = x W' + 1 b' from one reading of dy (rows x outputs): dW (outputs x inputs) = dy' x, and db
+/// (outputs), the sums of the columns of dy. inputs > 0.
+template <class S>
+void linear_gradients(Index rows, Index outputs, Index inputs, const S* dy, const S* x, S* dW, S* db);
+
 }  // namespace unrolled

@@ -48,6 +48,28 @@ void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, 
   }
 }
 
+/// out[m] (+)= sum over rows of A[p][m] for columns [first, last); a run's rows first, then what was there.
+template <class S>
+void add_columns(Index rows, const S* const* a, Index first, Index last, S* out, bool accumulate) {
+  constexpr int P = lanes<S>, together = 8;
+  for (; first + together * P <= last; first += together * P) {
+    Vec<S> sum[together];
+    for (auto& packet : sum) packet = Vec<S>::zero();
+    for (Index p = 0; p < rows; ++p)
+      for (int v = 0; v < together; ++v) sum[v] += Vec<S>::load(a[p] + first + v * P);
+    for (int v = 0; v < together; ++v) {
+      S* const to = out + first + v * P;
+      (accumulate ? Vec<S>::load(to) + sum[v] : sum[v]).store(to);
+    }
+  }
+  for (; first < last; first += P) {
+    const Index valid = last - first;
+    Vec<S> sum = Vec<S>::zero();
+    for (Index p = 0; p < rows; ++p) sum += Vec<S>::load_partial(a[p] + first, valid);
+    (accumulate ? Vec<S>::load_partial(out + first, valid) + sum : sum).store_partial(out + first, valid);
+  }
+}
+
 /// Few rows: C is written once, and nothing is worth being packed for it. The same bits as from tiles.
 template <class S>
 void outer_of_few(Index rows, const S* const* a, const S* const* b, Index first, Index last,
@@ -131,18 +153,10 @@ void outer_of_narrow(Index rows, const S* const* a, const S* const* b, Index fir
   }
 }
 
-/// C is large and its rows lie apart: those of the next tile come while this one is summed.
-template <class S>
-void prefetch_rows(S* const* c, Index rows, const PanelShape<S>& shape, Index group) {
-  const Index first = shape.first_column(group);
-  for (Index r = 0; r < rows; ++r)
-    for (int v = 0; c[r] && v < shape.vectors(group); ++v) __builtin_prefetch(c[r] + first + v * lanes<S>, 1);
-}
-
 /// C of one panel and one tile of A, over one run.
 template <class S>
 void outer_tile_product(const PanelShape<S>& shape, const S* panel, Index group, const S* tile_data, int in_tile,
-                        S* const* c, S* trash, Start start) {
+                        S* const* c, S* trash, Start start, LinesAhead<S>& ahead) {
   if (std::all_of(c, c + in_tile, [](const S* row) { return row == nullptr; })) return;
   const S* from[max_tile_rows];
   S* to[max_tile_rows];
@@ -151,7 +165,7 @@ void outer_tile_product(const PanelShape<S>& shape, const S* panel, Index group,
     to[r] = c[r] ? c[r] : trash;
   }
   const Depth depth{1, shape.depth, 0, tile_columns<S>};
-  multiply_group(shape, panel, group, depth, in_tile, from, to, start, static_cast<const S*>(nullptr));
+  multiply_group(shape, panel, group, depth, in_tile, from, to, start, static_cast<const S*>(nullptr), &ahead);
 }
 
 template <class S>
@@ -213,6 +227,7 @@ void OuterTeam<S>::add(const OuterSum<S>& sum, Index first, Index last, bool acc
   const Index m0 = share_begin(sum.a_columns, id, team), m1 = share_begin(sum.a_columns, id + 1, team);
   for (int k = 0; k < sum.count; ++k)
     outer_of_few(last - first, sum.a + first, sum.products[k].b + first, m0, m1, sum.products[k], accumulate);
+  if (sum.of_a) add_columns(last - first, sum.a + first, m0, m1, sum.of_a, accumulate);
 }
 
 /// Tiles of A go to threads in whole; every thread needs all panels of B, which are packed together.
@@ -229,7 +244,12 @@ void OuterTeam<S>::add_run(const OuterSum<S>& sum, Index first, Index run, bool 
                       share_begin(packets, id + 1, team), sum.products[k], accumulate);
     else
       whole = true;
-  if (!whole) return;
+  if (!whole) {
+    if (sum.of_a)
+      add_columns(run, a, share_begin(packets, id, team) * lanes<S>, share_begin(packets, id + 1, team) * lanes<S>,
+                  sum.of_a, accumulate);
+    return;
+  }
   const auto for_products = [&](auto&& use) {
     S* at = panels_.data();
     for (int k = 0; k < sum.count; ++k) {
@@ -245,18 +265,24 @@ void OuterTeam<S>::add_run(const OuterSum<S>& sum, Index first, Index run, bool 
                 at + shape.offset(g));
   });
   barrier_.wait(team);
+  Index groups = 0;
+  for_products([&](const OuterProduct<S>&, const PanelShape<S>& shape, S*) { groups += shape.groups(); });
   S* const tiles = tiles_.data() + id * block_ * step;
   for (Index first_tile = t0; first_tile < t1; first_tile += block_) {
     const Index end = std::min(t1, first_tile + block_);
     cut_tiles(a, run, sum.a_columns, first_tile, end, step, tiles);
+    if (sum.of_a) add_columns(run, a, first_tile * tile, std::min(sum.a_columns, end * tile), sum.of_a, accumulate);
+    LinesAhead<S> ahead(a, run, end * tile, std::min(sum.a_columns, std::min(t1, end + block_) * tile),
+                        (end - first_tile) * groups);
     for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
       for (Index g = 0; g < shape.groups(); ++g)
         for (Index t = first_tile; t < end; ++t) {
-          if (t + 1 < end)
-            prefetch_rows(product.c + (t + 1) * tile, std::min<Index>(tile, sum.a_columns - (t + 1) * tile), shape, g);
+          for (Index m = (t + 1) * tile; t + 1 < end && m < std::min((t + 2) * tile, sum.a_columns); ++m)
+            for (int v = 0; product.c[m] && v < shape.vectors(g); ++v)
+              ahead.also(product.c[m] + shape.first_column(g) + v * lanes<S>);
           outer_tile_product(shape, at + shape.offset(g), g, tiles + (t - first_tile) * step,
                              static_cast<int>(std::min<Index>(tile, sum.a_columns - t * tile)), product.c + t * tile,
-                             trash_.data() + id * widest_, accumulate ? Start::Continue : Start::Zero);
+                             trash_.data() + id * widest_, accumulate ? Start::Continue : Start::Zero, ahead);
         }
     });
   }

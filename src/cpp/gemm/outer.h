@@ -15,7 +15,7 @@ struct OuterProduct {
 };
 
 /// For each product: C[m][n] (+)= sum over rows p of A[p][m] B[p][n], in the order of p. Rows may lie anywhere; m runs
-/// over `a_columns`, n over `b_columns` neighbouring scalars.
+/// over `a_columns`, n over `b_columns` neighbouring scalars. With `of_a`, also of_a[m] (+)= sum of A[p][m].
 template <class S>
 struct OuterSum {
   Index rows;
@@ -23,6 +23,7 @@ struct OuterSum {
   Index a_columns;
   const OuterProduct<S>* products;
   int count;
+  S* of_a = nullptr;  // [a_columns]
 };
 
 /// Threads that the sums are worth.

@@ -39,7 +39,7 @@ void pack_rows(const S* const* rows, Index depth, Index first, Index valid, int 
 
 template <class S>
 void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, Depth depth, Index rows, const S* const* a,
-                    S* const* c, Start start, const S* bias) {
+                    S* const* c, Start start, const S* bias, LinesAhead<S>* ahead) {
   constexpr int P = lanes<S>;
   const int vectors = shape.vectors(group);
   const Index first = shape.first_column(group);
@@ -52,7 +52,7 @@ void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, Dep
       out[r] = whole ? c[r0 + r] + first : partial + r * vectors * P;
       if (!whole && start == Start::Continue) std::memcpy(out[r], c[r0 + r] + first, sizeof(S) * std::size_t(valid));
     }
-    run_tile(count, vectors, Tile<S>{depth, a + r0, panel, out, P, start, bias});
+    run_tile(count, vectors, Tile<S>{depth, a + r0, panel, out, P, start, bias, 0, ahead ? ahead->next() : Ahead{}});
     if (!whole)
       for (int r = 0; r < count; ++r) std::memcpy(c[r0 + r] + first, out[r], sizeof(S) * std::size_t(valid));
   });
@@ -112,7 +112,7 @@ void multiply_unpacked(const S* const* rows, Index first, Index last, Depth dept
   template void pack_transposed<S>(const S* const*, int, Index, S*);                                               \
   template void pack_rows<S>(const S* const*, Index, Index, Index, int, S*);                                       \
   template void multiply_group<S>(const PanelShape<S>&, const S*, Index, Depth, Index, const S* const*, S* const*, \
-                                  Start, const S*);                                                                \
+                                  Start, const S*, LinesAhead<S>*);                                                \
   template void multiply_groups<S>(const PanelShape<S>&, const S*, Index, Index, Depth, Index, const S* const*,    \
                                    S* const*, Start, bool);                                                        \
   template void multiply_unpacked<S>(const S* const*, Index, Index, Depth, const S*, S*, Start);

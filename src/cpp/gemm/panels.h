@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/buffer.h"
+#include "gemm/lines.h"
 #include "gemm/tile.h"
 
 namespace unrolled {
@@ -46,10 +47,11 @@ void for_row_tiles(Index rows, int most, F&& tile) {
 }
 
 /// For one group: c[r][column of the group] = start + a[r] . panel, for all rows, writing valid columns only.
-/// c[r] points to column 0 of the whole matrix; rows are dense (column after column). Runs on the calling thread.
+/// c[r] points to column 0 of the whole matrix; rows are dense (column after column). Runs on the calling thread;
+/// `ahead` is asked for meanwhile.
 template <class S>
 void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, Depth depth, Index rows, const S* const* a,
-                    S* const* c, Start start, const S* bias);
+                    S* const* c, Start start, const S* bias, LinesAhead<S>* ahead = nullptr);
 
 /// The same without bias for the groups [first, last) of a packed matrix, front to back or back to front; a single row
 /// takes several at once.

@@ -31,9 +31,11 @@ void tile_kernel(const Tile<S>& t) {
   for (int r = 0; r < rows; ++r) a[r] = t.a[r];
   const S* panel = t.panel;
   const Index a_step = t.depth.a_step, length = t.depth.length;
+  Ahead ahead = t.ahead;
   for (Index segment = 0; segment < t.depth.segments; ++segment) {
     Index at = segment * t.depth.a_jump;
     for (Index k = 0; k < length; ++k, at += a_step, panel += vectors * P) {
+      if (ahead.begin != ahead.end) __builtin_prefetch(*ahead.begin++);
       if constexpr (rows * vectors + vectors + 1 <= registers) {  // the packets of the panel stay, the rows pass
         Vec<S> w[vectors];
 #pragma GCC unroll 8

@@ -41,6 +41,13 @@ struct Depth {
   static Depth contiguous(Index length) { return {1, length, 0, 1}; }
 };
 
+/// Lines of memory that are asked for while a tile is summed, one at every step of the sum: all at once, they would
+/// wait for one another, and the sums for them.
+struct Ahead {
+  const void* const* begin = nullptr;
+  const void* const* end = nullptr;
+};
+
 template <class S>
 struct Tile {
   Depth depth;
@@ -51,6 +58,7 @@ struct Tile {
   Start start;
   const S* bias;             // `vectors` packets, read if start is Bias
   Index out_panel_step = 0;  // of run_row: from panel to panel
+  Ahead ahead{};             // of run_tile
 };
 
 /// Runs a tile of `rows` <= tile_rows(vectors) rows and `vectors` <= max_vectors packets.

@@ -110,8 +110,12 @@ void linear_vjp(const Arrays& inputs, const Attributes&, const Arrays&, const Ar
     using S = decltype(scalar);
     const S* dy = dys[0].as<S>();
     if (dx[0]) gemm<S>(rows, I, O, {dy, O}, {inputs[1].as<S>(), I}, dx[0].as<S>(), I);
-    if (dx[1]) gemm<S>(O, I, rows, {dy, O, Trans::Yes}, {inputs[0].as<S>(), I}, dx[1].as<S>(), I);
-    if (dx[2])
+    const bool together = dx[1] && dx[2] && I > 0;
+    if (together)
+      linear_gradients<S>(rows, O, I, dy, inputs[0].as<S>(), dx[1].as<S>(), dx[2].as<S>());
+    else if (dx[1])
+      gemm<S>(O, I, rows, {dy, O, Trans::Yes}, {inputs[0].as<S>(), I}, dx[1].as<S>(), I);
+    if (dx[2] && !together)
       sum_rows(rows, O, dx[2].as<S>(), [&](Index row, S* partial) {
         for (Index c = 0; c < O; ++c) partial[c] += dy[row * O + c];
       });

@@ -98,7 +98,7 @@ def record_stack(
     recorders: Sequence[Recorder],
     states: Sequence[Any],
     tensors: Sequence[list[Any]],
-    packed: Sequence[PackedWeights | None],
+    packed: Sequence[PackedWeights | Callable[[], PackedWeights | None] | None],
 ) -> tuple[Any, tuple[Any, ...]] | None: ...
 def record_beside(
     x: Any,
@@ -106,7 +106,7 @@ def record_beside(
     states: Sequence[Any],
     tensors: Sequence[list[Any]],
     reverse: Sequence[bool],
-    packed: Sequence[PackedWeights | None],
+    packed: Sequence[PackedWeights | Callable[[], PackedWeights | None] | None],
 ) -> list[tuple[Any, Any]] | None: ...
 def orthonormal_columns(matrix: Array) -> None: ...
 def cell_names() -> list[str]: ...

@@ -31,7 +31,7 @@ Operand = Any  # a Tensor, an array, a number, or nested lists of numbers: whate
 
 
 class Lookup(NamedTuple):
-    """How rows of a table were looked up, for ops that rather read the table itself."""
+    """How rows (T, B) of a table that has at most half as many were looked up, for ops that rather read the table."""
 
     table: Tensor
     ids: Array

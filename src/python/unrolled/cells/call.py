@@ -101,7 +101,7 @@ def prepare(
     starts = [] if cuts is None else cell._starts()
     keep = needs_grad(source, *given, *weights, scalar, *starts)
     segment_steps = cell._segment_steps(T, B)
-    lookup = None if segment_steps or cell._makes_input else _worthwhile_lookup(source)
+    lookup = None if segment_steps or cell._makes_input else _lookup(source)
     if source is not None and lookup is not None:
         array = lookup.table._data
         source = lookup.table if source.requires_grad else None
@@ -142,12 +142,12 @@ def _is_usual(x: Any, dtype: np.dtype[Any], columns: int) -> bool:
     )
 
 
-def _worthwhile_lookup(x: Tensor | None) -> Lookup | None:
-    """Where x holds rows of a table with fewer rows than x: their part of the gates is then made once per row of the
-    table, and looked up. None where x or the table may have changed since.
+def _lookup(x: Tensor | None) -> Lookup | None:
+    """Where x (T, B, I) holds rows of a table with far fewer of them: their part of the gates is then made once per row
+    of the table, and looked up. None where x or the table may have changed since.
     """
     lookup: Lookup | None = getattr(x, "_lookup", None)
-    if x is None or lookup is None or lookup.ids.ndim != 2 or 2 * lookup.table.shape[0] > lookup.ids.size:
+    if x is None or lookup is None:
         return None
     return lookup if x._version == 0 and lookup.table._version == lookup.version else None
 

@@ -25,7 +25,7 @@ def recorded(cell: Recurrent, x: Any, state: Any, reverse: bool) -> tuple[Tensor
     recorder = recorder_of(cell)
     if recorder is None:
         return None
-    weights, packed = cell._still_packed() or (cell._weights(), cell._packed_before())
+    weights, packed = cell._still_packed() or (cell._weights(), cell._packed_before)
     made: tuple[Tensor, Any] | None = recorder[1](x, state, weights, reverse, packed)
     return made
 

@@ -76,7 +76,7 @@ def _weights(layers: Sequence[Any]) -> tuple[list[Any], list[Any]]:
 
 def _packed(layers: Sequence[Any], found: Sequence[Any]) -> list[Any]:
     return [
-        layer._packed_before() if kept is None else kept[1] for layer, kept in zip(layers, found, strict=True)
+        layer._packed_before if kept is None else kept[1] for layer, kept in zip(layers, found, strict=True)
     ]
 
 

@@ -181,7 +181,8 @@ def embedding(weight: Any, ids: Any) -> Tensor:
         return (RowGradient(indices.reshape(-1), gradients[0].reshape(-1, shape[1]), shape),)
 
     rows = record("embedding", (weight,), out, vjp, ())[0]
-    rows._lookup = Lookup(weight, indices, weight._version)
+    if indices.ndim == 2 and 2 * shape[0] <= indices.size:
+        rows._lookup = Lookup(weight, indices, weight._version)
     return rows
 
 
