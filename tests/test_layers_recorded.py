@@ -194,16 +194,26 @@ def test_native_calls_count_what_they_get() -> None:
     recorders, weights = [cell._recorder[0] for cell in cells], [cell._weights() for cell in cells]
     none = [None, None]
     source = ur.Tensor(x, requires_grad=True)
-    (y, last), _ = core.record_beside(source, recorders, none, weights, [False, True], none)
-    vjp, dy, dh = y._node.vjp, np.array(y), np.array(last.h)
-    with pytest.raises(ValueError, match="expected"):
-        vjp([dy, dh])
-    made = vjp([None, None, dy, dh])
-    shapes = [None if g is None else g.shape for g in made]
-    assert shapes == [None] * 5 + [(4, 2, 20), None, (5, 20), (5, 5), (5,)]
+    shapes = [(4, 2, 20), None, (5, 20), (5, 5), (5,)]
+    for columns in (0, 10):
+        ys, last = core.record_beside(source, recorders, none, weights, [False, True], none, columns)
+        vjp, dy, dh = ys[-1]._node.vjp, np.array(ys[-1]), np.array(last[1].h)
+        with pytest.raises(ValueError, match="expected"):
+            vjp([dy, dh])
+        if columns:
+            assert [a if a is None else a.shape for a in vjp([None, None, dh])] == [None] * 5 + shapes
+        else:
+            assert [a if a is None else a.shape for a in vjp([None, None, dy, dh])] == [None] * 5 + shapes
+    for columns in (9, 5, 1):
+        with pytest.raises(ValueError, match="do not fit one array"):
+            core.record_beside(source, recorders, none, weights, [False, True], none, columns)
+    with pytest.raises(ValueError, match="dy"):
+        core.record_beside(source, recorders, none, weights, [False, True], none, 10)[0][0]._node.vjp(
+            [dh] * 3
+        )
     with pytest.raises(ValueError, match="at least one cell"):
         core.record_stack(x, [], [], [], [])
     with pytest.raises(ValueError, match="None"):
         core.record_stack(x, [None], [None], weights[:1], [None])
     with pytest.raises((ValueError, IndexError)):
-        core.record_beside(x, recorders, [None], weights, [False], [None])
+        core.record_beside(x, recorders, [None], weights, [False], [None], 0)

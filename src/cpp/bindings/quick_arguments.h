@@ -3,6 +3,9 @@
 
 #include <pybind11/pybind11.h>
 
+#include <stdexcept>
+#include <utility>
+
 #include "bindings/quick_arrays.h"
 #include "engine/engine.h"
 
@@ -20,11 +23,19 @@ inline py::object tuple_of_type(const py::object& type, const py::tuple& items) 
   return py::reinterpret_steal<py::object>(checked(PyTuple_Type.tp_new(made, content.ptr(), nullptr)));
 }
 
+/// One array (T, B, columns) for the outputs of several calls side by side, made by the first of them.
+struct JointOutput {
+  Index columns;
+  Index taken = 0;  // by the calls so far
+  py::object array{};
+};
+
 template <class S>
 struct QuickArguments {
   Inputs<S> in;  // with the options of the cell already
   Outputs<S> out;
   py::object y;
+  Index y_first = 0;  // its column where that of this call begins
   py::tuple last{0};  // one array for each state
 
   /// Takes x, of two `dimensions` for a step and three for a sequence, and a state, which may be None. False if any is
@@ -48,10 +59,22 @@ struct QuickArguments {
     return true;
   }
 
-  /// Makes the arrays of the results of what has been taken.
-  void make(const QuickArrays<S>& arrays, const CellInfo& info, const Sizes& sizes, int dimensions) {
-    const Index shape[3] = {in.T, in.B, sizes.output};
-    y = py::reinterpret_steal<py::object>(arrays.make(dimensions, shape + 3 - dimensions, &out.y));
+  /// Makes the arrays of the results of what has been taken; y as the next columns of `joint`, if that is not null.
+  void make(const QuickArrays<S>& arrays, const CellInfo& info, const Sizes& sizes, int dimensions,
+            JointOutput* joint = nullptr) {
+    const Index shape[3] = {in.T, in.B, joint ? joint->columns : sizes.output};
+    if (joint == nullptr || !joint->array)
+      y = py::reinterpret_steal<py::object>(arrays.make(dimensions, shape + 3 - dimensions, &out.y));
+    if (joint) {
+      if (!joint->array) joint->array = y;
+      y = joint->array;
+      const auto* const whole = arrays.array(y.ptr(), 3, joint->columns);
+      y_first = std::exchange(joint->taken, joint->taken + sizes.output);
+      if (!whole || whole->dimensions[0] != in.T || whole->dimensions[1] != in.B || joint->taken > joint->columns)
+        throw std::invalid_argument("the outputs of cells side by side do not fit one array");
+      out.y = reinterpret_cast<S*>(whole->data) + y_first;
+      in.y_step = joint->columns;
+    }
     last = py::tuple(static_cast<std::size_t>(info.carried()));
     for (int k = 0; k < info.carried(); ++k) {
       const Index of_state[2] = {in.B, state_width(info, sizes, k)};

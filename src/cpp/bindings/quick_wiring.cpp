@@ -23,23 +23,30 @@ namespace {
 using Steppers = std::vector<std::shared_ptr<Stepper>>;
 using Calls = std::vector<std::unique_ptr<SteppedCall>>;
 
-/// [(y, state) of each], which all read x; None if one of them is not up to it.
+/// ([y of each], states), which all read x, or ([y], states) if they have `columns` of a y together; None if one of
+/// them is not up to it.
 py::object side_by_side(const py::object& x, const Steppers& steppers, const std::vector<py::object>& states,
-                        const std::vector<bool>& reverse) {
+                        const std::vector<bool>& reverse, Index columns) {
   Calls calls;
+  JointOutput joint{columns};
   std::vector<Task> tasks;
   for (std::size_t k = 0; k < steppers.size(); ++k) {
     const TapeRecord& tape = steppers[k]->tape();
     const py::object state = tape.bare_items(states.at(k).ptr());
-    calls.push_back(steppers[k]->prepare(tape.bare(x.ptr()), state.ptr(), reverse.at(k)));
+    calls.push_back(
+        steppers[k]->prepare(tape.bare(x.ptr()), state.ptr(), reverse.at(k), columns > 0 ? &joint : nullptr));
     if (calls.back() == nullptr) return py::none();
     SteppedCall* const call = calls.back().get();
     tasks.push_back({call->multiply_adds(), [call] { call->run(); }, {}});
   }
   run(tasks);
-  py::list results;
-  for (std::size_t k = 0; k < calls.size(); ++k) results.append(steppers[k]->constants(*calls[k]));
-  return results;
+  py::list ys, last;
+  for (std::size_t k = 0; k < calls.size(); ++k) {
+    const Wrapper& wrapper = steppers[k]->tape().wrapper();
+    if (columns == 0 || k == 0) ys.append(wrapper.wrap(calls[k]->y().ptr()));
+    last.append(wrapper.wrap_all(calls[k]->state().ptr()));
+  }
+  return py::make_tuple(ys, last);
 }
 
 /// y of the top layer and the states of all, each of which reads what the one below it makes; None if one of them is
@@ -74,23 +81,23 @@ class RecordedCalls {
   py::object add(const py::object& x) { return inputs_.add(x.ptr()); }
   /// The next recorder's call; false if it is not up to it.
   bool add(const py::object& x, const py::object& state, const py::list& tensors, bool reverse,
-           const py::object& packed) {
+           const py::object& packed, JointOutput* joint = nullptr) {
     Recorder& recorder = *recorders_.at(calls_.size());
     const py::object bare = inputs_.add_items(state.ptr(), recorder.states());
     inputs_.add_weights(tensors);
     if (!bare) return false;
-    calls_.push_back(recorder.prepare(x.ptr(), bare.ptr(), tensors, reverse, packed));
+    calls_.push_back(recorder.prepare(x.ptr(), bare.ptr(), tensors, reverse, packed, joint));
     return calls_.back() != nullptr;
   }
   bool any_gradient() const { return inputs_.any(); }
   const std::vector<std::unique_ptr<RecordedCall>>& calls() const { return calls_; }
 
-  /// The results as Tensors.
-  template <class Saved>
-  py::tuple record(const py::str& name, const py::list& results) const {
+  /// The results as Tensors. `of_saved`: what else Saved is made of.
+  template <class Saved, class... OfSaved>
+  py::tuple record(const py::str& name, const py::list& results, OfSaved... of_saved) const {
     SavedList saved;
     for (const auto& call : calls_) saved.push_back(call->saved());
-    const py::object vjp = vjp_function(std::make_shared<Saved>(std::move(saved), inputs_.wanted()));
+    const py::object vjp = vjp_function(std::make_shared<Saved>(std::move(saved), inputs_.wanted(), of_saved...));
     return tape().record(name.ptr(), inputs_.tensors().ptr(), results.ptr(), vjp.ptr(), nullptr);
   }
 
@@ -131,28 +138,33 @@ py::object record_stack(const py::object& x, const Recorders& recorders, const s
 
 py::object record_beside(const py::object& x, const Recorders& recorders, const std::vector<py::object>& states,
                          const std::vector<py::list>& tensors, const std::vector<bool>& reverse,
-                         const std::vector<py::object>& packed) {
+                         const std::vector<py::object>& packed, Index columns) {
   RecordedCalls recorded(recorders);
+  JointOutput joint{columns};
   for (std::size_t k = 0; k < recorders.size(); ++k) {
     const py::object bare = recorded.add(x);
-    if (!recorded.add(bare, states.at(k), tensors.at(k), reverse.at(k), packed.at(k))) return py::none();
+    JointOutput* const to = columns > 0 ? &joint : nullptr;
+    if (!recorded.add(bare, states.at(k), tensors.at(k), reverse.at(k), packed.at(k), to)) return py::none();
   }
   if (!recorded.any_gradient()) return py::none();
   std::vector<Task> tasks;
   for (const auto& call : recorded.calls())
     tasks.push_back({call->multiply_adds(), [call = call.get()] { call->run(); }, {}});
   run(tasks);
-  py::list results, names;
-  for (const auto& call : recorded.calls()) append_results(results, *call);
+  py::list results, names, ys, last;
+  if (columns > 0) results.append(joint.array);
+  for (const auto& call : recorded.calls()) {
+    if (columns == 0) results.append(call->y());
+    for (const py::handle state : call->last()) results.append(state);
+  }
   for (const auto& recorder : recorders) names.append(recorder->name());
-  const py::tuple made = recorded.record<SavedBeside>(py::str(" and ").attr("join")(names), results);
-  py::list pairs;
+  const py::tuple made = recorded.record<SavedBeside>(py::str(" and ").attr("join")(names), results, columns > 0);
   std::size_t at = 0;
   for (const auto& recorder : recorders) {
-    const py::object y = made[at++];
-    pairs.append(py::make_tuple(y, recorder->state_from(made, at)));
+    if (columns == 0 || at == 0) ys.append(made[at++]);
+    last.append(recorder->state_from(made, at));
   }
-  return pairs;
+  return py::make_tuple(ys, last);
 }
 
 }  // namespace
@@ -169,10 +181,12 @@ void run_stack(const std::vector<QuickCall*>& calls) {
 }
 
 void bind_quick_wiring(py::module_& m) {
-  m.def(
-      "side_by_side", &side_by_side, py::arg("x"), py::arg("steppers"), py::arg("states"), py::arg("reverse"),
-      "[(y, state), ...] of cells that read the same x, at the same time where it pays; None if one of them must pack "
-      "its weights anew or convert an argument.");
+  m.def("side_by_side", &side_by_side, py::arg("x"), py::arg("steppers"), py::arg("states"), py::arg("reverse"),
+        py::arg("columns"),
+        "([y, ...], [state, ...]) of cells that read the same x, at the same time where it pays; None if one of them "
+        "must "
+        "pack its weights anew or convert an argument. If together they have `columns` > 0, theirs lie side by side in "
+        "one y.");
   m.def("stacked", &stacked, py::arg("x"), py::arg("steppers"), py::arg("states"),
         "(y, states) of cells of which each reads what the one before it makes, a part of the sequence behind it where "
         "that is faster; None as above.");
@@ -180,8 +194,7 @@ void bind_quick_wiring(py::module_& m) {
         py::arg("packed"),
         "(y, last states) of cells of which each reads what the one before it makes; None as of `record`.");
   m.def("record_beside", &record_beside, py::arg("x"), py::arg("recorders"), py::arg("states"), py::arg("tensors"),
-        py::arg("reverse"), py::arg("packed"),
-        "[(y, last state), ...] of cells that read the same x, at the same time where it pays; None as of `record`.");
+        py::arg("reverse"), py::arg("packed"), py::arg("columns"), "The same with a tape; None as of `record`.");
 }
 
 }  // namespace unrolled::bindings

@@ -27,9 +27,9 @@ class RecorderOf final : public Recorder {
   int states() const override { return cell_.info.carried(); }
 
   std::unique_ptr<RecordedCall> prepare(PyObject* x, PyObject* state, const py::list& tensors, bool reverse,
-                                        const py::object& packed) override {
+                                        const py::object& packed, JointOutput* joint) override {
     auto call = std::make_unique<Call>();
-    return call->prepare(*this, x, state, tensors, reverse, packed) ? std::move(call) : nullptr;
+    return call->prepare(*this, x, state, tensors, reverse, packed, joint) ? std::move(call) : nullptr;
   }
 
  private:
@@ -37,7 +37,7 @@ class RecorderOf final : public Recorder {
    public:
     /// False if the recorder is not up to it.
     bool prepare(const RecorderOf& of, PyObject* x, PyObject* state, const py::list& tensors, bool reverse,
-                 const py::object& packed) {
+                 const py::object& packed, JointOutput* joint) {
       if (of.arrays_.array(x, 3) == nullptr) return false;
       packed_ = PyCallable_Check(packed.ptr()) ? packed() : packed;  // before the weights have one more owner
       if (!packed_.is_none() && !py::isinstance<PackedWeights>(packed_))
@@ -48,10 +48,11 @@ class RecorderOf final : public Recorder {
       const Sizes& sizes = call_->parameters.sizes;
       set_numbers(at_.in, of.numbers_);
       if (!at_.take(of.arrays_, of.cell_.info, sizes, x, state, 3, reverse)) return false;
-      at_.make(of.arrays_, of.cell_.info, sizes, 3);
+      at_.make(of.arrays_, of.cell_.info, sizes, 3, joint);
       call_->in = at_.in;
       call_->x = py::reinterpret_borrow<py::array>(x);
       call_->y = py::reinterpret_borrow<py::array>(at_.y);
+      call_->y_first = at_.y_first;
       call_->kept.push_back(py::reinterpret_borrow<py::object>(state));
       weights_ = ready ? &ready->of<S>(of.cell_, sizes) : &own_;
       pack_from_ = ready ? nullptr : &call_->parameters.pointers;
@@ -111,7 +112,8 @@ PyObject* record(Recorder& recorder, PyObject* const* arguments, Py_ssize_t coun
   if (call == nullptr) return py::none().release().ptr();
   run(*call);
   py::list results;
-  append_results(results, *call);
+  results.append(call->y());
+  for (const py::handle state : call->last()) results.append(state);
   const py::object vjp = vjp_function(std::make_shared<SavedStack>(SavedList{call->saved()}, inputs.wanted()));
   const py::tuple made =
       recorder.tape().record(recorder.name().ptr(), inputs.tensors().ptr(), results.ptr(), vjp.ptr(), nullptr);
@@ -130,11 +132,6 @@ std::shared_ptr<Recorder> make_recorder(const std::string& kernel, const py::dty
 }
 
 }  // namespace
-
-void append_results(py::list& results, const RecordedCall& call) {
-  results.append(call.y());
-  for (const py::handle state : call.last()) results.append(state);
-}
 
 py::object Recorder::state_from(const py::tuple& results, std::size_t& at) const {
   py::tuple state(static_cast<std::size_t>(states()));

@@ -32,9 +32,9 @@ class Recorder {
   virtual ~Recorder() = default;
   /// A call that has not run yet; null if x, (T, B, I), or a state is not an array of the right kind. `tensors`: the
   /// parameters, or None for those not there; `packed`: weights packed as they are now or None, or a function that
-  /// gives this, which is not called in vain.
+  /// gives this, which is not called in vain; `joint`: where y goes, or null.
   virtual std::unique_ptr<RecordedCall> prepare(PyObject* x, PyObject* state, const py::list& tensors, bool reverse,
-                                                const py::object& packed) = 0;
+                                                const py::object& packed, JointOutput* joint = nullptr) = 0;
   virtual int states() const = 0;
   const TapeRecord& tape() const { return *tape_; }
   const py::str& name() const { return name_; }
@@ -46,9 +46,6 @@ class Recorder {
   py::str name_;
   py::type state_type_;
 };
-
-/// Appends y and the last states.
-void append_results(py::list& results, const RecordedCall& call);
 
 void bind_recorder(pybind11::module_& m);
 

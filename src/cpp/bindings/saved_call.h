@@ -55,6 +55,7 @@ class SavedCall final : public Saved {
   CellArrays<S> parameters;
   Inputs<S> in;
   py::array x, y;
+  Index y_first = 0;             // of `in.y_step` columns of y, if its output is a part of them
   std::vector<py::object> kept;  // initial states, starts, ids, lengths, resets
   const CellKernel<S>* cell = nullptr;
   bool used = false;
@@ -85,7 +86,8 @@ class SavedCall final : public Saved {
     const Index T = in.T, B = in.B;
     const CellInfo& info = cell->info;
     OutputGradients<S> given;
-    given.dy = optional_data<S>(dy, {T, B, sizes.output}, "dy");
+    given.dy = optional_data<S>(dy, {T, B, in.y_step > 0 ? in.y_step : sizes.output}, "dy");
+    if (given.dy) given.dy += y_first;
     if (static_cast<int>(dlast.size()) != info.carried())
       throw std::invalid_argument("dlast: one gradient per state expected");
     for (int k = 0; k < info.carried(); ++k)
@@ -136,7 +138,7 @@ class SavedCall final : public Saved {
   double recurrent_weights() const override { return recurrent_weights_of(cell->info, parameters.sizes); }
 
  private:
-  const S* y_data() const { return static_cast<const S*>(y.data()); }
+  const S* y_data() const { return static_cast<const S*>(y.data()) + y_first; }
 
   /// Arrays for the gradients of the weights, in the order of the weights; None where they are not wanted.
   py::list make_weight_gradients(InputGradients<S>& wanted, const std::vector<bool>& wanted_of) const {

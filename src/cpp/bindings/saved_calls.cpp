@@ -80,21 +80,21 @@ void SavedStack::go(const std::vector<WayBack>& ways) const {
 }
 
 py::list SavedBeside::vjp(const std::vector<py::object>& gradients) const {
-  std::size_t results = 0;
-  for (const auto& call : calls_) results += 1 + call->states();
+  std::size_t results = joint_ ? 1 : calls_.size();
+  for (const auto& call : calls_) results += call->states();
   if (gradients.size() != results) throw std::invalid_argument("gradients: one of every y and last state expected");
   const std::vector<py::object> given = dense(gradients);
   std::vector<Task> tasks;
   std::vector<bool> reached;
-  auto gradient = given.begin();
+  auto state = given.begin() + (joint_ ? 1 : 0);
   auto flag = wanted_.begin();
   for (const auto& call : calls_) {
-    const auto results_end = gradient + Index(1 + call->states());
+    const py::object dy = joint_ ? given[0] : *state++;
+    const auto states_end = state + Index(call->states());
     const auto flags_end = flag + Index(1 + call->states() + call->weights());
-    reached.push_back(any(gradient, results_end));
-    if (reached.back())
-      tasks.push_back(call->backward(*gradient, {gradient + 1, results_end}, {flag, flags_end}, false).whole);
-    gradient = results_end;
+    reached.push_back(!dy.is_none() || any(state, states_end));
+    if (reached.back()) tasks.push_back(call->backward(dy, {state, states_end}, {flag, flags_end}, false).whole);
+    state = states_end;
     flag = flags_end;
   }
   run(tasks);

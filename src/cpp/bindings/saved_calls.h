@@ -37,13 +37,17 @@ class SavedStack final : public SavedCalls {
   void go(const std::vector<WayBack>& ways) const;
 };
 
-/// Of calls beside each other.
+/// Of calls beside each other. With `joint`, what they made of y is one array.
 class SavedBeside final : public SavedCalls {
  public:
-  using SavedCalls::SavedCalls;
-  /// From the gradients of y and the last states of every call in turn to those of its x, states and weights. None of a
-  /// call whose results have no gradient.
+  SavedBeside(SavedList calls, std::vector<bool> wanted, bool joint)
+      : SavedCalls(std::move(calls), std::move(wanted)), joint_(joint) {}
+  /// From the gradients of y and the last states of every call in turn, or of the one y and then of all last states, to
+  /// those of each x, states and weights. None of a call whose results have no gradient.
   py::list vjp(const std::vector<py::object>& gradients) const override;
+
+ private:
+  bool joint_;
 };
 
 /// The vjp as the tape calls it.

@@ -50,9 +50,9 @@ class StepperOf final : public Stepper {
     return constants(call);
   }
 
-  std::unique_ptr<SteppedCall> prepare(PyObject* x, PyObject* state, bool reverse) override {
+  std::unique_ptr<SteppedCall> prepare(PyObject* x, PyObject* state, bool reverse, JointOutput* joint) override {
     auto call = std::make_unique<Call>(*this);
-    return call->prepare(x, state, 3, reverse) ? std::move(call) : nullptr;
+    return call->prepare(x, state, 3, reverse, joint) ? std::move(call) : nullptr;
   }
 
  private:
@@ -61,14 +61,14 @@ class StepperOf final : public Stepper {
     explicit Call(StepperOf& of) : of_(of) {}
 
     /// False if the stepper is not up to it.
-    bool prepare(PyObject* x, PyObject* state, int dimensions, bool reverse) {
+    bool prepare(PyObject* x, PyObject* state, int dimensions, bool reverse, JointOutput* joint = nullptr) {
       const CellInfo& info = of_.weights_->cell->info;
       const Sizes& sizes = of_.weights_->sizes;
       x_ = py::reinterpret_borrow<py::object>(x);  // another thread may put other arrays in their places
       state_ = py::reinterpret_borrow<py::object>(state);
       at_.in = of_.in_;
       if (!at_.take(of_.arrays_, info, sizes, x, state, dimensions, reverse) || !of_.unchanged()) return false;
-      at_.make(of_.arrays_, info, sizes, dimensions);
+      at_.make(of_.arrays_, info, sizes, dimensions, joint);
       run_ = of_.take();
       return true;
     }
@@ -100,7 +100,7 @@ class StepperOf final : public Stepper {
       in.first_time += begin;
       in.x += begin * in.B * sizes.input;
       if (in.scalar) in.scalar += begin * in.B;
-      out.y += begin * in.B * sizes.output;
+      out.y += begin * in.B * (in.y_step > 0 ? in.y_step : sizes.output);
       if (begin > 0)
         for (int k = 0; k < info.carried(); ++k)
           state_of(info, in.h0, in.state0, k) = state_of(info, out.h_last, out.state_last, k);

@@ -37,8 +37,9 @@ class Stepper {
   virtual py::object step(PyObject* x, PyObject* state, PyObject* scalar) = 0;
   /// (y, state) of a sequence, x (T, B, I), as constants; x and states may be Tensors. Null for the same reasons.
   virtual py::object sequence(PyObject* x, PyObject* state, bool reverse) = 0;
-  /// Such a call that has not run yet, of arrays; null for the same reasons.
-  virtual std::unique_ptr<SteppedCall> prepare(PyObject* x, PyObject* state, bool reverse) = 0;
+  /// Such a call that has not run yet, of arrays; null for the same reasons. `joint`: where y goes, or null.
+  virtual std::unique_ptr<SteppedCall> prepare(PyObject* x, PyObject* state, bool reverse,
+                                               JointOutput* joint = nullptr) = 0;
   /// (y, state) of a call that has run, as constants.
   py::object constants(SteppedCall& call) const {
     const Wrapper& wrapper = tape_->wrapper();

@@ -21,7 +21,7 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
   Barrier packed, done, summed, rows_done;
   parallel(partition_.threads(), [&](int id, int count) {
     if (!wanted.continues) back_.pack_share(cell, id, count);
-    if (wanted.dx && in.lengths && !in.ids) schedule_.clear_past_ends(wanted.dx, sizes_.input, id, count);
+    if (wanted.dx && in.lengths && !in.ids) schedule_.clear_past_ends(wanted.dx, sizes_.input, sizes_.input, id, count);
     packed.wait(count);
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
@@ -136,15 +136,15 @@ void Run<S>::aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, 
   for (Index n = 0; n < rows; ++n) {
     const Index i = mine.row(n), time = schedule_.at(s, i);
     if (scattered) {  // what the next step reads
-      if (given.dy) prefetch_row(given.dy + schedule_.at(s - 1, i) * sizes_.output, sizes_.output);
+      if (given.dy) prefetch_row(given.dy + schedule_.at(s - 1, i) * y_step_, sizes_.output);
       prefetch_row(output_before(y, s - 1, i), sizes_.output);
     }
     const std::size_t r = static_cast<std::size_t>(n);
     at.slots[0][r] = slots_at(s, i, 0);
     if (cell.output_slots > 0) at.slots[1][r] = output_slots_at(s, i);
     at.h_prev[r] = output_before(y, s, i);
-    at.operand[r] = y + time * sizes_.output;
-    at.dy[r] = given.dy ? given.dy + time * sizes_.output : nullptr;
+    at.operand[r] = y + time * y_step_;
+    at.dy[r] = given.dy ? given.dy + time * y_step_ : nullptr;
     at.dh[r] = dh_.data() + i * units(cell.output);
     at.dvectors[r] = dvectors_.data() + i * cell.vectors * vector_step_;
     if (in.scalar) at.scalar[r] = in.scalar[time];

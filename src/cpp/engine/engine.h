@@ -43,11 +43,12 @@ struct Inputs {
   const std::int64_t* lengths = nullptr;  // (B), null: all T
   const std::uint8_t* reset = nullptr;    // (T, B), null: none
   bool reverse = false;
+  Index y_step = 0;  // scalars from place to place of y and dy, which may be columns of wider arrays; 0: O
 };
 
 template <class S>
 struct Outputs {
-  S* y = nullptr;       // (T, B, O); zeros past a sequence's end
+  S* y = nullptr;       // (T, B, O), see y_step; zeros past a sequence's end
   S* h_last = nullptr;  // (B, O)
   S* state_last[most_states] = {};
 };
@@ -333,6 +334,7 @@ class Run {
   const CellKernel<S>* kernel_ = nullptr;
   Sizes sizes_{};
   Index units_[spaces] = {};  // of each space, in whole packets
+  Index y_step_ = 0;          // from place to place of y and dy
   Index slot_row_[2] = {};    // scalars of all slots of one row
   bool keep_ = false;
   bool saves_apart_ = false;  // whether what is kept of the gates goes past the caches, apart from their input parts

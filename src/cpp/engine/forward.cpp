@@ -107,7 +107,7 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
       make_input(in, id, count);
       made.wait(count);
     }
-    if (in.lengths) schedule_.clear_past_ends(out.y, sizes.output, id, count);
+    if (in.lengths) schedule_.clear_past_ends(out.y, sizes.output, y_step_, id, count);
     const Shares mine = shares(id, count);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
     if (in.ids && steps > 0) {
@@ -125,6 +125,7 @@ void Run<S>::start_forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeight
                            const Parameters<S>* pack_from, const Inputs<S>& in, bool keep, bool alone) {
   kernel_ = &cell;
   sizes_ = sizes;
+  y_step_ = in.y_step > 0 ? in.y_step : sizes.output;
   plan(in, keep, alone);
   load_initial(in);
   if (pack_from) weights.prepare(cell.info, sizes);
@@ -233,7 +234,7 @@ void Run<S>::forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in,
     if (saves_apart_) at.saved[r] = slots_at(s, i, chunk);
     if (cell.output_slots > 0) at.slots[1][r] = output_slots_at(s, i);
     at.h_prev[r] = output_before(y, s, i);
-    at.y[r] = y + time * sizes_.output;
+    at.y[r] = y + time * y_step_;
     if (in.scalar) at.scalar[r] = in.scalar[time];
     for (int k = 0; k < cell.states; ++k) at.state_prev[k][r] = state_before(k, s, i);
     for (int k = 0; k < cell.streams; ++k) at.stream[k][r] = stream_at(k, s, i);

@@ -8,7 +8,7 @@ template <class S>
 void Run<S>::begin_forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& weights,
                            const Parameters<S>* pack_from, const Inputs<S>& in, const Outputs<S>& out) {
   start_forward(cell, sizes, weights, pack_from, in, true, true);
-  if (in.lengths) schedule_.clear_past_ends(out.y, sizes.output, 0, 1);
+  if (in.lengths) schedule_.clear_past_ends(out.y, sizes.output, y_step_, 0, 1);
   if (pack_from) weights.pack_share(cell.info, sizes, *pack_from, 0, 1);
 }
 
@@ -22,7 +22,7 @@ template <class S>
 void Run<S>::begin_backward(const Parameters<S>& parameters, const Inputs<S>& in, const OutputGradients<S>& given,
                             const InputGradients<S>& wanted) {
   prepare_backward(parameters, in, given, wanted, true);
-  if (wanted.dx && in.lengths && !in.ids) schedule_.clear_past_ends(wanted.dx, sizes_.input, 0, 1);
+  if (wanted.dx && in.lengths && !in.ids) schedule_.clear_past_ends(wanted.dx, sizes_.input, sizes_.input, 0, 1);
   back_.pack_share(kernel_->info, 0, 1);
 }
 

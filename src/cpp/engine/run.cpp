@@ -116,7 +116,7 @@ void Run<S>::write_last(const S* y, const Outputs<S>& out) {
       if (to) std::copy_n(from, width, to + row * width);
     };
     if (cell.output_is_state)
-      copy(out.h_last, last < 0 ? initial_.data() + i * units(cell.output) : y + schedule_.at(last, i) * sizes_.output,
+      copy(out.h_last, last < 0 ? initial_.data() + i * units(cell.output) : y + schedule_.at(last, i) * y_step_,
            cell.output);
     for (int k = 0; k < cell.states; ++k)
       copy(out.state_last[k], last < 0 ? initial_state_[k].data() + i * units(stream_space(k)) : stream_at(k, last, i),
@@ -128,7 +128,7 @@ template <class S>
 const S* Run<S>::output_before(const S* y, Index s, Index i) const {
   if (schedule_.cut(s, i)) return start_of(0);
   const Space space = kernel_->info.output;
-  return s == 0 ? initial_.data() + i * units(space) : y + schedule_.at(s - 1, i) * sizes_.width(space);
+  return s == 0 ? initial_.data() + i * units(space) : y + schedule_.at(s - 1, i) * y_step_;
 }
 
 template <class S>

@@ -41,13 +41,13 @@ class Schedule {
     return s > 0 && reset_[static_cast<std::size_t>(at(s - 1, i))] != 0;
   }
 
-  /// Zeros in those rows of a (T, B, width) array that lie past the ends of sequences: the share of thread `id` of
-  /// `count`.
+  /// Zeros in those rows of a (T, B, width) array, `step` scalars from row to row, that lie past the ends of sequences:
+  /// the share of thread `id` of `count`.
   template <class S>
-  void clear_past_ends(S* array, Index width, int id, int count) const {
+  void clear_past_ends(S* array, Index width, Index step, int id, int count) const {
     for (Index t = id; t < time_; t += count)
       for (Index i = t < steps_ ? rows(t) : 0; i < batch_; ++i)
-        std::fill_n(array + (t * batch_ + row(i)) * width, width, S(0));
+        std::fill_n(array + (t * batch_ + row(i)) * step, width, S(0));
   }
 
  private:

@@ -54,7 +54,7 @@ void Segments<S>::forward(const CellKernel<S>& cell, Sizes sizes, const Paramete
   }
   for (Index n = 0; n < count(); ++n) {
     Outputs<S> part;
-    part.y = out.y + first_time(nth(n)) * in.B * sizes.output;
+    part.y = out.y + first_time(nth(n)) * in.B * y_step();
     for (int k = 0; k < info.carried(); ++k) state_of(info, part.h_last, part.state_last, k) = state_before(n + 1, k);
     run_.forward(cell, sizes, weights_, n == 0 ? &parameters : nullptr, inputs(n), part, false);
     if (n + 1 == count()) continue;
@@ -78,7 +78,7 @@ void Segments<S>::backward(const Parameters<S>& parameters, const OutputGradient
                            const InputGradients<S>& wanted) {
   const CellInfo& info = cell_->info;
   const Index B = in_.B;
-  Buffer<S> y(std::min(steps_, in_.T) * B * sizes_.output);
+  Buffer<S> y(std::min(steps_, in_.T) * B * y_step());
   Buffer<S> dstates[1 + most_states];
   for (int k = 0; k < info.carried(); ++k) {
     dstates[k].resize(B * width(k));
@@ -105,7 +105,7 @@ void Segments<S>::backward(const Parameters<S>& parameters, const OutputGradient
     run_.forward(*cell_, sizes_, weights_, nullptr, part, again, true);
     OutputGradients<S> given_here;
     InputGradients<S> wanted_here = wanted;
-    if (given.dy) given_here.dy = given.dy + before * sizes_.output;
+    if (given.dy) given_here.dy = given.dy + before * y_step();
     if (wanted.dx) wanted_here.dx = wanted.dx + before * sizes_.input;
     if (wanted.dscalar) wanted_here.dscalar = wanted.dscalar + before;
     for (int k = 0; k < info.carried(); ++k) {

@@ -30,6 +30,7 @@ class Segments {
   template <class Cut>
   void cut_after(Index n, Cut&& cut);
   S* state_before(Index n, int k) { return states_[k].data() + n * in_.B * width(k); }
+  Index y_step() const { return in_.y_step > 0 ? in_.y_step : sizes_.output; }
   Index width(int k) const { return state_width(cell_->info, sizes_, k); }
 
   const CellKernel<S>* cell_ = nullptr;

@@ -97,15 +97,19 @@ class Bidirectional(RecomputedParts):
         times = with_dt("Bidirectional", layers, dt)
         # Neither direction waits for the other: they run at the same time.
         quick = side_by_side_with_tape if is_grad_enabled() else side_by_side
-        made = quick(layers, x, states, ways) if lengths is None and reset is None else None
-        if made is None and all(map(is_plain, layers)):
+        if lengths is None and reset is None:
+            columns = self.output_size if self.merge == "concat" else 0  # each writes its part of y
+            if (together := quick(layers, x, states, ways, columns)) is not None:
+                ys, last = together
+                return ys[0] if columns else ys[0] + ys[1], BidirectionalState(*last)
+        if all(map(is_plain, layers)):
             made = run(
                 [
                     prepare(layer, x, its_state, lengths, reset, way)
                     for layer, its_state, way in zip(layers, states, ways, strict=True)
                 ]
             )
-        elif made is None:
+        else:
             made = [
                 layer(x, its_state, lengths, reset, reverse=way, **its_times)
                 for layer, its_state, way, its_times in zip(layers, states, ways, times, strict=True)

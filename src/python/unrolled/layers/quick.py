@@ -16,10 +16,14 @@ from unrolled.tensor import Tensor, is_grad_enabled
 
 
 def side_by_side(
-    layers: Sequence[Any], x: Any, states: Sequence[Any], reverse: Sequence[bool]
-) -> list[tuple[Tensor, Any]] | None:
-    """(y, state) of every layer, all of which read x, at the same time where it pays."""
-    made: list[tuple[Tensor, Any]] | None = _quick(core.side_by_side, layers, x, states, reverse)
+    layers: Sequence[Any], x: Any, states: Sequence[Any], reverse: Sequence[bool], columns: int
+) -> tuple[list[Tensor], list[Any]] | None:
+    """The y and the state of every layer, all of which read x, at the same time where it pays. If they have `columns`
+    together, not 0, one y of so many.
+    """
+    made: tuple[list[Tensor], list[Any]] | None = _quick(
+        core.side_by_side, layers, x, states, reverse, columns
+    )
     return made
 
 
@@ -45,14 +49,14 @@ def stacked_with_tape(
 
 
 def side_by_side_with_tape(
-    layers: Sequence[Any], x: Any, states: Sequence[Any], reverse: Sequence[bool]
-) -> list[tuple[Tensor, Any]] | None:
-    """(y, state) of every layer with a tape, on which they are one op: gradients go back at the same time, too."""
+    layers: Sequence[Any], x: Any, states: Sequence[Any], reverse: Sequence[bool], columns: int
+) -> tuple[list[Tensor], list[Any]] | None:
+    """The same with a tape, on which they are one op: gradients go back at the same time, too."""
     recorders = _recorders(layers)
     if recorders is None:
         return None
     found, weights = _weights(layers)
-    return core.record_beside(x, recorders, states, weights, reverse, _packed(layers, found))
+    return core.record_beside(x, recorders, states, weights, reverse, _packed(layers, found), columns)
 
 
 def _recorders(layers: Sequence[Any]) -> list[Any] | None:
