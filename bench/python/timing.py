@@ -11,9 +11,10 @@ import numpy as np
 
 Clock = Callable[[], float]
 # A sample repeats a short call for about this long, after some that do not count: the first ones find caches and branch
-# predictors as the other sides have left them, and a processor that has slept.
+# predictors as the other sides have left them, a processor that has slept, and threads that a system has woken on one
+# core and leaves there for milliseconds.
 SAMPLE_SECONDS = 0.01
-WARM_SECONDS = 0.002
+WARM_SECONDS = 0.012
 
 # Idle threads of a runtime spin for a while after a call: libgomp's 5 to 15 ms, libiomp's 200 (KMP_BLOCKTIME).
 # Telling them not to (OMP_WAIT_POLICY=passive, KMP_BLOCKTIME=0) would slow down every short call of theirs, so the
