@@ -204,7 +204,7 @@ def test_native_calls_count_what_they_get() -> None:
             assert [a if a is None else a.shape for a in vjp([None, None, dh])] == [None] * 5 + shapes
         else:
             assert [a if a is None else a.shape for a in vjp([None, None, dy, dh])] == [None] * 5 + shapes
-    for columns in (9, 5, 1):
+    for columns in (9, 5, 1, 11, 20, -10):
         with pytest.raises(ValueError, match="do not fit one array"):
             core.record_beside(source, recorders, none, weights, [False, True], none, columns)
     with pytest.raises(ValueError, match="dy"):

@@ -51,6 +51,20 @@ def test_results_and_gradients_do_not_depend_on_threads(name: str, dtype: Any, t
             np.testing.assert_array_equal(a.view(np.uint8), b.view(np.uint8))
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "inputs"), [(3, 50, 9), (700, 33, 2), (1500, 70, 20), (1500, 64, 2)]
+)
+def test_a_bias_gradient_does_not_depend_on_who_else_wants_one(rows: int, columns: int, inputs: int) -> None:
+    arrays, dy = (random(rows, inputs), random(columns, inputs), random(columns)), random(rows, columns)
+    made = []
+    for weight in (True, False):
+        x, W, b = (Tensor(a, requires_grad=k == 2 or (weight and k == 1)) for k, a in enumerate(arrays))
+        ops.linear(x, W, b).backward(dy)
+        assert b.grad is not None
+        made.append(b.grad)
+    np.testing.assert_array_equal(*made)
+
+
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "layer_norm", "linear"])
 def test_a_row_does_not_depend_on_the_others(name: str) -> None:
     call, (x, *others) = CALLS[name]

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 import unrolled as ur
 
 from .rows import OURS, Bench, Goal, Plan, Row
 from .workloads import CELLS, GRID, QUICK_GRID, QUICK_VARIABLE, STEP_SIZES, VARIABLE, Call, Shape, Workload
+
+PRODUCT = "product"  # of two matrices, by which the cores of the machine are judged
+TRUE_CORES = 0.85  # of as many times as fast as there are threads
+ATTEMPTS = 4
 
 
 def shapes(bench: Bench) -> list[Shape]:
@@ -86,6 +92,8 @@ def scaling(bench: Bench) -> Iterator[Row]:
     """Ourselves on all threads beside one, with the same results."""
     if bench.threads < 2:
         return
+    a, b = (np.random.default_rng(seed).standard_normal((512, 512), np.float32) for seed in range(2))
+    product = Call(lambda: ur.matmul(a, b))
     for kind in ("inference", "training"):
         for cell in CELLS:
             for shape in shapes(bench):
@@ -96,12 +104,33 @@ def scaling(bench: Bench) -> Iterator[Row]:
                     return {
                         OURS: with_threads(calls[0], bench.threads, bench.threads),
                         "one": with_threads(calls[1], 1, bench.threads),
+                        PRODUCT: with_threads(product, bench.threads, bench.threads),
+                        f"{PRODUCT} one": with_threads(product, 1, bench.threads),
                     }
 
                 enough = w.H >= 128 and w.T * w.B >= 64
                 # Below, both may run on one thread and take the same time, which noise puts on either side of 1.
                 goal = Goal("one", 0.9 * bench.threads) if enough else Goal("one", 1.0, slack=0.03)
-                yield from bench.row(Plan("scaling", f"{kind} {w.name}", [goal], make))
+                yield from on_true_cores(bench, Plan("scaling", f"{kind} {w.name}", [goal], make))
+
+
+def on_true_cores(bench: Bench, plan: Plan) -> Iterator[Row]:
+    """The row, again if it was measured while the machine's processors were no cores of their own, as a matrix product
+    shows: a host may give two of them one core for seconds. The note says what the product gained.
+    """
+    best, most = None, 0.0
+    for _ in range(1 if bench.quick else ATTEMPTS):
+        for row in bench.row(plan):
+            gain = 0.0
+            if row.times:
+                gain = row.times[f"{PRODUCT} one"].median / row.times[PRODUCT].median
+                row.note = "; ".join(filter(None, [f"product {gain:.2f}", row.note]))
+            if best is None or gain > most:
+                best, most = row, gain
+        if best is None or not best.times or most > TRUE_CORES * bench.threads:
+            break
+    if best is not None:
+        yield best
 
 
 def with_threads(call: Call, threads: int, afterwards: int) -> Call:

@@ -28,6 +28,11 @@ struct JointOutput {
   Index columns;
   Index taken = 0;  // by the calls so far
   py::object array{};
+
+  /// After the last call.
+  void check() const {
+    if (taken != columns) throw std::invalid_argument("the outputs of cells side by side do not fit one array");
+  }
 };
 
 template <class S>

@@ -39,6 +39,7 @@ py::object side_by_side(const py::object& x, const Steppers& steppers, const std
     SteppedCall* const call = calls.back().get();
     tasks.push_back({call->multiply_adds(), [call] { call->run(); }, {}});
   }
+  if (columns != 0) joint.check();
   run(tasks);
   py::list ys, last;
   for (std::size_t k = 0; k < calls.size(); ++k) {
@@ -147,6 +148,7 @@ py::object record_beside(const py::object& x, const Recorders& recorders, const 
     if (!recorded.add(bare, states.at(k), tensors.at(k), reverse.at(k), packed.at(k), to)) return py::none();
   }
   if (!recorded.any_gradient()) return py::none();
+  if (columns != 0) joint.check();
   std::vector<Task> tasks;
   for (const auto& call : recorded.calls())
     tasks.push_back({call->multiply_adds(), [call = call.get()] { call->run(); }, {}});
@@ -183,10 +185,9 @@ void run_stack(const std::vector<QuickCall*>& calls) {
 void bind_quick_wiring(py::module_& m) {
   m.def("side_by_side", &side_by_side, py::arg("x"), py::arg("steppers"), py::arg("states"), py::arg("reverse"),
         py::arg("columns"),
-        "([y, ...], [state, ...]) of cells that read the same x, at the same time where it pays; None if one of them "
-        "must "
-        "pack its weights anew or convert an argument. If together they have `columns` > 0, theirs lie side by side in "
-        "one y.");
+        "([y, ...], [state, ...]) of cells that read the same x, at the same time where it pays; None if one of "
+        "them must pack its weights anew or convert an argument. With `columns`, which must be as many as all have, "
+        "theirs lie side by side in one y.");
   m.def("stacked", &stacked, py::arg("x"), py::arg("steppers"), py::arg("states"),
         "(y, states) of cells of which each reads what the one before it makes, a part of the sequence behind it where "
         "that is faster; None as above.");

@@ -48,26 +48,36 @@ void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, 
   }
 }
 
-/// out[m] (+)= sum over rows of A[p][m] for columns [first, last); a run's rows first, then what was there.
+/// out[m] (+)= sum over rows of A[p][m] for the columns of so many packets from `first` on, a block of rows at a time:
+/// more exact than one running sum. A run is whole blocks, but for the last one.
+template <class S, int packets>
+void add_packets(Index rows, const S* const* a, Index first, Index valid, S* out, bool accumulate) {
+  constexpr int P = lanes<S>;
+  constexpr Index block = 64;
+  static_assert(longest_run % block == 0);
+  const auto load = [&](const S* from, int v) {
+    return packets > 1 ? Vec<S>::load(from + v * P) : Vec<S>::load_partial(from, valid);
+  };
+  Vec<S> total[packets];
+  for (int v = 0; v < packets; ++v) total[v] = accumulate ? load(out + first, v) : Vec<S>::zero();
+  for (Index p0 = 0; p0 < rows; p0 += block) {
+    Vec<S> sum[packets];
+    for (auto& packet : sum) packet = Vec<S>::zero();
+    for (Index p = p0; p < std::min(rows, p0 + block); ++p)
+      for (int v = 0; v < packets; ++v) sum[v] += load(a[p] + first, v);
+    for (int v = 0; v < packets; ++v) total[v] += sum[v];
+  }
+  for (int v = 0; v < packets; ++v)
+    packets > 1 ? total[v].store(out + first + v * P) : total[v].store_partial(out + first, valid);
+}
+
+/// The same for columns [first, last).
 template <class S>
 void add_columns(Index rows, const S* const* a, Index first, Index last, S* out, bool accumulate) {
   constexpr int P = lanes<S>, together = 8;
-  for (; first + together * P <= last; first += together * P) {
-    Vec<S> sum[together];
-    for (auto& packet : sum) packet = Vec<S>::zero();
-    for (Index p = 0; p < rows; ++p)
-      for (int v = 0; v < together; ++v) sum[v] += Vec<S>::load(a[p] + first + v * P);
-    for (int v = 0; v < together; ++v) {
-      S* const to = out + first + v * P;
-      (accumulate ? Vec<S>::load(to) + sum[v] : sum[v]).store(to);
-    }
-  }
-  for (; first < last; first += P) {
-    const Index valid = last - first;
-    Vec<S> sum = Vec<S>::zero();
-    for (Index p = 0; p < rows; ++p) sum += Vec<S>::load_partial(a[p] + first, valid);
-    (accumulate ? Vec<S>::load_partial(out + first, valid) + sum : sum).store_partial(out + first, valid);
-  }
+  for (; first + together * P <= last; first += together * P)
+    add_packets<S, together>(rows, a, first, together * P, out, accumulate);
+  for (; first < last; first += P) add_packets<S, 1>(rows, a, first, last - first, out, accumulate);
 }
 
 /// Few rows: C is written once, and nothing is worth being packed for it. The same bits as from tiles.
