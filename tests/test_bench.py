@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bench.python.custom_cells import CUSTOM, grid_outputs, of_numpy
+from bench.python.grid import ATTEMPTS, on_true_cores
 from bench.python.markdown import tables
 from bench.python.report import as_json, line, missed_means, summary
 from bench.python.rows import FASTEST, OURS, Bench, Goal, Plan, Row, row_of
@@ -91,6 +92,25 @@ def test_a_row_near_its_target_is_timed_again_and_a_far_one_is_not():
     far = measure(Plan("inference", "far", [Goal("torch", 1.0)], lambda: calls(0.25)))
     assert far.note == ""
     assert far.ratio("torch") == 4.0
+
+
+@pytest.mark.parametrize(
+    ("gains", "kept"), [([1.9], 1.9), ([1.0, 1.1, 1.8, 1.9], 1.8), ([1.0, 1.3, 1.1, 1.2], 1.3)]
+)
+def test_two_threads_are_measured_again_while_they_share_a_core(monkeypatch, gains, kept):
+    left = iter(gains)
+
+    def row(bench, plan):
+        seconds = {OURS: 1.0, "one": 1.5, "product": 1.0, "product one": next(left)}
+        times = {name: Times(t, t, t, 3) for name, t in seconds.items()}
+        yield Row(plan.group, plan.name, times=times)
+
+    monkeypatch.setattr(Bench, "row", row)
+    (found,) = on_true_cores(Bench([]), Plan("scaling", "some", [], dict))
+    assert found.note == f"product {kept:.2f}"
+    assert len(list(left)) == len(gains) - (
+        gains.index(1.8) + 1 if 1.8 in gains else min(len(gains), ATTEMPTS)
+    )
 
 
 def test_sides_that_disagree_give_no_times():

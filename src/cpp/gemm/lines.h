@@ -15,7 +15,7 @@ class LinesAhead {
   LinesAhead(const S* const* rows, Index count, Index first, Index last, Index tiles)
       : rows_(rows), left_(first < last ? count : 0), first_(first), last_(last), column_(first) {
     const Index lines = left_ * ((last - first + per_line - 1) / per_line);
-    at_once_ = std::min(most_at_once, (lines + tiles - 1) / std::max<Index>(1, tiles));
+    at_once_ = tiles > 0 ? std::min(most_at_once, (lines + tiles - 1) / tiles) : 0;
   }
 
   /// One more line for the next tile, wherever it lies.

@@ -49,7 +49,8 @@ void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, 
 }
 
 /// out[m] (+)= sum over rows of A[p][m] for the columns of so many packets from `first` on, a block of rows at a time:
-/// more exact than one running sum. A run is whole blocks, but for the last one.
+/// more exact than one running sum. A run is whole blocks, but for the last one; they are those of `ops::sum_rows`,
+/// which makes the same bits.
 template <class S, int packets>
 void add_packets(Index rows, const S* const* a, Index first, Index valid, S* out, bool accumulate) {
   constexpr int P = lanes<S>;
@@ -287,7 +288,8 @@ void OuterTeam<S>::add_run(const OuterSum<S>& sum, Index first, Index run, bool 
     for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
       for (Index g = 0; g < shape.groups(); ++g)
         for (Index t = first_tile; t < end; ++t) {
-          for (Index m = (t + 1) * tile; t + 1 < end && m < std::min((t + 2) * tile, sum.a_columns); ++m)
+          const Index next_end = t + 1 < end ? std::min((t + 2) * tile, sum.a_columns) : 0;
+          for (Index m = (t + 1) * tile; m < next_end; ++m)
             for (int v = 0; product.c[m] && v < shape.vectors(g); ++v)
               ahead.also(product.c[m] + shape.first_column(g) + v * lanes<S>);
           outer_tile_product(shape, at + shape.offset(g), g, tiles + (t - first_tile) * step,
