@@ -178,6 +178,27 @@ TEST_CASE("behind a barrier every thread sees what the others wrote before it") 
   CHECK(wrong == 0);
 }
 
+TEST_CASE("who waits for the milestone of another thread sees what that wrote before it passed") {
+  Threads threads(4);
+  constexpr int rounds = 300;
+  std::vector<std::vector<int>> written(rounds, std::vector<int>(4, -1));  // a place for each round, as y has
+  std::vector<Milestone> milestones(4);
+  for (Milestone& milestone : milestones) milestone.reset();
+  std::atomic<int> wrong{0};
+  parallel(4, [&](int id, int count) {
+    const Milestone& mine = milestones[std::size_t(id)];
+    for (int round = 0; round < rounds; ++round) {
+      for (int other = 0; round > 0 && other < count; ++other) {
+        milestones[std::size_t(other)].wait(mine);
+        if (written[std::size_t(round - 1)][std::size_t(other)] != round - 1) ++wrong;
+      }
+      written[std::size_t(round)][std::size_t(id)] = round;
+      milestones[std::size_t(id)].pass();
+    }
+  });
+  CHECK(wrong == 0);
+}
+
 #if defined(__SSE2__)
 TEST_CASE("denormals count as zero in every thread, and the caller's state comes back") {
   Threads threads(3);

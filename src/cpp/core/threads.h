@@ -50,7 +50,7 @@ class Patience {
   std::int64_t since_ = 0;
 };
 
-/// Meeting point of the `count` threads of a team, used once per time step.
+/// Meeting point of the `count` threads of a team.
 class Barrier {
  public:
   void wait(int count);
@@ -58,6 +58,25 @@ class Barrier {
  private:
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<unsigned> round_{0};
+};
+
+/// How far one thread of a team has come. At every time step the others wait for it, and a cache line of its own
+/// travels to them once, where the counter of a Barrier goes back and forth.
+class Milestone {
+ public:
+  /// Before the team starts.
+  void reset() { passed_.store(0, std::memory_order_relaxed); }
+  /// By its own thread: what it has written so far is there for whoever waits.
+  void pass() { passed_.store(passed_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
+  /// Until its thread has passed as often as that of `mine`.
+  void wait(const Milestone& mine) const {
+    const unsigned often = mine.passed_.load(std::memory_order_relaxed);
+    for (Patience patience; static_cast<int>(passed_.load(std::memory_order_acquire) - often) < 0; patience.pause()) {
+    }
+  }
+
+ private:
+  alignas(128) std::atomic<unsigned> passed_{0};  // two lines: processors fetch them in pairs
 };
 
 /// True for a while after threads have repeatedly waited long for their team, because other work had the cores: one

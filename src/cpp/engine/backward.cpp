@@ -27,7 +27,7 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
     for (Index k = chunks_.count(); k-- > 0;) {
       const Chunk chunk = chunks_[k];
-      if (mine.meet != nullptr)
+      if (mine.team != nullptr)
         for (Index s = chunk.end; s-- > chunk.begin;)
           backward_step(in, given, y, wanted.dscalar != nullptr, s, mine, at);
       done.wait(count);
@@ -61,6 +61,7 @@ void Run<S>::prepare_backward(const Parameters<S>& parameters, const Inputs<S>& 
   const bool with_rows = wanted.dx != nullptr || makes_input();
   if (!wanted.continues) back_.prepare(cell, sizes_, parameters, with_rows, schedule_.places());
   chunks_.plan(schedule_);
+  by_share_ = takes_shares();
   start_backward(given);
   initial_wanted_ = started_ || wanted.dh0;
   for (int k = 0; k < cell.states; ++k) initial_wanted_ = initial_wanted_ || wanted.dstate0[k];
@@ -193,7 +194,8 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
     (regularised_ ? kernel_->regular_backward : kernel_->backward)[p](tile);
     const bool normalised = phase.normalised || (p == 0 && cell.input_norms > 0);
     if (phase.operand == Operand::None && !normalised) continue;
-    mine.meet->wait(mine.meeting);  // statistics and product read the gradients of all units
+    // Statistics and product read the gradients of all units.
+    by_share_ ? mine.arrive() : mine.meet();
     if (normalised) normalise_backward(p, s, rows, mine, at);
     if (has_product(phase)) propagate(p, s, rows, mine, at);
   }
@@ -219,7 +221,7 @@ void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRow
   S* const* const target = phase.operand == Operand::PreviousOutput ? at.dh.data() : at.dstream[phase.stream].data();
   const Blocks own = mine.blocks(cell.operand_space(phase));
   if (phase.normalised) {
-    mine.meet->wait(mine.meeting);  // du is whole
+    mine.meet();  // du is whole
     for (Index n = 0; n < rows; ++n) at.du[static_cast<std::size_t>(n)] = raw_u_at(p, s, mine.row(n));
   } else {
     const std::vector<S*>& from = at.slots[static_cast<int>(phase.space)];
@@ -235,12 +237,34 @@ void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRow
                           : Depth{units(phase.space) / P, phase.gates * P, slots * P, 1};
   const bool mask = masked_operand_ && phase.operand == Operand::PreviousOutput;
   const Index g0 = own.first / shape.width, g1 = (own.last + shape.width - 1) / shape.width;
+  const bool back = s % 2 != 0;  // back and forth, as forward does
+  if (by_share_) return propagate_shares(matrix, rows, mine, at, back);
   matrix.multiply(g0, g1, depth, rows, at.du.data(), mask ? at.masked_rows.data() : target,
-                  mask ? Start::Zero : Start::Continue, s % 2 != 0);  // back and forth, as forward does
+                  mask ? Start::Zero : Start::Continue, back);
   for (Index n = 0; mask && n < rows; ++n) {
     const S* const of_row = mask_.data() + mine.row(n) * units(cell.output);
     const S* const product = at.masked_rows[static_cast<std::size_t>(n)];
     for (Index unit = own.first * P; unit < own.last * P; ++unit) target[n][unit] += of_row[unit] * product[unit];
+  }
+}
+
+/// The same share by share of du, as they come.
+template <class S>
+void Run<S>::propagate_shares(const SlotMatrix<S>& matrix, Index rows, const Shares& mine, ThreadRows<S>& at,
+                              bool back) {
+  constexpr int P = lanes<S>;
+  const CellInfo& cell = kernel_->info;
+  const Phase& phase = cell.phase[0];
+  const Blocks own = mine.blocks(cell.output);
+  const Index length = phase.gates * P, jump = cell.slots_of(phase.space) * P;
+  const int width = matrix.shape.width;
+  for (int share = 0; share < mine.sharing; ++share) {
+    const Blocks from = blocks_of_share(phase.space, share, mine.sharing);
+    mine.await(share);
+    matrix.multiply(own.first / width, (own.last + width - 1) / width,
+                    Depth{from.count(), length, jump, 1, from.first * length}, rows, at.du.data(), at.dh.data(),
+                    Start::Continue, back);
+    for (Index n = 0; n < rows; ++n) at.du[static_cast<std::size_t>(n)] += from.count() * jump;
   }
 }
 

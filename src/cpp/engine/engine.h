@@ -164,8 +164,21 @@ class Run {
   struct Shares {
     Index first_row, last_row, turn, turns;
     Blocks of_space[spaces];
-    Barrier* meet;
-    int meeting;  // threads that meet there
+    Milestone* team;     // of the threads that share the units of these rows; null: this one has no part in them
+    int share, sharing;  // which of them this one is, and how many they are
+    /// What this thread has written is there for the others.
+    void arrive() const {
+      if (sharing > 1) team[share].pass();
+    }
+    /// Until another, or all, have arrived as often as this one.
+    void await(int other) const { team[other].wait(team[share]); }
+    void await_all() const {
+      for (int other = 0; other < sharing; ++other) await(other);
+    }
+    void meet() const {
+      arrive();
+      await_all();
+    }
     /// Its n-th row, and how many of the first `running` rows it has.
     Index row(Index n) const { return first_row + n * turns + (n % 2 == 0 ? turn : turns - 1 - turn); }
     Index rows(Index running) const {
@@ -194,6 +207,8 @@ class Run {
   const Norm& norm_of_input(int k) const { return norms_[most_phases + k]; }
 
   Shares shares(int id, int count) const;
+  Blocks blocks_of_share(Space space, int share, int sharing) const;
+  bool takes_shares() const;
   void plan(const Inputs<S>& in, bool keep, bool alone);
   void plan_memory(Index batch);
   void plan_partition(Direction direction, bool alone);
@@ -258,11 +273,13 @@ class Run {
   void forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index s, Index chunk,
                     const Shares& mine, ThreadRows<S>& at);
   bool starts_at_zero(const Phase& phase, const Inputs<S>& in, Index s) const;
-  void fused_phase(const GatePanels<S>& panels, Depth depth, int p, Index rows, const Shares& mine, ThreadRows<S>& at,
+  void fused_phase(const GatePanels<S>& panels, Index depth, int p, Index rows, const Shares& mine, ThreadRows<S>& at,
                    ForwardTile<S>& tile, bool back);
-  void normalised_phase(int p, const ForwardWeights<S>& weights, Depth depth, Index s, Index rows, const Shares& mine,
+  void fused_row(const GatePanels<S>& panels, Index depth, const Shares& mine, ThreadRows<S>& at, ForwardTile<S>& tile,
+                 bool back);
+  void normalised_phase(int p, const ForwardWeights<S>& weights, Index depth, Index s, Index rows, const Shares& mine,
                         ThreadRows<S>& at, ForwardTile<S>& tile);
-  void raw_product(int p, const GatePanels<S>& panels, Depth depth, Index s, Index rows, const Shares& mine,
+  void raw_product(int p, const GatePanels<S>& panels, Index depth, Index s, Index rows, const Shares& mine,
                    ThreadRows<S>& at);
 
   // backward.cpp
@@ -276,6 +293,7 @@ class Run {
   void aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,
                     Index rows, const Shares& mine, ThreadRows<S>& at);
   void propagate(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
+  void propagate_shares(const SlotMatrix<S>& matrix, Index rows, const Shares& mine, ThreadRows<S>& at, bool back);
 
   /// Gradient of stream k at (s, i): one row for all steps, but for what is made of inputs before the loop.
   S* dstream_at(int k, Index s, Index i) {
@@ -337,6 +355,7 @@ class Run {
   Index y_step_ = 0;          // from place to place of y and dy
   Index slot_row_[2] = {};    // scalars of all slots of one row
   bool keep_ = false;
+  bool by_share_ = false;     // whether a product takes its operand share by share, see `takes_shares`
   bool saves_apart_ = false;  // whether what is kept of the gates goes past the caches, apart from their input parts
   Partition partition_{};
   Index chunk_steps_ = 1;  // steps whose input parts are made together
@@ -367,8 +386,8 @@ class Run {
   BackwardWeights<S> back_;
   Buffer<S> vectors_;  // as in ForwardWeights, for backward
   std::vector<ThreadRows<S>> threads_;
-  std::unique_ptr<Barrier[]> barriers_;  // one per row share
-  int barrier_count_ = 0;
+  std::unique_ptr<Milestone[]> milestones_;  // of all threads, those that share units side by side
+  int milestone_count_ = 0;
 };
 
 }  // namespace unrolled

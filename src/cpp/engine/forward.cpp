@@ -57,6 +57,7 @@ void Run<S>::plan(const Inputs<S>& in, bool keep, bool alone) {
   plan_memory(in.B);
   if (in.ids) table_.resize(in.symbols * table_row());
   plan_regular(in);
+  by_share_ = in.B == 1 && takes_shares();
 }
 
 template <class S>
@@ -114,7 +115,7 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
       project_table(weights, in, id, count, at);
       tabled.wait(count);
     }
-    if (mine.meet != nullptr) forward_steps(weights, in, out.y, 0, steps, mine, at);
+    if (mine.team != nullptr) forward_steps(weights, in, out.y, 0, steps, mine, at);
   });
   finish_forward(weights, out);
 }
@@ -203,17 +204,16 @@ void Run<S>::multiply_input(const ForwardWeights<S>& weights, Index rows, const 
         S* out = at.sums[0] + first;
         run_row(count, width,
                 Tile<S>{Depth::contiguous(sizes_.row), at.a.data(), panels.panel(group), &out, slot_step,
-                        raw ? Start::Zero : Start::Bias, bias, blocks * slots * P});
+                        raw ? Start::Zero : Start::Bias, bias, panels.panel_step(), blocks * slots * P});
         continue;
       }
       for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
         S* const* const sums = at.sums.data() + r0;
         S* out[max_tile_rows];
         for (int r = 0; r < count; ++r) out[r] = even ? sums[r] + first : at.u.data() + r * width * P;
-        const Depth depth = Depth::contiguous(sizes_.row);
         run_tile(count, width,
-                 Tile<S>{depth, at.a.data() + r0, panels.panel(group), out, even ? slot_step : P,
-                         raw ? Start::Zero : Start::Bias, bias});
+                 Tile<S>{Depth::contiguous(sizes_.row), at.a.data() + r0, panels.panel(group), out,
+                         even ? slot_step : P, raw ? Start::Zero : Start::Bias, bias});
         for (int r = 0; !even && r < count; ++r)
           for (int b = 0; b < blocks; ++b)
             std::copy_n(out[r] + b * panels.gates * P, panels.gates * P, sums[r] + first + b * slots * P);
@@ -226,6 +226,7 @@ template <class S>
 void Run<S>::forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index s, Index chunk,
                           const Shares& mine, ThreadRows<S>& at) {
   const CellInfo& cell = kernel_->info;
+  if (!by_share_) mine.await_all();  // the step before is done
   const Index rows = mine.rows(schedule_.rows(s));
   for (Index n = 0; n < rows; ++n) {
     const Index i = mine.row(n), time = schedule_.at(s, i);
@@ -261,12 +262,15 @@ void Run<S>::forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in,
     tile.slot_count = cell.slots_of(phase.space);
     tile.first_slot = phase.first_slot;
     tile.saved = saves_apart_ && phase.space == Space::Hidden ? at.saved.data() : nullptr;
-    const Depth depth = Depth::contiguous(starts_at_zero(phase, in, s) ? 0 : weights.recurrent[p].depth);
-    if (phase.normalised)
+    const Index depth = starts_at_zero(phase, in, s) ? 0 : weights.recurrent[p].depth;
+    if (by_share_ && rows == 1)
+      fused_row(weights.recurrent[p], depth, mine, at, tile, s % 2 != 0);
+    else if (phase.normalised)
       normalised_phase(p, weights, depth, s, rows, mine, at, tile);
     else
       fused_phase(weights.recurrent[p], depth, p, rows, mine, at, tile, s % 2 != 0);
-    mine.meet->wait(mine.meeting);
+    mine.arrive();
+    if (p + 1 < cell.phases) mine.await_all();
   }
 }
 
@@ -282,7 +286,7 @@ bool Run<S>::starts_at_zero(const Phase& phase, const Inputs<S>& in, Index s) co
 /// Product and point function, tile by tile; `back`: from the last panel to the first. Every other step goes back, so
 /// that weights too many for a core's own cache are found there in part: those it read last.
 template <class S>
-void Run<S>::fused_phase(const GatePanels<S>& panels, Depth depth, int p, Index rows, const Shares& mine,
+void Run<S>::fused_phase(const GatePanels<S>& panels, Index depth, int p, Index rows, const Shares& mine,
                          ThreadRows<S>& at, ForwardTile<S>& tile, bool back) {
   constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
@@ -308,7 +312,8 @@ void Run<S>::fused_phase(const GatePanels<S>& panels, Depth depth, int p, Index 
     if (rows == 1) {
       S* out = at.u.data();
       run_row(panels_here, width,
-              Tile<S>{depth, at.operand.data(), panels.panel(group), &out, P, Start::Zero, nullptr, width * P});
+              Tile<S>{Depth::contiguous(depth), at.operand.data(), panels.panel(group), &out, P, Start::Zero, nullptr,
+                      panels.panel_step(), width * P});
       aim(tile, cell, phase, at, 0, 1);
       point(tile);
       return;
@@ -316,16 +321,49 @@ void Run<S>::fused_phase(const GatePanels<S>& panels, Depth depth, int p, Index 
     for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
       S* out[max_tile_rows];
       for (int r = 0; r < count; ++r) out[r] = at.u.data() + r * width * P;
-      run_tile(count, width, Tile<S>{depth, at.operand.data() + r0, panels.panel(group), out, P, Start::Zero, nullptr});
+      run_tile(
+          count, width,
+          Tile<S>{Depth::contiguous(depth), at.operand.data() + r0, panels.panel(group), out, P, Start::Zero, nullptr});
       aim(tile, cell, phase, at, r0, count);
       point(tile);
     });
   });
 }
 
+/// The same for a single row whose operand comes in shares of the threads that share its units.
+template <class S>
+void Run<S>::fused_row(const GatePanels<S>& panels, Index depth, const Shares& mine, ThreadRows<S>& at,
+                       ForwardTile<S>& tile, bool back) {
+  constexpr int P = lanes<S>;
+  const CellInfo& cell = kernel_->info;
+  const Phase& phase = cell.phase[0];
+  const Blocks own = mine.blocks(phase.space);
+  const Index first = panels.group_of(own.first), last = panels.group_of(own.last);
+  for (int share = 0; share < mine.sharing; ++share) {
+    const Blocks from = blocks_of_share(cell.output, share, mine.sharing);
+    const Index begin = std::min(depth, from.first * P), end = std::min(depth, from.last * P);
+    const S* const a = at.operand[0] + begin;
+    mine.await(share);
+    panels.each(first, last, true, back, [&](Index group, int panels_here) {
+      const int width = static_cast<int>(panels.blocks_of(group)) * panels.gates;
+      S* out = at.u.data() + (panels.first_block(group) - own.first) * panels.gates * P;
+      run_row(panels_here, width,
+              Tile<S>{Depth::contiguous(end - begin), &a, panels.panel(group) + begin * width * P, &out, P,
+                      share == 0 ? Start::Zero : Start::Continue, nullptr, panels.panel_step(), width * P});
+    });
+  }
+  aim(tile, cell, phase, at, 0, 1);
+  tile.first_block = own.first;
+  tile.blocks = own.count();
+  tile.u = at.u.data();
+  tile.u_row = 0;
+  tile.u_block = panels.gates * P;
+  (regularised_ ? kernel_->regular_forward : kernel_->forward)[0](tile);
+}
+
 /// The same where u is normalised over the row: the products first, for all units.
 template <class S>
-void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Depth depth, Index s, Index rows,
+void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Index depth, Index s, Index rows,
                               const Shares& mine, ThreadRows<S>& at, ForwardTile<S>& tile) {
   const CellInfo& cell = kernel_->info;
   const Phase& phase = cell.phase[p];
@@ -333,7 +371,7 @@ void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Depth dep
   const bool product = phase.matrix != identity;
   if (product) {
     raw_product(p, weights.recurrent[p], depth, s, rows, mine, at);
-    mine.meet->wait(mine.meeting);  // the statistics are of all units
+    mine.meet();  // the statistics are of all units
   }
   const Norm& norm = norm_of_phase(p);
   tile.first_block = own.first;
@@ -353,7 +391,7 @@ void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Depth dep
 
 /// u before normalisation, of this thread's rows and units.
 template <class S>
-void Run<S>::raw_product(int p, const GatePanels<S>& panels, Depth depth, Index s, Index rows, const Shares& mine,
+void Run<S>::raw_product(int p, const GatePanels<S>& panels, Index depth, Index s, Index rows, const Shares& mine,
                          ThreadRows<S>& at) {
   constexpr int P = lanes<S>;
   const Phase& phase = kernel_->info.phase[p];
@@ -368,11 +406,14 @@ void Run<S>::raw_product(int p, const GatePanels<S>& panels, Depth depth, Index 
     if (rows == 1) {
       out[0] = to(0);
       return run_row(panels_here, width,
-                     Tile<S>{depth, at.operand.data(), panels.panel(group), out, P, Start::Zero, nullptr, width * P});
+                     Tile<S>{Depth::contiguous(depth), at.operand.data(), panels.panel(group), out, P, Start::Zero,
+                             nullptr, panels.panel_step(), width * P});
     }
     for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
       for (int r = 0; r < count; ++r) out[r] = to(r0 + r);
-      run_tile(count, width, Tile<S>{depth, at.operand.data() + r0, panels.panel(group), out, P, Start::Zero, nullptr});
+      run_tile(
+          count, width,
+          Tile<S>{Depth::contiguous(depth), at.operand.data() + r0, panels.panel(group), out, P, Start::Zero, nullptr});
     });
   });
 }

@@ -129,7 +129,7 @@ void Run<S>::normalise_input(const ForwardWeights<S>& weights, Index s0, Index s
   constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
   const Blocks own = mine.blocks(Space::Hidden);
-  mine.meet->wait(mine.meeting);  // the statistics are of all units
+  mine.meet();  // the statistics are of all units
   for (Index s = s0; s < s1; ++s)
     for (Index n = 0, end = mine.rows(schedule_.rows(s)); n < end; ++n) {
       const Index i = mine.row(n);
@@ -186,7 +186,7 @@ void Run<S>::normalise_backward(int p, Index s, Index rows, const Shares& mine, 
                 : one.template finish<gates, false>(own.first, own.last, total);
     });
   };
-  if (mine.meeting == 1) {
+  if (mine.sharing == 1) {
     for (Index n = 0; n < rows; ++n) {
       RowBackward<S> one[most_norms_at_once];
       RowSums<S> total[most_norms_at_once];
@@ -198,7 +198,7 @@ void Run<S>::normalise_backward(int p, Index s, Index rows, const Shares& mine, 
   RowSums<S>* const totals = at.norm_sums.data();
   for (Index n = 0; n < rows; ++n)
     for (int k = 0; k < count; ++k) totals[n * most_norms_at_once + k] = sums(k, row(k, n));
-  mine.meet->wait(mine.meeting);  // all have read r
+  mine.meet();  // all have read r
   for (Index n = 0; n < rows; ++n)
     for (int k = 0; k < count; ++k) finish(k, row(k, n), totals[n * most_norms_at_once + k]);
 }

@@ -7,7 +7,8 @@
 namespace unrolled {
 namespace {
 
-// Multiply-adds of one step below which a barrier (about 0.2 microseconds) eats what halving the step saves.
+// Multiply-adds of one step below which waiting for another thread (0.1 to 0.2 microseconds) eats what halving the step
+// saves.
 constexpr double least_step_work = 3e4;
 // Rows per thread from which a tile's arithmetic outweighs streaming the weights: below it, threads share the units
 // instead.

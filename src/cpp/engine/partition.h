@@ -6,7 +6,7 @@
 namespace unrolled {
 
 /// A team of row_shares x unit_shares threads. Each thread runs its rows (every row_shares-th one) and its contiguous
-/// unit blocks; threads of one row share meet at a barrier after every phase, threads of different row shares never.
+/// unit blocks; threads of one row share wait for one another after every phase, threads of different row shares never.
 struct Partition {
   int row_shares = 1, unit_shares = 1;
   int threads() const { return row_shares * unit_shares; }

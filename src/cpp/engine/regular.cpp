@@ -112,7 +112,7 @@ void Run<S>::mask_operand(Index s, Index rows, const Shares& mine, ThreadRows<S>
     for (Index unit = own.first * lanes<S>; unit < own.last * lanes<S>; unit += lanes<S>)
       (V::load_partial(from + unit, width - unit) * V::load(mask_.data() + i * units(space) + unit)).store(to + unit);
   }
-  mine.meet->wait(mine.meeting);
+  mine.meet();
 }
 
 #define UNROLLED_REGULAR(S)                                                                \

@@ -24,7 +24,7 @@ void ThreadRows<S>::resize(const CellInfo& cell, Index rows, Index chunk_rows, I
   grow(sums, m);
   Index scratch = max_tile_rows * max_vectors * lanes<S>;
   for (int p = 0; p < cell.phases; ++p)
-    if (cell.phase[p].normalised) scratch = std::max(scratch, cell.phase[p].gates * units);
+    if (cell.phase[p].normalised || rows == 1) scratch = std::max(scratch, cell.phase[p].gates * units);
   u.resize(scratch);
 }
 
@@ -33,13 +33,7 @@ typename Run<S>::Shares Run<S>::shares(int id, int count) const {
   // The runtime may have granted another number of threads than was planned: then the first one does it all.
   const bool as_planned = count == partition_.threads();
   const Partition part = as_planned ? partition_ : Partition{};
-  // Shares of units are made of whole panels, forward's and backward's.
-  const auto border = [&](Space space, int share) {
-    const Index blocks = units(space) / lanes<S>, panels = (blocks + blocks_per_share - 1) / blocks_per_share;
-    return std::min(blocks, blocks_per_share * share_begin(panels, share, part.unit_shares));
-  };
-  const auto between = [&](Space space, int share) { return Blocks{border(space, share), border(space, share + 1)}; };
-  if (!as_planned && id > 0) return {0, 0, 0, 1, {}, nullptr, 1};
+  if (!as_planned && id > 0) return {0, 0, 0, 1, {}, nullptr, 0, 1};
   const int row_share = id / part.unit_shares, unit_share = id % part.unit_shares;
   // Rows of unequal length, the longest first, are dealt out there and back again, so that no thread has all the longer
   // ones; else neighbours stay together, and so do their cache lines.
@@ -49,9 +43,34 @@ typename Run<S>::Shares Run<S>::shares(int id, int count) const {
           equal ? share_begin(batch, row_share + 1, part.row_shares) : batch,
           equal ? 0 : row_share,
           equal ? 1 : part.row_shares,
-          {between(Space::Hidden, unit_share), between(Space::Output, unit_share), between(Space::Kept, unit_share)},
-          &barriers_[static_cast<std::size_t>(row_share)],
+          {blocks_of_share(Space::Hidden, unit_share, part.unit_shares),
+           blocks_of_share(Space::Output, unit_share, part.unit_shares),
+           blocks_of_share(Space::Kept, unit_share, part.unit_shares)},
+          &milestones_[static_cast<std::size_t>(row_share * part.unit_shares)],
+          unit_share,
           part.unit_shares};
+}
+
+/// Shares of units are made of whole panels, forward's and backward's.
+template <class S>
+typename Run<S>::Blocks Run<S>::blocks_of_share(Space space, int share, int sharing) const {
+  const Index blocks = units(space) / lanes<S>, panels = (blocks + blocks_per_share - 1) / blocks_per_share;
+  const auto border = [&](int k) { return std::min(blocks, blocks_per_share * share_begin(panels, k, sharing)); };
+  return {border(share), border(share + 1)};
+}
+
+/// Whether threads that share the units of a cell with one phase need not meet behind it: the product of the next step
+/// takes what each of them makes as it comes, its own share while the others' are on their way. Sums go over k in the
+/// same order. Weights that pass a core's own cache would be read half by half and lose what fused_phase gains.
+template <class S>
+bool Run<S>::takes_shares() const {
+  constexpr Index most_bytes = Index(1) << 19;
+  const CellInfo& cell = kernel_->info;
+  const Phase& phase = cell.phase[0];
+  if (partition_.unit_shares == 1 || cell.phases > 1 || cell.input_norms > 0 || masked_operand_) return false;
+  if (phase.operand != Operand::PreviousOutput || phase.normalised || !has_product(phase)) return false;
+  const Index weights = phase.gates * sizes_.width(phase.space) * sizes_.width(cell.output);
+  return weights * Index(sizeof(S)) <= most_bytes * partition_.unit_shares;
 }
 
 template <class S>
@@ -73,10 +92,11 @@ void Run<S>::plan_threads() {
     const Index rows = id == 0 ? batch : share;
     threads_[id].resize(kernel_->info, rows, rows * chunk_steps_, std::max(units_[0], units_[1]));
   }
-  if (barrier_count_ < partition_.row_shares) {
-    barriers_ = std::make_unique<Barrier[]>(static_cast<std::size_t>(partition_.row_shares));
-    barrier_count_ = partition_.row_shares;
+  if (milestone_count_ < partition_.threads()) {
+    milestones_ = std::make_unique<Milestone[]>(count);
+    milestone_count_ = partition_.threads();
   }
+  for (std::size_t id = 0; id < count; ++id) milestones_[id].reset();
 }
 
 /// Initial states in the order of the schedule, each row in whole packets.
@@ -177,16 +197,18 @@ void Run<S>::copy_stream(int stream, S* to) {
 
 template struct ThreadRows<float>;
 template struct ThreadRows<double>;
-#define UNROLLED_RUN(S)                                                  \
-  template Run<S>::Shares Run<S>::shares(int, int) const;                \
-  template void Run<S>::plan_partition(Direction, bool);                 \
-  template void Run<S>::plan_threads();                                  \
-  template void Run<S>::plan_norms();                                    \
-  template void Run<S>::load_initial(const Inputs<S>&);                  \
-  template void Run<S>::write_last(const S*, const Outputs<S>&);         \
-  template const S* Run<S>::output_before(const S*, Index, Index) const; \
-  template const S* Run<S>::state_before(int, Index, Index) const;       \
-  template void Run<S>::copy_slot(int, S*);                              \
+#define UNROLLED_RUN(S)                                                   \
+  template Run<S>::Shares Run<S>::shares(int, int) const;                 \
+  template Run<S>::Blocks Run<S>::blocks_of_share(Space, int, int) const; \
+  template bool Run<S>::takes_shares() const;                             \
+  template void Run<S>::plan_partition(Direction, bool);                  \
+  template void Run<S>::plan_threads();                                   \
+  template void Run<S>::plan_norms();                                     \
+  template void Run<S>::load_initial(const Inputs<S>&);                   \
+  template void Run<S>::write_last(const S*, const Outputs<S>&);          \
+  template const S* Run<S>::output_before(const S*, Index, Index) const;  \
+  template const S* Run<S>::state_before(int, Index, Index) const;        \
+  template void Run<S>::copy_slot(int, S*);                               \
   template void Run<S>::copy_stream(int, S*);
 
 UNROLLED_RUN(float)

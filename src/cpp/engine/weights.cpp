@@ -151,7 +151,8 @@ void SlotMatrix<S>::multiply(Index first_group, Index last_group, Depth depth, I
                              S* const* c, Start start, bool back) const {
   if (packed) return multiply_groups(shape, panels.data(), first_group, last_group, depth, count, a, c, start, back);
   const Index first = shape.first_column(first_group), last = std::min(columns, shape.first_column(last_group));
-  for (Index r = 0; r < count; ++r) multiply_unpacked(rows.data(), first, last, depth, a[r], c[r], start);
+  const S* const* const from = rows.data() + depth.skipped;
+  for (Index r = 0; r < count; ++r) multiply_unpacked(from, first, last, depth, a[r], c[r], start);
 }
 
 template <class S>

@@ -84,6 +84,8 @@ struct GatePanels {
     }
   }
   const S* panel(Index group) const { return data.data() + first_block(group) * gates * lanes<S> * depth; }
+  /// From panel to panel of those a single row takes at once.
+  Index panel_step() const { return together * gates * lanes<S> * depth; }
 };
 
 inline constexpr int input_parts = most_input_gates / most_gates;

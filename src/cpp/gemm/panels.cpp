@@ -52,7 +52,7 @@ void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, Dep
       out[r] = whole ? c[r0 + r] + first : partial + r * vectors * P;
       if (!whole && start == Start::Continue) std::memcpy(out[r], c[r0 + r] + first, sizeof(S) * std::size_t(valid));
     }
-    run_tile(count, vectors, Tile<S>{depth, a + r0, panel, out, P, start, bias, 0, ahead ? ahead->next() : Ahead{}});
+    run_tile(count, vectors, Tile<S>{depth, a + r0, panel, out, P, start, bias, 0, 0, ahead ? ahead->next() : Ahead{}});
     if (!whole)
       for (int r = 0; r < count; ++r) std::memcpy(c[r0 + r] + first, out[r], sizeof(S) * std::size_t(valid));
   });
@@ -68,10 +68,11 @@ void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, I
     const bool single = rows == 1 && (back ? last : first + 1) <= whole;
     const int count = single ? panels_at_once(last - first < whole - first ? last - first : whole - first, most) : 1;
     const Index group = back ? last - count : first;
-    const S* const panel = packed + shape.offset(group);
+    const S* const panel = packed + shape.offset(group) + depth.skipped * shape.vectors(group) * P;
     if (single) {
       S* out = c[0] + shape.first_column(group);
-      run_row(count, shape.width, Tile<S>{depth, a, panel, &out, P, start, nullptr, shape.width * P});
+      const Index width = shape.width * P;
+      run_row(count, shape.width, Tile<S>{depth, a, panel, &out, P, start, nullptr, width * shape.depth, width});
     } else {
       multiply_group(shape, panel, group, depth, rows, a, c, start, static_cast<const S*>(nullptr));
     }

@@ -72,7 +72,7 @@ void tile_kernel(const Tile<S>& t) {
 template <class S, int panels, int vectors>
 void row_kernel(const Tile<S>& t) {
   constexpr int P = lanes<S>;
-  const Index length = t.depth.length, panel_step = t.depth.segments * length * vectors * P;
+  const Index length = t.depth.length, panel_step = t.panel_step;
   Vec<S> acc[panels][vectors];
 #pragma GCC unroll 4
   for (int q = 0; q < panels; ++q)

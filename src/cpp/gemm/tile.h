@@ -37,7 +37,8 @@ struct Depth {
   Index segments;
   Index length;
   Index a_jump;
-  Index a_step;  // from k to k + 1 inside a run
+  Index a_step;       // from k to k + 1 inside a run
+  Index skipped = 0;  // terms of the matrix before the first of these
   static Depth contiguous(Index length) { return {1, length, 0, 1}; }
 };
 
@@ -57,7 +58,8 @@ struct Tile {
   Index out_step;     // from packet to packet of a row
   Start start;
   const S* bias;             // `vectors` packets, read if start is Bias
-  Index out_panel_step = 0;  // of run_row: from panel to panel
+  Index panel_step = 0;      // of run_row: from panel to panel
+  Index out_panel_step = 0;  // of run_row: the same where the packets go
   Ahead ahead{};             // of run_tile
 };
 
@@ -84,7 +86,7 @@ inline int most_at_once(Index bytes, Index all) {
 /// How many of `left` neighbouring panels to take at once.
 inline int panels_at_once(Index left, int most) { return left >= 4 && most == 4 ? 4 : left >= 2 && most >= 2 ? 2 : 1; }
 
-/// Runs a single row over 1, 2 or 4 panels that follow each other in memory, as do their biases. The sums of one panel
+/// Runs a single row over 1, 2 or 4 panels that lie one after the other, as do their biases. The sums of one panel
 /// are too few to keep the multipliers busy: each would wait for its own last step.
 template <class S>
 void run_row(int panels, int vectors, const Tile<S>& tile);
