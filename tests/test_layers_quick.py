@@ -108,6 +108,46 @@ def test_new_weights_are_seen() -> None:
     assert not y.data.any()
 
 
+@pytest.mark.parametrize("make", [make_stack, lambda: make_both("concat"), lambda: make_both("sum")])
+def test_changed_weights_are_packed_again_and_kept(make: Any) -> None:
+    """From the second of two long calls in a row, as of one layer alone; and never beyond another change."""
+    layer, x = make(), inputs(300, 5)  # more places than what one call packs weights for
+    cells = layer.cells if isinstance(layer, ur.Stack) else [layer.forward_cell, layer.backward_cell]
+    for scale in (0.5, 0.25):
+        for cell in cells:
+            cell.W_ih.data[...] *= scale
+        expected = copied(layer(x))  # with a tape
+        for cell in cells:
+            cell.W_ih.data[...] *= 1.0  # as if changed
+        with ur.no_grad():
+            assert_same(layer(x), expected)
+            assert not any(still_packed(cell) for cell in cells)
+            for _ in range(3):
+                assert_same(layer(x), expected)
+                assert all(still_packed(cell) for cell in cells)
+
+
+def copied(leaf: Any) -> Any:  # a result refers to its weights as long as it lives
+    return tuple(map(copied, leaf)) if isinstance(leaf, tuple) else leaf.data.copy()
+
+
+def still_packed(cell: Any) -> bool:
+    return cell._stepper is not None and cell._stepper.unchanged()
+
+
+def test_weights_that_somebody_may_write_to_are_not_kept() -> None:
+    cell, x = ur.GRU(20, 40), inputs(300, 5)
+    held = cell.W_ih.data
+    with ur.no_grad():
+        for scale in (0.5, 0.25, 0.125, 0.0625):
+            held[...] *= scale
+            y, _ = cell(x)
+            other = ur.GRU(20, 40)
+            other.load_parameters({name: p.data.copy() for name, p in cell.parameters().items()})
+            np.testing.assert_array_equal(y.data, other(x)[0].data)
+            assert not still_packed(cell)
+
+
 def test_dropout_between_layers_is_not_skipped() -> None:
     stack = ur.Stack([ur.RNN(20, 30), ur.RNN(30, 30)], dropout=0.5, rng=np.random.default_rng(0))
     x = inputs(60, 1)

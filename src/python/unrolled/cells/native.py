@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from unrolled.tensor import Tensor, tape_record
 Array = np.ndarray[Any, Any]
 
 # Inference on at most so many time steps x rows keeps its packed weights for the next call: packing takes a tenth of a
-# call of a hundred steps of one row.
+# call of a hundred steps of one row. On more it keeps them from the second call in a row with the same ones.
 _PLACES_WORTH_PACKING_FOR = 1024
 # Training gives the memory of more packed weights than these back.
 _MANY_WEIGHTS = 2**22
@@ -35,8 +36,8 @@ class Native(CellParameters):
     _step: Any
     _sequence: Any
     _kept_weights: Any = None
-    # Versions of the weights in the last call with a tape, if it found none packed, and whether to leave them so: they
-    # are many, or somebody holds an array of them.
+    # Versions of the weights in the last call, if it found none packed, and whether to leave them so: they are many, or
+    # somebody holds an array of them.
     _seen: tuple[list[int | None], bool] | None = None
     _recorder: Any  # for calls with a tape, as long as no attribute has changed, and its function for one
 
@@ -98,14 +99,18 @@ class Native(CellParameters):
         return found
 
     def _packed_before(self) -> Any:
-        """For a call with a tape: packed weights that have not changed since, or None. They are packed to be kept at
-        the second call in a row with the same weights: training changes them from call to call. Many are given back.
+        """For a call with a tape: packed weights that have not changed since, or None. Training changes them from call
+        to call, so they are packed to be kept at the second call in a row with the same ones. Many are given back.
         """
         stepper = self._stepper
         if stepper is not None:
             if stepper.unchanged() and self._few_weights():
                 return stepper.packed
             self._forget_packed()
+        return self._packed_if_seen(self._few_weights)
+
+    def _packed_if_seen(self, may_keep: Callable[[], bool]) -> Any:
+        """Packed, to be kept, if the last call has met the same weights; else None, as where they must not be kept."""
         versions = [getattr(w, "_version", None) for w in self._weights()]
         seen = self._seen
         if seen is None or seen[0] != versions:
@@ -114,7 +119,7 @@ class Native(CellParameters):
         if seen[1]:
             return None
         with suppress(AttributeError, TypeError, ValueError):  # the call says what is wrong with them
-            if self._few_weights():
+            if may_keep():
                 stepper = self._fresh_stepper()
                 if stepper.unchanged():
                     return stepper.packed
@@ -129,13 +134,16 @@ class Native(CellParameters):
         )  # about: most cells have a W_hh like this
 
     def _packed(self, places: int) -> Any:
-        """Weights packed by an earlier call, or now if that is worth it; None: let the call pack them."""
+        """For a call without a tape: weights packed by an earlier call, or now if that is worth it; None: let the call
+        pack them."""
         stepper = self._stepper
-        if stepper is not None and stepper.unchanged():
-            return stepper.packed
-        self._forget_packed()
-        worth_it = 0 < places <= _PLACES_WORTH_PACKING_FOR
-        return self._fresh_stepper().packed if worth_it else None
+        if stepper is not None:
+            if stepper.unchanged():
+                return stepper.packed
+            self._forget_packed()
+        if 0 < places <= _PLACES_WORTH_PACKING_FOR:
+            return self._fresh_stepper().packed
+        return self._packed_if_seen(lambda: places > 0)
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
