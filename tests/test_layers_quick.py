@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,45 @@ def test_weights_that_somebody_may_write_to_are_not_kept() -> None:
             other.load_parameters({name: p.data.copy() for name, p in cell.parameters().items()})
             np.testing.assert_array_equal(y.data, other(x)[0].data)
             assert not still_packed(cell)
+
+
+def test_weights_are_kept_again_once_nobody_holds_them() -> None:
+    cell, x = ur.GRU(20, 40), inputs(300, 5)
+    held = cell.W_ih.data
+    with ur.no_grad():
+        for _ in range(3):
+            cell(x)
+        assert not still_packed(cell)
+        del held
+        for _ in range(3):  # tried at the second, the fourth, the eighth call
+            cell(x)
+        assert still_packed(cell)
+
+
+def test_an_empty_call_does_not_keep_later_ones_from_packing() -> None:
+    cell, x = ur.GRU(20, 40), inputs(300, 5)
+    cell.W_ih.data[...] *= 0.5
+    with ur.no_grad():
+        for call in (x[:0], x[:0], x, x):
+            cell(call)
+    assert still_packed(cell)
+
+
+def test_two_threads_come_to_keep_the_weights() -> None:
+    cell, x = ur.GRU(20, 40), inputs(300, 5)
+    cell.W_ih.data[...] *= 0.5
+    before = ur.GRU(20, 40)
+    before.load_parameters({name: p.data.copy() for name, p in cell.parameters().items()})
+    with ur.no_grad():
+        expected = before(x)[0].data
+
+    def serve(_: int) -> bool:
+        with ur.no_grad():
+            return all(np.array_equal(cell(x)[0].data, expected) for _ in range(50))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(serve, range(2)))
+    assert serve(0) and still_packed(cell)
 
 
 def test_dropout_between_layers_is_not_skipped() -> None:

@@ -195,7 +195,10 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
     const bool normalised = phase.normalised || (p == 0 && cell.input_norms > 0);
     if (phase.operand == Operand::None && !normalised) continue;
     // Statistics and product read the gradients of all units.
-    by_share_ ? mine.arrive() : mine.meet();
+    if (by_share_)
+      mine.arrive();  // propagate_shares waits for each share
+    else
+      mine.meet();
     if (normalised) normalise_backward(p, s, rows, mine, at);
     if (has_product(phase)) propagate(p, s, rows, mine, at);
   }
@@ -231,14 +234,14 @@ void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRow
   const bool goes_before = phase.operand == Operand::PreviousOutput || phase.operand == Operand::PreviousState;
   if (s == 0 && goes_before && !initial_wanted_) return;
   const SlotMatrix<S>& matrix = back_.recurrent[p];
+  const bool back = s % 2 != 0;  // back and forth, as forward does
+  if (by_share_) return propagate_shares(matrix, rows, mine, at, back);
   const PanelShape<S>& shape = matrix.shape;
   const Depth depth = phase.normalised || phase.gates == slots
                           ? Depth::contiguous(shape.depth)
                           : Depth{units(phase.space) / P, phase.gates * P, slots * P, 1};
   const bool mask = masked_operand_ && phase.operand == Operand::PreviousOutput;
   const Index g0 = own.first / shape.width, g1 = (own.last + shape.width - 1) / shape.width;
-  const bool back = s % 2 != 0;  // back and forth, as forward does
-  if (by_share_) return propagate_shares(matrix, rows, mine, at, back);
   matrix.multiply(g0, g1, depth, rows, at.du.data(), mask ? at.masked_rows.data() : target,
                   mask ? Start::Zero : Start::Continue, back);
   for (Index n = 0; mask && n < rows; ++n) {
@@ -248,7 +251,7 @@ void Run<S>::propagate(int p, Index s, Index rows, const Shares& mine, ThreadRow
   }
 }
 
-/// The same share by share of du, as they come.
+/// The same share by share of du, as they come; moves at.du on to its end.
 template <class S>
 void Run<S>::propagate_shares(const SlotMatrix<S>& matrix, Index rows, const Shares& mine, ThreadRows<S>& at,
                               bool back) {

@@ -355,7 +355,7 @@ class Run {
   Index y_step_ = 0;          // from place to place of y and dy
   Index slot_row_[2] = {};    // scalars of all slots of one row
   bool keep_ = false;
-  bool by_share_ = false;     // whether a product takes its operand share by share, see `takes_shares`
+  bool by_share_ = false;     // `takes_shares`, of one row in forward, of any in backward
   bool saves_apart_ = false;  // whether what is kept of the gates goes past the caches, apart from their input parts
   Partition partition_{};
   Index chunk_steps_ = 1;  // steps whose input parts are made together

@@ -139,6 +139,7 @@ void Run<S>::forward_steps(const ForwardWeights<S>& weights, const Inputs<S>& in
                            const Shares& mine, ThreadRows<S>& at) {
   for (Index s0 = begin; s0 < end; s0 += chunk_steps_) {
     const Index s1 = std::min(end, s0 + chunk_steps_);
+    if (kernel_->info.input_norms > 0) mine.await_all();  // others may still read raw input parts where these will be
     if (in.ids)
       look_up(in, s0, s1, mine);
     else
@@ -263,7 +264,7 @@ void Run<S>::forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in,
     tile.first_slot = phase.first_slot;
     tile.saved = saves_apart_ && phase.space == Space::Hidden ? at.saved.data() : nullptr;
     const Index depth = starts_at_zero(phase, in, s) ? 0 : weights.recurrent[p].depth;
-    if (by_share_ && rows == 1)
+    if (by_share_)
       fused_row(weights.recurrent[p], depth, mine, at, tile, s % 2 != 0);
     else if (phase.normalised)
       normalised_phase(p, weights, depth, s, rows, mine, at, tile);

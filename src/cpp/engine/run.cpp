@@ -24,6 +24,7 @@ void ThreadRows<S>::resize(const CellInfo& cell, Index rows, Index chunk_rows, I
   grow(sums, m);
   Index scratch = max_tile_rows * max_vectors * lanes<S>;
   for (int p = 0; p < cell.phases; ++p)
+    // All sums of a row, before it is normalised or while the operand comes in shares (fused_row).
     if (cell.phase[p].normalised || rows == 1) scratch = std::max(scratch, cell.phase[p].gates * units);
   u.resize(scratch);
 }
@@ -59,9 +60,9 @@ typename Run<S>::Blocks Run<S>::blocks_of_share(Space space, int share, int shar
   return {border(share), border(share + 1)};
 }
 
-/// Whether threads that share the units of a cell with one phase need not meet behind it: the product of the next step
+/// Whether threads that share the units of a cell with one phase need not meet after it: the product of the next step
 /// takes what each of them makes as it comes, its own share while the others' are on their way. Sums go over k in the
-/// same order. Weights that pass a core's own cache would be read half by half and lose what fused_phase gains.
+/// same order. Weights that exceed a core's own cache would be read half by half and lose what fused_phase gains.
 template <class S>
 bool Run<S>::takes_shares() const {
   constexpr Index most_bytes = Index(1) << 19;

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -15,12 +14,20 @@ from unrolled.tensor import Tensor, tape_record
 Array = np.ndarray[Any, Any]
 
 # Inference on at most so many time steps x rows keeps its packed weights for the next call: packing takes a tenth of a
-# call of a hundred steps of one row. On more it keeps them from the second call in a row with the same ones.
+# call of a hundred steps of one row. A call on more packs for itself the first time it meets weights, and to keep them
+# the second time.
 _PLACES_WORTH_PACKING_FOR = 1024
-# Training gives the memory of more packed weights than these back.
+# Training gives the memory of more packed weights than these back; inference keeps any number.
 _MANY_WEIGHTS = 2**22
 _NOT_PACKED: dict[str, Any] = dict.fromkeys(("_stepper", "_step", "_sequence", "_kept_weights", "_seen"))
 _AS_IF_NEW: dict[str, Any] = {**_NOT_PACKED, "_recorder": None}
+
+
+class _Seen(NamedTuple):
+    """The weights that the last calls have found unpacked, but for short ones, which pack them."""
+
+    versions: list[int | None]
+    calls: int  # in a row
 
 
 class Native(CellParameters):
@@ -36,9 +43,7 @@ class Native(CellParameters):
     _step: Any
     _sequence: Any
     _kept_weights: Any = None
-    # Versions of the weights in the last call, if it found none packed, and whether to leave them so: they are many, or
-    # somebody holds an array of them.
-    _seen: tuple[list[int | None], bool] | None = None
+    _seen: _Seen | None = None
     _recorder: Any  # for calls with a tape, as long as no attribute has changed, and its function for one
 
     @property
@@ -107,24 +112,23 @@ class Native(CellParameters):
             if stepper.unchanged() and self._few_weights():
                 return stepper.packed
             self._forget_packed()
-        return self._packed_if_seen(self._few_weights)
+        return self._packed_if_seen(with_tape=True)
 
-    def _packed_if_seen(self, may_keep: Callable[[], bool]) -> Any:
-        """Packed, to be kept, if the last call has met the same weights; else None, as where they must not be kept."""
+    def _packed_if_seen(self, *, with_tape: bool) -> Any:
+        """None the first time that a call meets these weights, then the same packed, to be kept. Where that cannot be,
+        because somebody holds an array of them, perhaps another thread's call, it is tried again after as many calls.
+        """
         versions = [getattr(w, "_version", None) for w in self._weights()]
-        seen = self._seen
-        if seen is None or seen[0] != versions:
-            vars(self)["_seen"] = versions, False
-            return None
-        if seen[1]:
-            return None
-        with suppress(AttributeError, TypeError, ValueError):  # the call says what is wrong with them
-            if may_keep():
-                stepper = self._fresh_stepper()
-                if stepper.unchanged():
-                    return stepper.packed
-        self._forget_packed()
-        vars(self)["_seen"] = versions, True
+        seen = self._seen  # once: another thread may forget it
+        calls = seen.calls + 1 if seen is not None and seen.versions == versions else 1
+        if calls > 1 and calls & (calls - 1) == 0:
+            with suppress(AttributeError, TypeError, ValueError):  # the call says what is wrong with them
+                if not with_tape or self._few_weights():
+                    stepper = self._fresh_stepper()
+                    if stepper.unchanged():
+                        return stepper.packed
+            self._forget_packed()
+        vars(self)["_seen"] = _Seen(versions, calls)
         return None
 
     def _few_weights(self) -> bool:
@@ -135,7 +139,8 @@ class Native(CellParameters):
 
     def _packed(self, places: int) -> Any:
         """For a call without a tape: weights packed by an earlier call, or now if that is worth it; None: let the call
-        pack them."""
+        pack them.
+        """
         stepper = self._stepper
         if stepper is not None:
             if stepper.unchanged():
@@ -143,7 +148,7 @@ class Native(CellParameters):
             self._forget_packed()
         if 0 < places <= _PLACES_WORTH_PACKING_FOR:
             return self._fresh_stepper().packed
-        return self._packed_if_seen(lambda: places > 0)
+        return self._packed_if_seen(with_tape=False) if places > 0 else None
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
