@@ -12,8 +12,8 @@ from cases import CASES, Case
 from reference import Problem, assert_same_bits, forward, gradients, problem
 
 Shape = tuple[int, int, int, int]
-# One for each way of sharing the work that an engine may choose: nothing to share, rows, units, and sizes
-# that no block divides.
+# One for each way of sharing the work that an engine may choose: nothing to share, rows, units, units of
+# a single row, and sizes that no block divides.
 SHAPES: list[Shape] = [
     (7, 1, 17, 64),
     (5, 3, 33, 130),
@@ -21,6 +21,7 @@ SHAPES: list[Shape] = [
     (4, 64, 20, 96),
     (3, 200, 8, 40),
     (4, 2, 64, 300),
+    (30, 1, 20, 260),
 ]
 DTYPES = [np.float32, np.float64]
 pytestmark = pytest.mark.usefixtures("two_threads")

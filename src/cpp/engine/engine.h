@@ -273,6 +273,8 @@ class Run {
   void forward_step(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index s, Index chunk,
                     const Shares& mine, ThreadRows<S>& at);
   bool starts_at_zero(const Phase& phase, const Inputs<S>& in, Index s) const;
+
+  // phases.cpp: those of a forward step
   void fused_phase(const GatePanels<S>& panels, Index depth, int p, Index rows, const Shares& mine, ThreadRows<S>& at,
                    ForwardTile<S>& tile, bool back);
   void fused_row(const GatePanels<S>& panels, Index depth, const Shares& mine, ThreadRows<S>& at, ForwardTile<S>& tile,

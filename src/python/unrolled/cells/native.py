@@ -116,7 +116,7 @@ class Native(CellParameters):
 
     def _packed_if_seen(self, *, with_tape: bool) -> Any:
         """None the first time that a call meets these weights, then the same packed, to be kept. Where that cannot be,
-        because somebody holds an array of them, perhaps another thread's call, it is tried again after as many calls.
+        because somebody holds an array of them, perhaps another thread's call, it is tried again after as many more.
         """
         versions = [getattr(w, "_version", None) for w in self._weights()]
         seen = self._seen  # once: another thread may forget it
