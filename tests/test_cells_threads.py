@@ -14,7 +14,7 @@ import pytest
 import unrolled as ur
 from cases import CASES, Case
 from programs import run_with_cell
-from reference import Problem, assert_same_bits, forward, problem
+from reference import Problem, assert_same_bits, forward, gradients, problem
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 WORKERS = 6
@@ -37,6 +37,17 @@ def test_the_thread_count_is_what_was_set() -> None:
     for count in (1, 2, 5):
         ur.set_num_threads(count)
         assert ur.get_num_threads() == count
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_threads_that_are_done_take_rows_over(case: Case) -> None:
+    # More threads than cores: some are done long before others.
+    p = problem(case, (120, 24, 5, 48), np.float32)
+    ur.set_num_threads(1)
+    wanted = gradients(p)
+    for count in (3, 5, 5):
+        ur.set_num_threads(count)
+        assert_same_bits(gradients(p), wanted)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -19,6 +19,8 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
   const bool together = threads == partition_.threads();
   OuterTeam<S> outer(sums.data(), together ? static_cast<int>(sums.size()) : 0, chunks_.most_places(), threads);
   Barrier packed, done, summed, rows_done;
+  Handover handovers[2]{Handover(partition_.threads()), Handover(partition_.threads())};  // of this chunk, of the next
+  const bool with_scalar = wanted.dscalar != nullptr;
   parallel(partition_.threads(), [&](int id, int count) {
     if (!wanted.continues) back_.pack_share(cell, id, count);
     if (wanted.dx && in.lengths && !in.ids) schedule_.clear_past_ends(wanted.dx, sizes_.input, sizes_.input, id, count);
@@ -27,9 +29,13 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
     for (Index k = chunks_.count(); k-- > 0;) {
       const Chunk chunk = chunks_[k];
-      if (mine.team != nullptr)
-        for (Index s = chunk.end; s-- > chunk.begin;)
-          backward_step(in, given, y, wanted.dscalar != nullptr, s, mine, at);
+      if (mine.team != nullptr) {
+        Handover* const handover = hands_over(count) ? &handovers[k % 2] : nullptr;
+        backward_steps(in, given, y, with_scalar, chunk.begin, chunk.end, mine, at, handover);
+        for (Handover::Rows rows; handover && handover->take(&rows);)
+          backward_steps(in, given, y, with_scalar, chunk.begin, rows.step, mine.of(rows), at, handover);
+      }
+      if (id == 0) handovers[(k + 1) % 2].restart(count);
       done.wait(count);
       chunk_gradients(in, wanted, k, id, count);
       for (const OuterSum<S>& sum : sums)
@@ -158,6 +164,16 @@ void Run<S>::aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, 
   }
 }
 
+/// Steps [begin, end) of some rows, the last one first.
+template <class S>
+void Run<S>::backward_steps(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar,
+                            Index begin, Index end, Shares mine, ThreadRows<S>& at, Handover* handover) {
+  for (Index s = end; s-- > begin;) {
+    if (handover && handover->asked()) hand_over(*handover, begin, s + 1, s + 1 - begin, mine);
+    backward_step(in, given, y, with_scalar, s, mine, at);
+  }
+}
+
 template <class S>
 void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,
                            const Shares& mine, ThreadRows<S>& at) {
@@ -271,13 +287,13 @@ void Run<S>::propagate_shares(const SlotMatrix<S>& matrix, Index rows, const Sha
   }
 }
 
-#define UNROLLED_BACKWARD(S)                                                                                  \
-  template void Run<S>::backward(const Parameters<S>&, const Inputs<S>&, const S*, const OutputGradients<S>&, \
-                                 const InputGradients<S>&);                                                   \
-  template void Run<S>::prepare_backward(const Parameters<S>&, const Inputs<S>&, const OutputGradients<S>&,   \
-                                         const InputGradients<S>&, bool);                                     \
-  template void Run<S>::backward_step(const Inputs<S>&, const OutputGradients<S>&, const S*, bool, Index,     \
-                                      const Shares&, ThreadRows<S>&);                                         \
+#define UNROLLED_BACKWARD(S)                                                                                      \
+  template void Run<S>::backward(const Parameters<S>&, const Inputs<S>&, const S*, const OutputGradients<S>&,     \
+                                 const InputGradients<S>&);                                                       \
+  template void Run<S>::prepare_backward(const Parameters<S>&, const Inputs<S>&, const OutputGradients<S>&,       \
+                                         const InputGradients<S>&, bool);                                         \
+  template void Run<S>::backward_steps(const Inputs<S>&, const OutputGradients<S>&, const S*, bool, Index, Index, \
+                                       Shares, ThreadRows<S>&, Handover*);                                        \
   template void Run<S>::finish_gradients(const Inputs<S>&, const InputGradients<S>&);
 UNROLLED_BACKWARD(float)
 UNROLLED_BACKWARD(double)

@@ -7,6 +7,7 @@
 
 #include "core/threads.h"
 #include "engine/chunks.h"
+#include "engine/handover.h"
 #include "engine/partition.h"
 #include "engine/schedule.h"
 #include "engine/statistics.h"
@@ -188,6 +189,13 @@ class Run {
       return rounds + (row(rounds) < end ? 1 : 0);
     }
     const Blocks& blocks(Space space) const { return of_space[static_cast<int>(space)]; }
+    /// The same of other rows, neighbours of one another.
+    Shares of(const Handover::Rows& rows) const {
+      Shares taken = *this;
+      taken.first_row = rows.first;
+      taken.last_row = rows.last;
+      return taken;
+    }
   };
   /// One layer normalisation: of the u of a phase, or of some input gates. raw rows are [block][stride gates][lane].
   struct Norm {
@@ -207,6 +215,8 @@ class Run {
   const Norm& norm_of_input(int k) const { return norms_[most_phases + k]; }
 
   Shares shares(int id, int count) const;
+  bool hands_over(int count) const;
+  void hand_over(Handover& handover, Index chunk, Index step, Index steps_left, Shares& mine) const;
   Blocks blocks_of_share(Space space, int share, int sharing) const;
   bool takes_shares() const;
   void plan(const Inputs<S>& in, bool keep, bool alone);
@@ -265,8 +275,8 @@ class Run {
   // forward.cpp
   void start_forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& weights, const Parameters<S>* pack_from,
                      const Inputs<S>& in, bool keep, bool alone);
-  void forward_steps(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index begin, Index end,
-                     const Shares& mine, ThreadRows<S>& at);
+  void forward_steps(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index begin, Index end, Shares mine,
+                     ThreadRows<S>& at, Handover* handover = nullptr, Index first = 0);
   void project(const ForwardWeights<S>& weights, const Inputs<S>& in, Index s0, Index s1, const Shares& mine,
                ThreadRows<S>& at);
   void multiply_input(const ForwardWeights<S>& weights, Index rows, const Blocks& own, ThreadRows<S>& at);
@@ -290,6 +300,8 @@ class Run {
   void start_backward(const OutputGradients<S>& given);
   void finish_gradients(const Inputs<S>& in, const InputGradients<S>& wanted);
   void state_gradients(const InputGradients<S>& wanted);
+  void backward_steps(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index begin,
+                      Index end, Shares mine, ThreadRows<S>& at, Handover* handover = nullptr);
   void backward_step(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,
                      const Shares& mine, ThreadRows<S>& at);
   void aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,

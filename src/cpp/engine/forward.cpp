@@ -80,6 +80,7 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
                      const Inputs<S>& in, const Outputs<S>& out, bool keep) {
   start_forward(cell, sizes, weights, pack_from, in, keep, false);
   Barrier packed, made, tabled;
+  Handover handover(partition_.threads());
   const Index steps = schedule_.steps();
   parallel(partition_.threads(), [&](int id, int count) {
     if (pack_from) {
@@ -97,7 +98,11 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
       project_table(weights, in, id, count, at);
       tabled.wait(count);
     }
-    if (mine.team != nullptr) forward_steps(weights, in, out.y, 0, steps, mine, at);
+    if (mine.team == nullptr) return;
+    if (!hands_over(count)) return forward_steps(weights, in, out.y, 0, steps, mine, at);
+    forward_steps(weights, in, out.y, 0, steps, mine, at, &handover);
+    for (Handover::Rows rows; handover.take(&rows);)
+      forward_steps(weights, in, out.y, rows.chunk, steps, mine.of(rows), at, &handover, rows.step);
   });
   finish_forward(weights, out);
 }
@@ -116,18 +121,25 @@ void Run<S>::start_forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeight
   plan_norms();
 }
 
+/// Steps [begin, end) of some rows, of which those before `first` have been run and the chunk around it has its input
+/// parts.
 template <class S>
 void Run<S>::forward_steps(const ForwardWeights<S>& weights, const Inputs<S>& in, S* y, Index begin, Index end,
-                           const Shares& mine, ThreadRows<S>& at) {
+                           Shares mine, ThreadRows<S>& at, Handover* handover, Index first) {
   for (Index s0 = begin; s0 < end; s0 += chunk_steps_) {
     const Index s1 = std::min(end, s0 + chunk_steps_);
-    if (kernel_->info.input_norms > 0) mine.await_all();  // others may still read raw input parts where these will be
-    if (in.ids)
-      look_up(in, s0, s1, mine);
-    else
-      project(weights, in, s0, s1, mine, at);
-    if (kernel_->info.input_norms > 0) normalise_input(weights, s0, s1, mine);
-    for (Index s = s0; s < s1; ++s) forward_step(weights, in, y, s, s0, mine, at);
+    if (s0 >= first) {
+      if (kernel_->info.input_norms > 0) mine.await_all();  // others may still read raw input parts where these will be
+      if (in.ids)
+        look_up(in, s0, s1, mine);
+      else
+        project(weights, in, s0, s1, mine, at);
+      if (kernel_->info.input_norms > 0) normalise_input(weights, s0, s1, mine);
+    }
+    for (Index s = std::max(s0, first); s < s1; ++s) {
+      if (handover && s > s0 && handover->asked()) hand_over(*handover, s0, s, end - s, mine);
+      forward_step(weights, in, y, s, s0, mine, at);
+    }
   }
   if (saves_apart_) finish_past_caches();
 }
@@ -266,13 +278,13 @@ bool Run<S>::starts_at_zero(const Phase& phase, const Inputs<S>& in, Index s) co
   return phase.operand == Operand::PreviousState && in.state0[phase.stream] == nullptr;
 }
 
-#define UNROLLED_FORWARD(S)                                                                                        \
-  template void Run<S>::forward(const CellKernel<S>&, Sizes, ForwardWeights<S>&, const Parameters<S>*,             \
-                                const Inputs<S>&, const Outputs<S>&, bool);                                        \
-  template void Run<S>::start_forward(const CellKernel<S>&, Sizes, ForwardWeights<S>&, const Parameters<S>*,       \
-                                      const Inputs<S>&, bool, bool);                                               \
-  template void Run<S>::forward_steps(const ForwardWeights<S>&, const Inputs<S>&, S*, Index, Index, const Shares&, \
-                                      ThreadRows<S>&);                                                             \
+#define UNROLLED_FORWARD(S)                                                                                  \
+  template void Run<S>::forward(const CellKernel<S>&, Sizes, ForwardWeights<S>&, const Parameters<S>*,       \
+                                const Inputs<S>&, const Outputs<S>&, bool);                                  \
+  template void Run<S>::start_forward(const CellKernel<S>&, Sizes, ForwardWeights<S>&, const Parameters<S>*, \
+                                      const Inputs<S>&, bool, bool);                                         \
+  template void Run<S>::forward_steps(const ForwardWeights<S>&, const Inputs<S>&, S*, Index, Index, Shares,  \
+                                      ThreadRows<S>&, Handover*, Index);                                     \
   template void Run<S>::finish_forward(const ForwardWeights<S>&, const Outputs<S>&);
 UNROLLED_FORWARD(float)
 UNROLLED_FORWARD(double)
