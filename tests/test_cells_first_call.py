@@ -179,7 +179,7 @@ def test_a_cell_from_a_state_without_packed_weights() -> None:
     np.testing.assert_array_equal(other(x)[0].data, cell(x)[0].data)
 
 
-@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.float32), ur.Tensor(np.float32(3), requires_grad=True)])
+@pytest.mark.parametrize("bad", [None, ur.Tensor(np.float32(3), requires_grad=True)])
 def test_what_is_wrong_with_weights_is_said_at_every_call(bad: Any) -> None:
     cell, x = ur.RNN(3, 4), np.ones((2, 1, 3), np.float32)
     cell.W_hh = bad

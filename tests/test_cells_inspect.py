@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import unrolled as ur
 from cases import CASES, VARIANTS, Array, Case
 from reference import problem
 
@@ -115,3 +116,11 @@ def test_the_intermediate_state_of_a_multiplicative_lstm() -> None:
     assert p.lengths is not None
     live = (np.arange(5)[:, None] < p.lengths)[..., None]
     np.testing.assert_allclose(seen.gates["m"], np.where(live, m, 0), rtol=0, atol=1e-13)
+
+
+def test_a_mask_says_what_is_missing_as_in_a_call() -> None:
+    rng = np.random.default_rng(0)
+    cell, x, mask = ur.GRUD(3, 4, rng=rng), rng.standard_normal((5, 2, 3)), rng.random((5, 2, 3)) < 0.6
+    x = x.astype(np.float32)
+    np.testing.assert_array_equal(cell.inspect(x, mask=mask).y, cell(x, mask=mask)[0])
+    assert not np.array_equal(cell.inspect(x).y, cell(x, mask=mask)[0])

@@ -130,6 +130,43 @@ def test_masks_are_functions_of_seed_and_counter_alone(case: Case) -> None:
     assert_same_bits(forward(p)[0], first)
 
 
+def test_masks_of_cells_that_begin_to_draw_later_differ() -> None:
+    rng = np.random.default_rng(0)
+    cells = [ur.GRU(3, 50, rng=rng) for _ in range(2)]
+    for cell in cells:
+        cell.zoneout_h = 0.5
+    x = np.ones((40, 2, 3), np.float32)
+    kept = [(y[1:] == y[:-1]).mean(axis=(0, 1)) for y in (np.asarray(cell(x)[0]) for cell in cells)]
+    assert not np.array_equal(*kept) and cells[0].seed != cells[1].seed
+    again = ur.GRU(3, 50, rng=np.random.default_rng(0))
+    again.zoneout_h = 0.5
+    assert again.seed == cells[0].seed
+
+
+@pytest.mark.parametrize(
+    ("cell", "option", "value", "message"),
+    [
+        (ur.GRU, "zoneout_h", 7, r"GRU: zoneout_h is 7, expected a number in \[0, 1\)"),
+        (ur.GRU, "zoneout_c", 0.5, "GRU: zoneout_c is given, expected 0 because its state has no c"),
+        (ur.SRU, "recurrent_dropout", 0.5, "SRU: recurrent_dropout is given, expected 0 because no matrix"),
+        (ur.LSTM, "gradient_clip", -1.0, "LSTM: gradient_clip is -1.0, expected a number above 0"),
+    ],
+)
+def test_options_set_later_are_checked(cell: Any, option: str, value: float, message: str) -> None:
+    layer = cell(3, 4)
+    with pytest.raises(ValueError, match=message):
+        setattr(layer, option, value)
+    assert not getattr(layer, option)
+
+
+def test_a_state_of_masks_is_not_one_of_weights() -> None:
+    layer = ur.LSTM(3, 4)
+    with pytest.raises(
+        ValueError, match=r"LSTM: the saved state has W_ih, W_hh, b, .* load_parameters takes"
+    ):
+        layer.load_state_dict(layer.parameters())
+
+
 @each
 def test_recomputed_segments_draw_the_same_masks(case: Case) -> None:
     p = make(case, (9, 3, 4, 17), **zoneout(case), **dropout(case, recurrent_dropout=0.4))

@@ -206,6 +206,15 @@ def test_what_is_not_finite_stops_before_the_parameters_change(where):
             np.testing.assert_array_equal(tensor._data, snapshots[2][name])
 
 
+def test_a_model_in_evaluation_mode_is_not_touched():
+    model = speller().eval()
+    ur.predict(model, TOKENS[:20].reshape(5, 4))
+    held = [vars(m).get("_stepper") for m in model.modules().values()]
+    ur.predict(model, TOKENS[:20].reshape(5, 4))
+    assert any(s is not None for s in held)
+    assert all(vars(m).get("_stepper") is s for m, s in zip(model.modules().values(), held, strict=True))
+
+
 def test_the_modes_of_modules_are_restored():
     model = speller()
     model.layers.masks[0].eval()

@@ -119,6 +119,18 @@ def test_linear_and_embedding():
 
 
 @pytest.mark.peer
+@pytest.mark.peer
+def test_a_part_of_a_module_is_asked_for_its_own_settings():
+    torch = torch_or_skip()
+    part = torch.nn.RNN(I, H, 2, nonlinearity="relu", dropout=0.25)
+    table = torch.nn.Embedding(7, I)
+    whole = torch.nn.ModuleDict({"encoder": torch.nn.ModuleDict({"rnn": part}), "table": table})
+    found = ur.from_torch(whole, prefix="encoder.rnn.")
+    assert [cell.nonlinearity for cell in found.cells] == ["relu", "relu"]
+    assert found.dropout == 0.25
+    assert isinstance(ur.from_torch(whole, prefix="table."), ur.Embedding)
+
+
 def test_a_part_of_a_model_and_what_is_not_supported():
     torch = torch_or_skip()
     model = torch.nn.ModuleDict({"encoder": torch.nn.GRU(I, H), "head": torch.nn.Linear(H, 2)})

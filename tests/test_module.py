@@ -82,6 +82,24 @@ def test_stored_results_are_not_parameters():
     assert list(affine.parameters()) == ["W", "b"]
 
 
+@pytest.mark.parametrize("value", ["result", "constant", "array"])
+def test_a_parameter_is_not_lost_to_what_is_none(value):
+    layer = Affine(2, 3)
+    if value == "result":
+        with pytest.raises(TypeError, match=r"Affine: W is a parameter.*; write W\.data\[\.\.\.\] = values"):
+            layer.W -= Tensor(np.ones((3, 2), np.float32))
+    else:
+        array = np.ones((3, 2), np.float32)
+        with pytest.raises(TypeError, match="W is a parameter"):
+            layer.W = Tensor(array) if value == "constant" else array
+    assert list(layer.parameters()) == ["W", "b"]
+    layer.W = Tensor(np.ones((3, 2), np.float32), requires_grad=True)
+    layer.b = None
+    layer.seen = Tensor(np.ones(2, np.float32))
+    layer.seen = layer.seen + 1
+    assert list(layer.parameters()) == ["W"]
+
+
 def test_train_and_eval_reach_every_module():
     net = make_net()
     assert net.training and net.eval() is net

@@ -56,6 +56,19 @@ def test_layers_set_the_cells_inside(name: str, native_calls: list[Any]) -> None
     assert layer.recompute == (1 if len(cells) == 1 else None)
 
 
+def test_whole_models_set_the_cells_inside() -> None:
+    class Reader(ur.Module):
+        def __init__(self) -> None:
+            self.cell = ur.LSTM(2, 3)
+
+    model = ur.Sequential(Reader(), ur.Stack([ur.GRU(3, 3)]), ur.Linear(3, 2))
+    model.recompute = 4
+    assert (model[0].cell.recompute, model[1].cells[0].recompute) == (4, 4)
+    language = ur.models.LanguageModel(ur.CharVocabulary("ab"), hidden_size=3)
+    language.recompute = True
+    assert all(m.recompute is True for m in language.modules().values() if isinstance(m, ur.Recurrent))
+
+
 def test_a_layer_without_cells_says_so() -> None:
     stack = ur.Stack([ur.GridLSTM(2, 2, 1)])
     assert stack.recompute is None

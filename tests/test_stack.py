@@ -126,6 +126,16 @@ def test_dropout_acts_between_layers_in_training_only():
     np.testing.assert_array_equal(stack.step(x[0])[0], np.asarray(y)[0])
 
 
+def test_dropout_may_be_set_later():
+    stack, x = mixed(0.0), np.ones((50, 3, I), np.float32)
+    stack.dropout = 0.5
+    assert not np.array_equal(stack(x)[0], stack(x)[0])
+    stack.dropout = 0.0
+    np.testing.assert_array_equal(stack(x)[0], stack(x)[0])
+    with pytest.raises(ValueError, match=r"Stack: dropout is 1, expected a number in \[0, 1\)"):
+        stack.dropout = 1
+
+
 def test_sequential_passes_outputs_and_lengths_on():
     r = rng()
     lstm, linear = LSTM(I, H, rng=r), Linear(H, 2, rng=r)

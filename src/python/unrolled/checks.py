@@ -70,6 +70,23 @@ def flag(who: str, name: str, value: Any) -> bool:
     return bool(value)
 
 
+def mask_state(who: str, state: Mapping[str, Any]) -> tuple[int, int]:
+    """Seed and counter of a layer that draws masks, as its `state_dict` gave them."""
+    others = [name for name in state if name not in ("seed", "counter")]
+    if others:
+        raise ValueError(
+            f"{who}: the saved state has {', '.join(others)}, expected seed and counter alone, what its masks depend "
+            "on; load_parameters takes weights"
+        )
+    for what in ("seed", "counter"):
+        value = state.get(what)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{who}: {what} of the saved state is {value!r}, expected an int")
+        if not 0 <= value < 2**63:
+            raise ValueError(f"{who}: {what} of the saved state is {value}, expected 0 <= {what} < 2**63")
+    return state["seed"], state["counter"]
+
+
 def float_dtype(who: str, value: Any) -> np.dtype[Any]:
     """float32 or float64."""
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from unrolled.registry import Configurable, _named_arguments
+from unrolled.registry import Configurable
 from unrolled.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -52,9 +52,21 @@ class Module(Configurable):
         return self.forward(*args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Tensor) and _is_parameter(value):
+        if isinstance(value, Tensor) and is_parameter(value):
             value.is_parameter = True  # stays one when requires_grad is cleared
+        elif isinstance(value, (Tensor, np.ndarray)):
+            self._check_keeps(name)
         super().__setattr__(name, value)
+
+    def _check_keeps(self, name: str) -> None:
+        """Nothing that is no parameter takes the place of one, as the result of `layer.W -= step` would."""
+        old = vars(self).get(name)
+        if isinstance(old, Tensor) and is_parameter(old):
+            who = type(self).__name__
+            raise TypeError(
+                f"{who}: {name} is a parameter, which an array or the result of an operation cannot replace; write "
+                f"{name}.data[...] = values, or put a Tensor(array, requires_grad=True) in its place"
+            )
 
     # --- what there is
 
@@ -91,7 +103,7 @@ class Module(Configurable):
 
     def _all_parameters(self) -> Iterator[tuple[str, Tensor]]:
         for name, value in _walk(self, "", ()):
-            if isinstance(value, Tensor) and _is_parameter(value):
+            if isinstance(value, Tensor) and is_parameter(value):
                 yield name, value
 
     @property
@@ -110,6 +122,24 @@ class Module(Configurable):
     def eval(self) -> Self:
         """Evaluation mode (dropout does nothing) for this module and all inside it."""
         return self.train(False)
+
+    @property
+    def recompute(self) -> bool | int | None:
+        """That of all cells inside, see `Recurrent`; None where they differ. To set it sets it in each of them."""
+        settings = {(type(cell.recompute), cell.recompute) for cell in self._cells()}
+        return settings.pop()[1] if len(settings) == 1 else None
+
+    @recompute.setter
+    def recompute(self, value: bool | int) -> None:
+        cells = self._cells()
+        if not cells:
+            raise ValueError(f"{type(self).__name__}: recompute is set, but no cell inside can recompute")
+        for cell in cells:
+            cell.recompute = value
+
+    def _cells(self) -> list[Module]:
+        """The cells inside that may recompute."""
+        return [m for m in self.modules().values() if hasattr(m, "_recompute")]
 
     def freeze(self, pattern: str | None = None) -> Self:
         """Takes parameters out of training: all, or those whose dotted name matches `pattern` (`*`, `?`, `[..]`)."""
@@ -181,10 +211,12 @@ class Module(Configurable):
     # --- text
 
     def __repr__(self) -> str:
-        return "\n".join(_describe(self, "", set()))
+        from unrolled.description import describe  # which knows modules
+
+        return "\n".join(describe(self))
 
 
-def _is_parameter(tensor: Tensor) -> bool:
+def is_parameter(tensor: Tensor) -> bool:
     """A leaf that takes a gradient or has been frozen; a stored activation is not a parameter."""
     return tensor._node is None and (tensor.requires_grad or tensor.is_parameter)
 
@@ -210,44 +242,3 @@ def _walk(value: Any, name: str, inside: tuple[int, ...]) -> Iterator[tuple[str,
     for key, item in parts_of(value):
         if isinstance(item, (Tensor, Module, dict, list, tuple)):
             yield from _walk(item, f"{name}.{key}" if name else str(key), (*inside, id(value)))
-
-
-def _children(module: Module) -> Iterator[tuple[str, Any]]:
-    """Modules and parameters directly inside `module`, through containers but not through modules."""
-
-    def expand(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, Module) or (isinstance(value, Tensor) and _is_parameter(value)):
-            yield name, value
-        else:
-            for key, item in parts_of(value):
-                yield from expand(f"{name}.{key}", item)
-
-    for name, value in parts_of(module):
-        yield from expand(name, value)
-
-
-def _describe(module: Module, indent: str, seen: set[int]) -> list[str]:
-    lines = [f"{type(module).__name__}({_arguments_text(module)}): {module.num_parameters:,} parameters"]
-    indent += "  "
-    for name, value in _children(module):
-        again = id(value) in seen
-        seen.add(id(value))
-        if again:
-            lines.append(f"{indent}{name}: shared with the {type(value).__name__} above")
-        elif isinstance(value, Module):
-            first, *rest = _describe(value, indent, seen)
-            lines += [f"{indent}{name}: {first}", *rest]
-        else:
-            frozen = "" if value.requires_grad else " frozen"
-            lines.append(f"{indent}{name} {value.shape} {value.dtype}{frozen}")
-    return lines
-
-
-def _arguments_text(module: Module) -> str:
-    """Simple constructor arguments, shortened; modules and other long values are left out."""
-    try:
-        named = _named_arguments(module)
-    except TypeError:
-        return ""
-    plain = (bool, int, float, str, np.generic)
-    return ", ".join(f"{k}={v!r}" for k, v in named.items() if isinstance(v, plain) and len(repr(v)) <= 40)

@@ -32,8 +32,9 @@ class Recurrent(Recomputed, Native):
     the rows in the order of `gates`. With `bias=False` there is no `b`.
 
     `recompute=True`, or `cell.recompute = True` later, trades time for memory in training: of T steps, only about
-    sqrt(T) are kept at a time, and each is run again in backward (Chen et al. 2016). A number says how many. Outputs
-    are the same bits; gradients of parameters are summed in another order. It is saved with the model.
+    sqrt(T) are kept at a time, but no fewer than 512 steps x rows, and each is run again in backward (Chen et al.
+    2016). A number says how many steps. Outputs are the same bits; gradients of parameters are summed in another order.
+    It is saved with the model.
     """
 
     gates: ClassVar[tuple[str, ...]]

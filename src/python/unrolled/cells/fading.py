@@ -8,6 +8,7 @@ import numpy as np
 
 from unrolled import checks, ops
 from unrolled.cells.base import Array
+from unrolled.cells.inspection import Inspection
 from unrolled.cells.timed import Timed, gaps_in_reverse
 from unrolled.tensor import Tensor, as_tensor
 
@@ -60,7 +61,8 @@ class Fading(Timed):
             x, state, lengths, reset, reverse: as for every cell.
             dt: times, 0 or more: a number, (T,), or (T, B); what they measure is in the docstring of the class. A
                 gradient flows to a Tensor.
-            mask: (T, B, I) bool, False where a value of x is missing; None: where x is NaN.
+            mask: (T, B, I) bool, False where a value of x is missing; None: where x is NaN. In a Stack, a Bidirectional
+                and other layers around cells, NaN says it.
 
         Returns:
             y (T, B, H) and the last state.
@@ -71,6 +73,20 @@ class Fading(Timed):
         """One time step without a tape: x_t (B, I) -> y_t (B, H) and the next state. dt: a number or (B,); mask:
         (B, I) bool."""
         return super().step(self.seen(x_t, mask), state, dt)
+
+    def inspect(
+        self,
+        x: Any,
+        state: Any = None,
+        lengths: Any = None,
+        reset: Any = None,
+        *,
+        reverse: bool = False,
+        dt: Any = 1.0,
+        mask: Any = None,
+    ) -> Inspection:
+        """As for every cell; `mask` as in the call."""
+        return super().inspect(self.seen(x, mask), state, lengths, reset, reverse=reverse, dt=dt)
 
     def seen(self, x: Any, mask: Any) -> Any:
         """x with NaN where the mask is False."""

@@ -20,7 +20,8 @@ class Recomputed(Module):
 
     @property
     def recompute(self) -> bool | int:
-        """Whether training keeps only about sqrt(T) of T steps at a time, or how many it keeps."""
+        """Whether training keeps only about sqrt(T) of T steps at a time, but at least 512 steps x rows, or how many
+        steps it keeps."""
         return self._recompute
 
     @recompute.setter
@@ -36,27 +37,6 @@ class Recomputed(Module):
             return int(self.recompute)
         least = -(-_LEAST_PLACES // max(batch, 1))
         return max(math.isqrt(max(steps - 1, 0)) + 1, least)
-
-
-class RecomputedParts(Module):
-    """A layer made of cells, which sets all of them."""
-
-    @property
-    def recompute(self) -> bool | int | None:
-        """That of all cells inside, see `Recurrent`; None where they differ. To set it sets it in each of them."""
-        settings = {(type(cell.recompute), cell.recompute) for cell in self._cells()}
-        return settings.pop()[1] if len(settings) == 1 else None
-
-    @recompute.setter
-    def recompute(self, value: bool | int) -> None:
-        cells = self._cells()
-        if not cells:
-            raise ValueError(f"{type(self).__name__}: recompute is set, but no cell inside can recompute")
-        for cell in cells:
-            cell.recompute = value
-
-    def _cells(self) -> list[Recomputed]:
-        return [module for module in self.modules().values() if isinstance(module, Recomputed)]
 
 
 def settings_of(model: Module) -> dict[str, bool | int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, ClassVar, TypedDict
 
 import numpy as np
@@ -10,6 +11,7 @@ from unrolled import checks, ops
 from unrolled.cells.base import Recurrent
 from unrolled.tensor import Tensor
 
+_RATES = ("zoneout_h", "zoneout_c", "recurrent_dropout", "weight_dropout")
 _SEEDS = 2**53  # whole numbers below it pass to the native cell as they are
 
 
@@ -42,7 +44,8 @@ class Gated(Recurrent):
             back, is a parameter, `h0` (and `c0`, ...), zeros at first.
         recompute: whether training keeps only a part of the steps at a time, see `Recurrent`.
 
-    Masks are drawn in training mode, in calls over sequences; `step` and evaluation mode use what they are on average.
+    All but `learn_initial_state` may be set later, too. Masks are drawn in training mode, in calls over sequences;
+    `step` and evaluation mode use what they are on average.
     They are functions of `seed`, `counter` (of the calls), the time, the row and the unit alone.
     """
 
@@ -68,21 +71,9 @@ class Gated(Recurrent):
         recompute: bool | int = False,
     ) -> None:
         who, names = type(self).__name__, self.State._fields
-        self.zoneout_h = checks.fraction(who, "zoneout_h", zoneout_h)
-        self.zoneout_c = checks.fraction(who, "zoneout_c", zoneout_c)
-        for name in ("h", "c"):
-            if getattr(self, f"zoneout_{name}") and name not in names:
-                raise ValueError(
-                    f"{who}: zoneout_{name} is given, expected 0 because its state has no {name}"
-                )
-        self.recurrent_dropout = checks.fraction(who, "recurrent_dropout", recurrent_dropout)
-        self.weight_dropout = checks.fraction(who, "weight_dropout", weight_dropout)
-        for name in ("recurrent_dropout", "weight_dropout"):
-            if getattr(self, name) and not self.matrices:
-                raise ValueError(f"{who}: {name} is given, expected 0 because no matrix multiplies its past")
-        self.gradient_clip = (
-            None if gradient_clip is None else checks.positive(who, "gradient_clip", gradient_clip)
-        )
+        self.zoneout_h, self.zoneout_c = zoneout_h, zoneout_c
+        self.recurrent_dropout, self.weight_dropout = recurrent_dropout, weight_dropout
+        self.gradient_clip = gradient_clip
         self.learn_initial_state = checks.flag(who, "learn_initial_state", learn_initial_state)
         rng = checks.generator(who, rng)
         self.seed = self.counter = 0
@@ -95,6 +86,25 @@ class Gated(Recurrent):
                 setattr(self, f"{name}0", start)
         if self._random:
             self.seed = int(rng.integers(_SEEDS))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _RATES:
+            value = self._checked_rate(name, value)
+        elif name == "gradient_clip" and value is not None:
+            value = checks.positive(type(self).__name__, name, value)
+        super().__setattr__(name, value)
+        if name in _RATES and value and "W_ih" in vars(self) and not self.seed:
+            # Masks that were not to be drawn when the cell was made: no two cells of a model draw the same.
+            self.seed = zlib.crc32(self.W_ih._data.tobytes())
+
+    def _checked_rate(self, name: str, value: Any) -> float:
+        who = type(self).__name__
+        rate = checks.fraction(who, name, value)
+        if rate and name.startswith("zoneout_") and name[-1] not in self.State._fields:
+            raise ValueError(f"{who}: {name} is given, expected 0 because its state has no {name[-1]}")
+        if rate and name.endswith("_dropout") and not self.matrices:
+            raise ValueError(f"{who}: {name} is given, expected 0 because no matrix multiplies its past")
+        return rate
 
     @property
     def _random(self) -> bool:
@@ -155,11 +165,9 @@ class Gated(Recurrent):
         return self.State(*(Tensor(z) for z in super().initial_state(batch)))
 
     def state_dict(self) -> dict[str, int]:
-        """What the masks of the next calls depend on."""
+        """What the masks of the next calls depend on; the weights are in `parameters`, and in the file of `ur.save`."""
         return {"seed": self.seed, "counter": self.counter}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on from a saved `state_dict`."""
-        self.seed, self.counter = (
-            checks.size(type(self).__name__, what, state.get(what), least=0) for what in ("seed", "counter")
-        )
+        """Goes on from a saved `state_dict`; `load_parameters` takes weights."""
+        self.seed, self.counter = checks.mask_state(type(self).__name__, state)

@@ -25,7 +25,7 @@ def from_torch(source: Any, *, prefix: str = "", nonlinearity: str | None = None
     """The layer that computes what a PyTorch layer computes, with a copy of its weights, in evaluation mode.
 
     source: a torch.nn RNN, LSTM (with proj_size: it gives a `ProjectedLSTM`), GRU, Linear or Embedding, or the
-    state dictionary of one (values: tensors or arrays). prefix: takes the part of a larger state dictionary
+    state dictionary of one (values: tensors or arrays). prefix: takes the part of a larger module or state dictionary
     whose names start with it, such as "encoder.lstm.". nonlinearity: "tanh" or "relu" of an RNN; known from a
     module, "tanh" for a state dictionary unless given.
 
@@ -47,6 +47,8 @@ def from_torch(source: Any, *, prefix: str = "", nonlinearity: str | None = None
         raise ValueError(
             f"from_torch: no name in the state dictionary starts with {prefix!r}; it has {', '.join(state)}"
         )
+    for name in filter(None, prefix.split(".")):
+        module = getattr(module, name, None)  # what the part is told by itself
     if all(_RECURRENT_KEY.fullmatch(name) for name in arrays):
         mode = str(getattr(module, "mode", ""))
         if nonlinearity is None:

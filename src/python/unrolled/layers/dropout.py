@@ -42,12 +42,4 @@ class Dropout(Module):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Goes on from a saved `state_dict`."""
-        for what in ("seed", "counter"):
-            value = state.get(what)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"Dropout: {what} of the saved state is {value!r}, expected an int")
-            if not 0 <= value < 2**63:
-                raise ValueError(
-                    f"Dropout: {what} of the saved state is {value}, expected 0 <= {what} < 2**63"
-                )
-        self.seed, self.counter = state["seed"], state["counter"]
+        self.seed, self.counter = checks.mask_state("Dropout", state)

@@ -38,6 +38,7 @@ class GridRecurrent(Module):
     Parameters: `W_ih` (G*H, I) Glorot uniform, `W_hh` (G*H, K*H) for K operands, orthogonal by gate, `b` (G*H,).
     """
 
+    takes_lengths: ClassVar[bool] = True  # as a layer over images, whose call gives y alone
     axes: int
     _steps: ClassVar[Steps]
     _front: ClassVar[tuple[int, int, int]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 from unrolled import ops
 from unrolled.layers.multidimensional import GridRecurrent
@@ -24,6 +24,8 @@ class MultiDirectional(Module):
         layers: layers over a grid of n axes, 2^n of them.
         merge: "concat" or "sum".
     """
+
+    takes_lengths: ClassVar[bool] = True
 
     def __init__(self, layers: Sequence[GridRecurrent], *, merge: str = "concat") -> None:
         who = "MultiDirectional"

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from unrolled import checks, ops
-from unrolled.cells.recompute import RecomputedParts
 from unrolled.layers.dropout import Dropout
 from unrolled.layers.quick import stacked, stacked_with_tape
 from unrolled.layers.recurrent import takes_dt, with_dt
@@ -16,7 +15,7 @@ from unrolled.module import Module
 from unrolled.tensor import Tensor, is_grad_enabled
 
 
-class Stack(RecomputedParts):
+class Stack(Module):
     """Recurrent layers of which each reads the outputs of the one below; the cells may be of different kinds.
 
     The call and `step` are those of a cell. The state is a tuple with the state of every layer, bottom first;
@@ -51,8 +50,8 @@ class Stack(RecomputedParts):
                     f"{who}: layer {number + 1} ({type(above).__name__}) has input_size={above.input_size}, "
                     f"expected {wanted}, {times}the output size of the {type(below).__name__} below it"
                 )
-        self.dropout = checks.fraction(who, "dropout", dropout)
-        self.masks = [Dropout(dropout, rng=rng) for _ in self.cells[1:]] if dropout else []
+        self.masks: list[Dropout] = []
+        self._set_dropout(dropout, rng)
 
     @property
     def input_size(self) -> int:
@@ -65,6 +64,22 @@ class Stack(RecomputedParts):
     @property
     def dtype(self) -> Any:
         return self.cells[0].dtype
+
+    @property
+    def dropout(self) -> float:
+        """Probability of zeroing what goes from layer to layer."""
+        return self._dropout
+
+    @dropout.setter
+    def dropout(self, value: float) -> None:
+        self._set_dropout(value, None)
+
+    def _set_dropout(self, value: float, rng: np.random.Generator | None) -> None:
+        self._dropout = checks.fraction(type(self).__name__, "dropout", value)
+        if self._dropout and not self.masks:
+            self.masks = [Dropout(self._dropout, rng=rng) for _ in self.cells[1:]]
+        for mask in self.masks:
+            mask.p = self._dropout
 
     @property
     def takes_dt(self) -> bool:

@@ -35,7 +35,8 @@ def evaluate(
 
     Every batch counts as much as its positions: those that a loss of this library has counted (without those that
     `ignore_index` passes over, with the weights of classes), else the true elements of its mask, or its targets. So
-    the result is that of one batch with all the data.
+    the result is that of one batch with all the data. Threads may share a model in evaluation mode; one in training
+    mode is in evaluation mode meanwhile.
 
     Args:
         model: gives the output, or `(output, state)`.
@@ -74,7 +75,8 @@ def predict(
     output per step, (N, ...) for one with an output per sequence. A list of N sequences (T_i, ...) is padded
     in batches and the model called with `lengths`: the result is a list of arrays (T_i, ...), or one array
     (N, ...) for an output per sequence. If the model gives `(output, state)`, the state is dropped.
-    `output_axis` says where the rows are in the output, if that cannot be told from the shapes.
+    `output_axis` says where the rows are in the output, if that cannot be told from the shapes. Threads may share a
+    model in evaluation mode; one in training mode is in evaluation mode meanwhile.
     """
     checks.size("predict", "batch_size", batch_size)
     with evaluation_mode(model):

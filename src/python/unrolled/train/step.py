@@ -92,13 +92,18 @@ def input_positions(batch: Batch) -> int:
 
 @contextmanager
 def evaluation_mode(model: Any) -> Iterator[None]:
-    """Evaluation mode without a tape; afterwards every module is in the mode it was in."""
-    modes = [(m, m.training) for m in model.modules().values()] if isinstance(model, Module) else []
+    """Evaluation mode without a tape; afterwards every module is in the mode it was in. Of a model in training mode,
+    for one thread at a time.
+    """
+    modules = model.modules().values() if isinstance(model, Module) else ()
+    training = [
+        module for module in modules if module.training
+    ]  # others are not touched: threads may share them
     try:
-        for module, _ in modes:
+        for module in training:
             module.training = False
         with no_grad():
             yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for module in training:
+            module.training = True
