@@ -7,28 +7,22 @@ import math
 import numpy as np
 import pytest
 
+import unrolled as ur
+from cases import CASES, VARIANTS
 from unrolled import init
-from unrolled.module import Module
 from unrolled.tensor import Tensor
 
-
-class Cell(Module):
-    gates = ("i", "f", "g", "o")
-
-    def __init__(self, bias=True):
-        self.W_ih = Tensor(np.full((32, 5), 9.0, np.float32), requires_grad=True)
-        self.W_hh = Tensor(np.full((32, 8), 9.0, np.float32), requires_grad=True)
-        self.b = Tensor(np.full(32, 9.0, np.float32), requires_grad=True) if bias else None
+NARROW = ("W_ho", "W_hr", "W_gh")  # not made of gates
 
 
 def test_uniform_sets_a_whole_model():
-    model = Cell()
+    model = ur.LSTM(5, 8)
     init.uniform(model, -0.08, 0.08, rng=np.random.default_rng(0))
     for tensor in model.parameters().values():
         assert (
             (np.abs(tensor._data) <= 0.08).all() and np.abs(tensor._data).max() > 0.06 and tensor._version > 0
         )
-    twin = Cell()
+    twin = ur.LSTM(5, 8)
     init.uniform(twin, -0.08, 0.08, rng=np.random.default_rng(0))
     np.testing.assert_array_equal(model.b._data, twin.b._data)
 
@@ -38,17 +32,51 @@ def test_orthogonal_blocks(shape, blocks):
     values = init.orthogonal_values(
         shape, blocks=blocks, gain=2.0, rng=np.random.default_rng(0), dtype=np.float64
     )
-    for block in np.split(values / 2, blocks):
+    assert_orthogonal(values / 2, blocks)
+
+
+def assert_orthogonal(matrix, blocks=1):
+    for block in np.split(np.asarray(matrix, np.float64), blocks):
         gram = block @ block.T if block.shape[0] <= block.shape[1] else block.T @ block
-        np.testing.assert_allclose(gram, np.eye(min(block.shape)), atol=1e-13)
+        rounding = 10 * np.finfo(np.asarray(matrix).dtype).eps  # of products of unit vectors
+        np.testing.assert_allclose(gram, np.eye(min(block.shape)), atol=rounding)
 
 
-def test_orthogonal_on_a_cell_takes_gates_apart_and_leaves_biases():
-    cell = Cell()
+@pytest.mark.parametrize("case", CASES + VARIANTS, ids=str)
+def test_orthogonal_on_a_cell_takes_gates_apart_and_leaves_biases(case):
+    cell = case.make(3, 12, np.float32)
+    before = {name: tensor._data.copy() for name, tensor in cell.parameters().items()}
     init.orthogonal(cell, rng=np.random.default_rng(0))
-    for block in np.split(cell.W_hh._data, 4):
-        np.testing.assert_allclose(block @ block.T, np.eye(8), atol=1e-5)
-    assert (cell.b._data == 9).all()
+    for name, tensor in cell.parameters().items():
+        if tensor.ndim == 2:
+            assert_orthogonal(tensor._data, 1 if name in NARROW else tensor.shape[0] // 12)
+        else:
+            np.testing.assert_array_equal(tensor._data, before[name])
+
+
+def test_orthogonal_takes_a_matrix_without_gates_as_one():
+    tall = Tensor(np.zeros((64, 8)), requires_grad=True)
+    init.orthogonal(tall)
+    assert_orthogonal(tall)
+    linear, jordan = ur.Linear(8, 64), ur.Jordan(2, 4, output_size=8)
+    projected = ur.ProjectedLSTM(2, 4, projection_size=8)
+    skip = ur.Residual(ur.LSTM(2, 8), projection=True)
+    model = ur.Stack([ur.LSTM(3, 2), skip])
+    for target in (linear, jordan, projected, model):
+        init.orthogonal(target, rng=np.random.default_rng(0))
+    for matrix in (linear.W, jordan.W_ho, projected.W_hr, skip.W):
+        assert_orthogonal(matrix)
+    assert_orthogonal(skip.layer.W_ih, 4)
+    init.orthogonal({"W_hh": skip.layer.W_hh}, rng=np.random.default_rng(0))
+    assert_orthogonal(skip.layer.W_hh)
+    row, grid = ur.RowLSTM(3, 8), ur.GridLSTM(3, 8, 2)
+    init.orthogonal({"row": row.W_ih, "grid": grid.W_in}, blocks=2)
+    assert_orthogonal(row.W_ih, 2)
+    init.orthogonal(row)
+    init.orthogonal(grid)
+    assert_orthogonal(row.W_ih, 4)
+    assert_orthogonal(row.W_hh, 4)
+    assert_orthogonal(grid.W_in, 2)
 
 
 @pytest.mark.parametrize(
@@ -91,12 +119,12 @@ def test_normal_zeros_and_mappings():
 
 
 def test_forget_bias_sets_one_gate():
-    model = Cell()
+    model = ur.LSTM(5, 8)
     init.zeros(model)
     init.forget_bias(model, 2.0)
     assert model.b._data.tolist() == [0] * 8 + [2] * 8 + [0] * 16
-    with pytest.raises(ValueError, match="Cell has no cell with a forget gate and a bias"):
-        init.forget_bias(Cell(bias=False))
+    with pytest.raises(ValueError, match="LSTM has no cell with a forget gate and a bias"):
+        init.forget_bias(ur.LSTM(5, 8, bias=False))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +132,7 @@ def test_forget_bias_sets_one_gate():
     [
         (lambda: init.orthogonal_values((4,)), ValueError, r"shape is \(4,\), expected two dimensions"),
         (lambda: init.orthogonal_values((5, 2), blocks=2), ValueError, "5 rows cannot be cut into 2"),
-        (lambda: init.uniform(Cell(), 1, 0), ValueError, "low is 1, high is 0"),
+        (lambda: init.uniform(ur.LSTM(5, 8), 1, 0), ValueError, "low is 1, high is 0"),
         (lambda: init.zeros(np.zeros(3)), TypeError, "target is ndarray"),
     ],
 )

@@ -178,6 +178,12 @@ class Module(Configurable):
             parameters[name].touch()
         return LoadReport(tuple(missing), tuple(unexpected))
 
+    # --- what `ur.init` asks
+
+    def _blocks(self, name: str) -> int:
+        """How many gates are stacked along the rows of this parameter."""
+        return 1
+
     # --- text
 
     def __repr__(self) -> str:

@@ -15,6 +15,7 @@ class CellParameters(Module):
     """What makes the parameters of a cell."""
 
     gates: ClassVar[tuple[str, ...]]
+    matrices: ClassVar[tuple[str, ...]]
     input_size: int
     hidden_size: int
     dtype: np.dtype[Any]
@@ -48,3 +49,7 @@ class CellParameters(Module):
         if self.b is not None:
             at, H = self.gates.index(gate), self.hidden_size
             self.b._data[at * H : (at + 1) * H] = value
+
+    def _blocks(self, name: str) -> int:
+        rows = len(getattr(self, name)._data)
+        return rows // self.hidden_size if name in ("W_ih", *self.matrices) else 1

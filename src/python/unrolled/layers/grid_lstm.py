@@ -109,6 +109,9 @@ class GridLSTM(Module):
         self.b = Tensor(b.reshape(L, D * 4 * H), requires_grad=True) if self.bias else None
         self.b_in = Tensor(np.zeros(2 * H, self.dtype), requires_grad=True) if self.bias else None
 
+    def _blocks(self, name: str) -> int:
+        return 2 if name == "W_in" else 1
+
     @property
     def output_size(self) -> int:
         """Features of y."""

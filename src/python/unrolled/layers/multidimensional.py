@@ -70,6 +70,9 @@ class GridRecurrent(Module):
         start[H : (1 + self._memories) * H] = forget_bias
         self.b = Tensor(start, requires_grad=True) if bias else None
 
+    def _blocks(self, name: str) -> int:
+        return self._memories + 3 if name in ("W_ih", "W_hh") else 1
+
     @property
     def output_size(self) -> int:
         """Features of y."""
