@@ -12,6 +12,7 @@ from cases import CASES, VARIANTS
 from unrolled import init
 from unrolled.tensor import Tensor
 
+WITHOUT_FORGET_GATE = ("RNN", "LSTM1997", "Jordan", "LayerNormRNN", "IndRNN", "LeakyRNN", "CTRNN")
 NARROW = ("W_ho", "W_hr", "W_gh")  # not made of gates
 
 
@@ -118,13 +119,57 @@ def test_normal_zeros_and_mappings():
     assert not tensors["a"]._data.any() and not tensors["b"]._data.any()
 
 
-def test_forget_bias_sets_one_gate():
-    model = ur.LSTM(5, 8)
-    init.zeros(model)
-    init.forget_bias(model, 2.0)
-    assert model.b._data.tolist() == [0] * 8 + [2] * 8 + [0] * 16
-    with pytest.raises(ValueError, match="LSTM has no cell with a forget gate and a bias"):
-        init.forget_bias(ur.LSTM(5, 8, bias=False))
+def kept_share(case, value):
+    """What a step keeps of the past where nothing but the forget bias decides."""
+    cell = case.new(3, 4, dtype=np.float64)
+    init.zeros(cell)
+    init.forget_bias(cell, value)
+    assert np.count_nonzero(cell.b) == 4
+    _, after = cell.step(np.zeros((1, 3)), cell.State(*(s + 0.5 for s in cell.initial_state(1))))
+    return after[case.states.index("c" if "c" in case.states else "h")] / 0.5
+
+
+@pytest.mark.parametrize("case", CASES + VARIANTS, ids=str)
+def test_a_high_forget_bias_keeps_the_past(case):
+    if case.cell in WITHOUT_FORGET_GATE:
+        with pytest.raises(ValueError, match=f"{case.cell} has no cell with a forget gate and a bias"):
+            init.forget_bias(case.new(3, 4))
+        return
+    much, little = kept_share(case, 30.0), kept_share(case, -30.0)
+    assert (much > 0.6).all()  # two thirds where the input gate, a half, counts too
+    assert (little < much).all()
+    with pytest.raises(ValueError, match="has no cell with a forget gate and a bias"):
+        init.forget_bias(case.new(3, 4, bias=False))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **o: ur.LSTM(3, 2, **o),
+        lambda **o: ur.RowLSTM(3, 2, **o),
+        lambda **o: ur.DiagonalLSTM(3, 2, **o),
+        lambda **o: ur.MultiDimensionalLSTM(3, 2, dimensions=3, **o),
+        lambda **o: ur.GridLSTM(3, 2, 2, **o),
+        lambda **o: ur.GridLSTM(3, 2, 2, dimensions=3, tied=True, **o),
+    ],
+)
+def test_forget_bias_sets_what_the_constructor_sets(make):
+    layer = make()
+    version = layer.b._version
+    init.forget_bias(layer, 2.5)
+    np.testing.assert_array_equal(layer.b._data, make(forget_bias=2.5).b._data)
+    assert layer.b._version > version
+    with pytest.raises(ValueError, match="has no cell with a forget gate and a bias"):
+        init.forget_bias(make(bias=False))
+
+
+def test_forget_bias_reaches_every_cell_of_a_model():
+    model = ur.Stack([ur.LSTM(3, 2), ur.GridLSTM(2, 2, 1), ur.RNN(2, 2), ur.RecurrentHighway(2, 2, depth=2)])
+    init.forget_bias(model, 2)
+    lstm, grid, _, deep = model.cells
+    assert lstm.b._data.tolist() == [0, 0, 2, 2, 0, 0, 0, 0]
+    assert grid.b._data.tolist() == [[0, 0, 2, 2, 0, 0, 0, 0] * 2]
+    assert deep.b._data.tolist() == deep.b_deep._data.tolist() == [0, 0, -2, -2]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +179,11 @@ def test_forget_bias_sets_one_gate():
         (lambda: init.orthogonal_values((5, 2), blocks=2), ValueError, "5 rows cannot be cut into 2"),
         (lambda: init.uniform(ur.LSTM(5, 8), 1, 0), ValueError, "low is 1, high is 0"),
         (lambda: init.zeros(np.zeros(3)), TypeError, "target is ndarray"),
+        (
+            lambda: init.forget_bias(ur.LSTM(3, 2), "1"),
+            TypeError,
+            "forget_bias: value is a str, expected a number",
+        ),
     ],
 )
 def test_bad_targets(call, error, message):

@@ -216,19 +216,11 @@ def zeros(target: Target) -> None:
 
 
 def forget_bias(module: Module, value: float = 1.0) -> None:
-    """Sets the bias of every gate named `f` in the module (Gers et al. 2000; Jozefowicz et al. 2015 advise
-    1).
+    """Sets the bias of every gate in the module that keeps the past, a forget gate by this or another name (Gers et
+    al. 2000; Jozefowicz et al. 2015 advise 1). Where the gate takes the new, as that of `MGU`, its bias becomes
+    `-value`: a higher value always keeps more.
     """
-    cells = [
-        m
-        for m in module.modules().values()
-        if "f" in getattr(m, "gates", ()) and getattr(m, "b", None) is not None
-    ]
-    if not cells:
+    value = checks.number("forget_bias", "value", value)
+    found = [part._set_forget_bias(value) for part in module.modules().values()]
+    if not any(found):
         raise ValueError(f"forget_bias: {type(module).__name__} has no cell with a forget gate and a bias")
-    for cell in cells:
-        gates, b = cell.gates, cell.b  # type: ignore[attr-defined]
-        size = b.shape[0] // len(gates)
-        start = gates.index("f") * size
-        b._data[start : start + size] = value
-        b.touch()
