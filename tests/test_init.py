@@ -80,6 +80,28 @@ def test_orthogonal_takes_a_matrix_without_gates_as_one():
     assert_orthogonal(grid.W_in, 2)
 
 
+def test_time_constants_are_no_weights():
+    model = ur.Sequential(ur.CTRNN(3, 8, tau=2.0), ur.Linear(8, 2))
+    x = np.random.default_rng(0).standard_normal((20, 2, 3)).astype(np.float32)
+    init.uniform(model, -0.08, 0.08, rng=np.random.default_rng(0))
+    assert 0 < np.abs(model(x).data).max() < 1
+    init.zeros(model)
+    assert not model(x).data.any()
+    cell = model[0]
+    assert (cell.tau._data == 2).all()
+    init.uniform({"tau": cell.tau}, -1, 1, rng=np.random.default_rng(0))
+    assert cell.tau._data.min() == np.float32(cell.least_tau) and 0 < cell.tau._data.max() < 1
+    init.zeros(cell.tau)
+    assert (cell.tau._data == np.float32(cell.least_tau)).all()
+
+
+def test_a_normaliser_stays_above_its_bound():
+    cell = ur.sLSTM(3, 50, learn_initial_state=True)
+    init.uniform(cell, -1, 1, rng=np.random.default_rng(0))
+    assert cell.n0._data.min() == 0 < cell.n0._data.max() and cell.m0._data.min() < 0
+    assert np.isfinite(cell(np.ones((20, 2, 3), np.float32))[0].data).all()
+
+
 @pytest.mark.parametrize(
     ("name", "options", "deviation"),
     [

@@ -5,6 +5,9 @@ its parameters). `ur.init.uniform(model, -0.08, 0.08, rng=rng)` sets a whole mod
 rows and columns (orthogonal, Glorot, He) fill matrices and leave vectors of a Module or mapping as they are.
 The functions whose names end in `_values` return a new array instead, for constructors.
 
+What has to stay above 0, as the time constants of `CTRNN`, is no weight: it keeps its values when a Module is filled.
+In a mapping or by itself it is filled as well, and put back to its bound as optimizers do.
+
 A matrix has shape (outputs, inputs). `blocks` is the number of gates stacked along its rows: each is
 initialised by itself.
 """
@@ -125,6 +128,9 @@ def _fill(
     """
     for tensor, blocks in _chosen(who, target, matrices_only):
         tensor._data[...] = values(tensor, blocks)
+        least = getattr(tensor, "_least", None)
+        if least is not None:
+            np.maximum(tensor._data, least, out=tensor._data)
         tensor.touch()
 
 
@@ -141,7 +147,8 @@ def _chosen(who: str, target: Target, matrices_only: bool) -> list[tuple[Tensor,
     chosen = []
     for name, tensor in named.items():
         owner, _, attribute = name.rpartition(".")
-        if tensor.ndim == 2 or not matrices_only:
+        kept = isinstance(target, Module) and getattr(tensor, "_least", 0) > 0
+        if not kept and (tensor.ndim == 2 or not matrices_only):
             chosen.append((tensor, owners[owner]._blocks(attribute) if owner in owners else 1))
     return chosen
 
