@@ -48,6 +48,12 @@ def test_schedules_agree_with_pytorch(name):
     np.testing.assert_allclose(rates(optimizer, ours, 10, metric), expected, rtol=1e-12)
 
 
+def test_a_plateau_is_borne_for_patience_epochs():
+    optimizer = SGD(make(), lr=1.0)
+    schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
+    assert rates(optimizer, schedule, 8, [3.0] * 8)[1:] == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
+
+
 def test_cosine_stays_at_its_minimum():
     optimizer = SGD(make(), lr=1.0)
     assert rates(optimizer, CosineLR(optimizer, 4, 0.25), 8)[4:] == pytest.approx([0.25] * 5)

@@ -115,7 +115,7 @@ class WarmupLR(Schedule):
 
 class ReduceLROnPlateau(Schedule):
     """lr <- max(lr * factor, minimum) when the metric has not fallen by more than `threshold` (relative) for
-    `patience` epochs.
+    `patience` + 1 epochs in a row, as in PyTorch; `fit(patience=)` stops after `patience` of them.
     """
 
     def __init__(
