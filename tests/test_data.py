@@ -54,6 +54,13 @@ def test_words_with_line_ends():
     assert vocabulary.decode(vocabulary.encode(text)) == text
 
 
+@given(st.lists(st.lists(st.sampled_from(["a", ".5", "..", "5."]), max_size=4), min_size=1, max_size=4))
+def test_words_that_look_like_line_ends_stay_words(lines):
+    text = "\n".join(" ".join(words) for words in lines)
+    vocabulary = WordVocabulary(["a", ".5", "..", "5."], end_of_line=".")
+    assert vocabulary.decode(vocabulary.encode(text)) == text
+
+
 @pytest.mark.parametrize(
     "vocabulary",
     [CharVocabulary("ba\nß", unknown="a"), WordVocabulary(["x", "ÿ"], unknown="?", end_of_line="$")],

@@ -197,6 +197,8 @@ def test_mistakes():
         diagnostics.vanishing_gradient(run(lstm))
     with pytest.raises(ValueError, match="reduction is 'none'"):
         diagnostics.vanishing_gradient(run(rnn), reduction="none")
+    with pytest.raises(TypeError, match="vanishing_gradient: reduction is None, expected one of sum, mean"):
+        diagnostics.vanishing_gradient(run(rnn), reduction=None)
     with pytest.raises(TypeError, match="jacobian_bound: cell is a LSTM"):
         diagnostics.jacobian_bound(lstm, 3)
     with pytest.raises(ValueError, match="at is 7, expected a step from 0 to 6"):

@@ -42,6 +42,7 @@ def directions(count: int = 4, **options: Any) -> Any:
         (lambda: ur.MultiDirectional([GRID] * 4), TypeError, "layer 0 is GridLSTM, expected a layer over a grid"),
         (lambda: ur.MultiDirectional([MD] * 4), ValueError, "a layer is there twice"),
         (lambda: ur.MultiDirectional(directions(), merge="mean"), ValueError, "merge is 'mean'"),
+        (lambda: ur.MultiDirectional(directions(), merge=0), TypeError, f"{WHERE}: merge is a int, expected one of"),
         (lambda: ur.MultiDirectional([*directions(3), ur.RowLSTM(3, 4)]), ValueError, "layer 3 has output_size 4"),
         (lambda: ur.MultiDirectional([*directions(3), *directions(1, dtype=float)]), TypeError, "3 has dtype float64"),
         (lambda: ur.GridLSTM(3, 2, 0), ValueError, "GridLSTM: depth is 0, expected at least 1"),

@@ -121,6 +121,7 @@ X, W = np.zeros((3, 4)), np.zeros((2, 8, 4))
         (lambda: ur.HighwayNetwork(2, 0), ValueError, "HighwayNetwork: depth is 0"),
         (lambda: ur.HighwayNetwork(2, 2, tied=1), TypeError, "HighwayNetwork: tied is a int"),
         (lambda: ur.HighwayNetwork(2, 2, nonlinearity="sin"), ValueError, "nonlinearity is 'sin', expected one of"),
+        (lambda: ur.HighwayNetwork(2, 2, nonlinearity=None), TypeError, "HighwayNetwork: nonlinearity is None"),
         (lambda: ur.HighwayNetwork(2, 2, carry_bias=np.nan), ValueError, "carry_bias is nan"),
         (lambda: ur.HighwayNetwork(2, 2)(X.astype("f")), ValueError, r"x has shape \(3, 4\), expected \(..., 2\)"),
         (lambda: ur.HighwayNetwork(4, 2)(X), TypeError, "HighwayNetwork: x has dtype float64"),

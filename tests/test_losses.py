@@ -229,6 +229,7 @@ X, T = np.zeros((2, 3), np.float32), np.zeros(2, int)
         ({"class_weights": [1, 2]}, ValueError, r"class_weights has shape \(2,\), expected \(3,\)"),
         ({"class_weights": [1, np.inf, 1]}, ValueError, "class_weights holds inf"),
         ({"reduction": "average"}, ValueError, "reduction is 'average', expected one of mean, sum, none"),
+        ({"reduction": ["mean"]}, TypeError, "cross_entropy: reduction is a list, expected one of mean, sum"),
     ],
 )
 def test_cross_entropy_explains_bad_arguments(arguments: Any, error: type[Exception], message: str) -> None:

@@ -267,6 +267,17 @@ def test_what_cannot_be_stored_is_named():
     with pytest.raises(TypeError, match=r"Needs: argument 'array' is of type ndarray, .* needs a default"):
         Needs(np.zeros(3)).config()
     assert Holder(array=np.zeros(3)).config()["arguments"] == {}
+    for table in ([np.zeros(3)], (1, np.zeros(3)), {"a": {"b": np.zeros(3)}}):
+        with pytest.raises(
+            TypeError, match=r"Holder: argument 'table'\[.* is of type ndarray, which a config"
+        ):
+            Holder(table=table).config()
+    with pytest.raises(TypeError, match=r"Pair: argument \*parts\[1\] is of type ndarray, which a config"):
+        Pair(1, np.zeros(3)).config()
+    assert Pair(1, rng=np.random.default_rng(), mode="x").config()["arguments"] == {
+        "*": [1],
+        "**": {"mode": "x"},
+    }
 
 
 def test_only_registered_classes_are_built():

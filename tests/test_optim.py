@@ -185,6 +185,14 @@ def test_module_and_tied_parameters():
         (lambda: Adam(make(), betas=("a", 0.9)), TypeError, "Adam: beta1 is a str, expected a number"),
         (lambda: RMSprop(make(), alpha=1.5), ValueError, "alpha is 1.5"),
         (lambda: clip_grad_norm(make(), 0), ValueError, "max_norm is 0"),
+        (
+            lambda: clip_grad_norm(make(), "1"),
+            TypeError,
+            "clip_grad_norm: max_norm is a str, expected a number",
+        ),
+        (lambda: clip_grad_norm(make(), True), TypeError, "max_norm is a bool"),
+        (lambda: clip_grad_norm(make(), -np.inf), ValueError, "max_norm is -inf"),
+        (lambda: clip_grad_value(make(), np.inf), ValueError, "clip_grad_value: limit is inf"),
         (lambda: clip_grad_value(make(), -1), ValueError, "limit is -1"),
     ],
 )

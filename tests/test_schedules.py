@@ -48,6 +48,12 @@ def test_schedules_agree_with_pytorch(name):
     np.testing.assert_allclose(rates(optimizer, ours, 10, metric), expected, rtol=1e-12)
 
 
+def test_a_plateau_is_borne_for_patience_epochs():
+    optimizer = SGD(make(), lr=1.0)
+    schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
+    assert rates(optimizer, schedule, 8, [3.0] * 8)[1:] == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
+
+
 def test_cosine_stays_at_its_minimum():
     optimizer = SGD(make(), lr=1.0)
     assert rates(optimizer, CosineLR(optimizer, 4, 0.25), 8)[4:] == pytest.approx([0.25] * 5)
@@ -99,7 +105,8 @@ def test_schedules_go_on_from_their_saved_state(make_schedule):
         (lambda o: StepLR(o, 2, gamma=-1), ValueError, "gamma is -1, expected a finite number, zero or more"),
         (lambda o: CosineLR(o, 2, minimum=-0.1), ValueError, "minimum is -0.1"),
         (lambda o: ReduceLROnPlateau(o, patience=-1), ValueError, "patience is -1"),
-        (lambda o: StepLR(o, 2, unit="batch"), ValueError, "unit is 'batch', expected 'step' or 'epoch'"),
+        (lambda o: StepLR(o, 2, unit="batch"), ValueError, "unit is 'batch', expected one of step, epoch"),
+        (lambda o: StepLR(o, 2, unit=None), TypeError, "StepLR: unit is None, expected one of step, epoch"),
         (lambda o: CosineLR(3, 2), TypeError, "optimizer is int"),
         (lambda o: ReduceLROnPlateau(o, factor=1.0), ValueError, "factor is 1.0"),
         (lambda o: ReduceLROnPlateau(o).step(), ValueError, "needs the metric"),

@@ -192,6 +192,11 @@ def test_layers_come_back(how, tmp_path):
         (lambda: Bidirectional(RNN(2, 3), RNN(3, 3)), ValueError, "input sizes are 2 and 3"),
         (lambda: Bidirectional(RNN(2, 3), RNN(2, 4), merge="sum"), ValueError, "output sizes are 3 and 4"),
         (lambda: Bidirectional(RNN(2, 3), RNN(2, 3), merge="mean"), ValueError, "merge is 'mean'"),
+        (
+            lambda: Bidirectional(RNN(2, 3), RNN(2, 3), merge=None),
+            TypeError,
+            "Bidirectional: merge is None, expected",
+        ),
         (lambda: Bidirectional(RNN(2, 3), Linear(2, 3)), TypeError, "backward_cell is a Linear"),
         (
             lambda: Bidirectional(RNN(2, 3), RNN(2, 3, dtype=np.float64)),

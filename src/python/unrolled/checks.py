@@ -110,7 +110,7 @@ def generator(who: str, rng: Any) -> np.random.Generator:
 def one_of(who: str, name: str, value: Any, known: tuple[str, ...]) -> str:
     expected = f"expected one of {', '.join(known)}"
     if not isinstance(value, str):
-        raise TypeError(f"{who}: {name} is a {kind_of(value)}, {expected}")
+        raise TypeError(f"{who}: {name} is {_a(value)}, {expected}")
     if value not in known:
         raise ValueError(f"{who}: {name} is {value!r}, {expected}")
     return value

@@ -5,6 +5,9 @@ its parameters). `ur.init.uniform(model, -0.08, 0.08, rng=rng)` sets a whole mod
 rows and columns (orthogonal, Glorot, He) fill matrices and leave vectors of a Module or mapping as they are.
 The functions whose names end in `_values` return a new array instead, for constructors.
 
+What has to stay above 0, as the time constants of `CTRNN`, is no weight: it keeps its values when a Module is filled.
+In a mapping or by itself it is filled as well, and put back to its bound as optimizers do.
+
 A matrix has shape (outputs, inputs). `blocks` is the number of gates stacked along its rows: each is
 initialised by itself.
 """
@@ -29,7 +32,7 @@ Shape = tuple[int, ...]
 def orthogonal_values(
     shape: Shape,
     *,
-    blocks: int | None = 1,
+    blocks: int = 1,
     gain: float = 1.0,
     rng: np.random.Generator | None = None,
     dtype: Any = np.float32,
@@ -37,13 +40,10 @@ def orthogonal_values(
     """Each block is a random orthogonal matrix times `gain` (Saxe et al. 2014); not square: orthonormal rows
     or columns.
 
-    `blocks=None` takes (G*H, H) as G square blocks.
-
     The QR factors of a Gaussian matrix, signs chosen so that the diagonal of R is positive (uniform over the
     group).
     """
     rng = checks.generator("orthogonal", rng)
-    blocks = _gates(shape) if blocks is None else blocks
     rows, columns = _matrix("orthogonal", shape, blocks)
     result = np.empty(shape, dtype)
     for block in range(blocks):
@@ -107,15 +107,9 @@ def _matrix(who: str, shape: Shape, blocks: int) -> tuple[int, int]:
     """Rows per block and columns."""
     if len(shape) != 2:
         raise ValueError(f"{who}: shape is {tuple(shape)}, expected two dimensions (outputs, inputs)")
-    if blocks < 1 or shape[0] % blocks:
+    if shape[0] % checks.size(who, "blocks", blocks):
         raise ValueError(f"{who}: {shape[0]} rows cannot be cut into {blocks} equal blocks")
     return shape[0] // blocks, shape[1]
-
-
-def _gates(shape: Shape) -> int:
-    """Number of stacked square blocks of a recurrent matrix (G*H, H); otherwise 1."""
-    square = len(shape) == 2 and shape[0] and shape[1] and shape[0] % shape[1] == 0
-    return shape[0] // shape[1] if square else 1
 
 
 def _uniform(shape: Shape, bound: float, rng: np.random.Generator | None, dtype: Any) -> np.ndarray:
@@ -127,23 +121,36 @@ def _normal(shape: Shape, deviation: float, rng: np.random.Generator | None, dty
 
 
 def _fill(
-    who: str, target: Target, values: Callable[[Tensor], np.ndarray], matrices_only: bool = False
+    who: str, target: Target, values: Callable[[Tensor, int], np.ndarray], matrices_only: bool = False
 ) -> None:
-    """Fills the parameters of a target in the order of their names as given, so that one generator gives one
-    model.
+    """Fills the parameters of a target with `values(tensor, blocks)` in the order of their names as given, so that one
+    generator gives one model.
     """
+    for tensor, blocks in _chosen(who, target, matrices_only):
+        tensor._data[...] = values(tensor, blocks)
+        least = getattr(tensor, "_least", None)
+        if least is not None:
+            np.maximum(tensor._data, least, out=tensor._data)
+        tensor.touch()
+
+
+def _chosen(who: str, target: Target, matrices_only: bool) -> list[tuple[Tensor, int]]:
+    """What to fill, and how many blocks its owner says that it has; 1 where there is no owner to ask."""
     if isinstance(target, Tensor):
-        tensors = [target]
-    elif isinstance(target, (Module, Mapping)):
-        named = target.parameters() if isinstance(target, Module) else target
-        tensors = [tensor for tensor in named.values() if tensor.ndim == 2 or not matrices_only]
-    else:
+        return [(target, 1)]
+    if not isinstance(target, (Module, Mapping)):
         raise TypeError(
             f"{who}: target is {type(target).__name__}, expected a Tensor, a Module or a mapping of Tensors"
         )
-    for tensor in tensors:
-        tensor._data[...] = values(tensor)
-        tensor.touch()
+    named = target.parameters() if isinstance(target, Module) else target
+    owners = target.modules() if isinstance(target, Module) else {}
+    chosen = []
+    for name, tensor in named.items():
+        owner, _, attribute = name.rpartition(".")
+        kept = isinstance(target, Module) and getattr(tensor, "_least", 0) > 0
+        if not kept and (tensor.ndim == 2 or not matrices_only):
+            chosen.append((tensor, owners[owner]._blocks(attribute) if owner in owners else 1))
+    return chosen
 
 
 def _fill_matrices(
@@ -152,14 +159,22 @@ def _fill_matrices(
     """Fills the matrices of a target with `values(shape, rng=, dtype=, **options)`, a function named `..._values`."""
     who = values.__name__.removesuffix("_values")
     rng = checks.generator(who, rng)
-    _fill(who, target, lambda t: values(t.shape, rng=rng, dtype=t.dtype, **options), matrices_only=True)
+    _fill(who, target, lambda t, _: values(t.shape, rng=rng, dtype=t.dtype, **options), matrices_only=True)
 
 
 def orthogonal(
     target: Target, *, gain: float = 1.0, blocks: int | None = None, rng: np.random.Generator | None = None
 ) -> None:
-    """Orthogonal blocks, see `orthogonal_values`."""
-    _fill_matrices(orthogonal_values, target, rng, blocks=blocks, gain=gain)
+    """Orthogonal blocks, see `orthogonal_values`. `blocks=None`: for a Module one for each gate of its cells; for a
+    Tensor or a mapping, which do not know of gates, one for each matrix.
+    """
+    rng = checks.generator("orthogonal", rng)
+
+    def values(tensor: Tensor, own: int) -> np.ndarray:
+        stacked = own if blocks is None else blocks
+        return orthogonal_values(tensor.shape, blocks=stacked, gain=gain, rng=rng, dtype=tensor.dtype)
+
+    _fill("orthogonal", target, values, matrices_only=True)
 
 
 def glorot_uniform(
@@ -191,7 +206,7 @@ def uniform(target: Target, low: float, high: float, *, rng: np.random.Generator
     if not low <= high:
         raise ValueError(f"uniform: low is {low}, high is {high}, expected low <= high")
     generator = checks.generator("uniform", rng)
-    _fill("uniform", target, lambda t: generator.uniform(low, high, t.shape))
+    _fill("uniform", target, lambda t, _: generator.uniform(low, high, t.shape))
 
 
 def normal(
@@ -199,28 +214,20 @@ def normal(
 ) -> None:
     """Normal with the given mean and deviation, every parameter."""
     generator = checks.generator("normal", rng)
-    _fill("normal", target, lambda t: generator.normal(mean, deviation, t.shape))
+    _fill("normal", target, lambda t, _: generator.normal(mean, deviation, t.shape))
 
 
 def zeros(target: Target) -> None:
     """Zero, every parameter."""
-    _fill("zeros", target, lambda t: np.zeros(t.shape, t.dtype))
+    _fill("zeros", target, lambda t, _: np.zeros(t.shape, t.dtype))
 
 
 def forget_bias(module: Module, value: float = 1.0) -> None:
-    """Sets the bias of every gate named `f` in the module (Gers et al. 2000; Jozefowicz et al. 2015 advise
-    1).
+    """Sets the bias of every gate in the module that keeps the past, a forget gate by this or another name (Gers et
+    al. 2000; Jozefowicz et al. 2015 advise 1). Where the gate takes the new, as that of `MGU`, its bias becomes
+    `-value`: a higher value always keeps more.
     """
-    cells = [
-        m
-        for m in module.modules().values()
-        if "f" in getattr(m, "gates", ()) and getattr(m, "b", None) is not None
-    ]
-    if not cells:
+    value = checks.number("forget_bias", "value", value)
+    found = [part._set_forget_bias(value) for part in module.modules().values()]
+    if not any(found):
         raise ValueError(f"forget_bias: {type(module).__name__} has no cell with a forget gate and a bias")
-    for cell in cells:
-        gates, b = cell.gates, cell.b  # type: ignore[attr-defined]
-        size = b.shape[0] // len(gates)
-        start = gates.index("f") * size
-        b._data[start : start + size] = value
-        b.touch()

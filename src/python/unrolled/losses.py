@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled import ops
+from unrolled import checks, ops
 from unrolled.ops.checks import float_tensor, integer_array
 from unrolled.tape import Array
 from unrolled.tensor import Tensor, record
@@ -49,7 +49,7 @@ def cross_entropy(
             f"{name}: targets have shape {labels.shape}, expected {shape} because logits "
             f"have shape {logits.shape}"
         )
-    _check_reduction(name, reduction)
+    checks.one_of(name, "reduction", reduction, _REDUCTIONS)
     weights = _mask_weights(name, mask, shape, logits.dtype)
     if ignore_index is not None:
         counted = labels != ignore_index
@@ -82,7 +82,7 @@ def binary_cross_entropy(
     name = "binary_cross_entropy"
     logits = float_tensor(name, logits, "logits")
     labels = _like_values(name, targets, logits, "targets")
-    _check_reduction(name, reduction)
+    checks.one_of(name, "reduction", reduction, _REDUCTIONS)
     weights = _element_weights(name, mask, logits)
     if weights is not None:
         labels = np.where(weights != 0, labels, 0)
@@ -116,7 +116,7 @@ def mean_squared_error(predictions: Any, targets: Any, mask: Any = None, reducti
     """
     name = "mean_squared_error"
     predictions = float_tensor(name, predictions, "predictions")
-    _check_reduction(name, reduction)
+    checks.one_of(name, "reduction", reduction, _REDUCTIONS)
     wanted = targets if isinstance(targets, Tensor) and targets.dtype == predictions.dtype else None
     goal = _like_values(name, targets, predictions, "targets")
     weights = _element_weights(name, mask, predictions)
@@ -143,11 +143,6 @@ def _reduced(losses: Tensor, weights: Array | None, reduction: str) -> Tensor:
     mean = total * (1 / count if count else 0.0)
     mean._weight = count  # for means over several batches
     return mean
-
-
-def _check_reduction(name: str, reduction: Any) -> None:
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"{name}: reduction is {reduction!r}, expected one of {', '.join(_REDUCTIONS)}")
 
 
 def _check_labels(name: str, labels: Array, classes: int, ignore_index: int | None) -> None:

@@ -208,6 +208,16 @@ class Module(Configurable):
             parameters[name].touch()
         return LoadReport(tuple(missing), tuple(unexpected))
 
+    # --- what `ur.init` asks
+
+    def _blocks(self, name: str) -> int:
+        """How many gates are stacked along the rows of this parameter."""
+        return 1
+
+    def _set_forget_bias(self, value: float) -> bool:
+        """Sets the biases of the gates that keep the past, not those of modules inside; whether there are any."""
+        return False
+
     # --- text
 
     def __repr__(self) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 _CLASSES: dict[str, dict[str, type[Configurable]]] = {}
 
 
-class _Omitted(NamedTuple):
+@dataclass(frozen=True)
+class _Omitted:
     """Stands for a constructor argument that a configuration leaves out."""
 
     type_name: str
@@ -33,7 +35,7 @@ class Configurable:
 
     Arguments may be numbers, strings, booleans, None, dtypes, other Configurable objects, and lists, tuples
     and dictionaries of these. Generators, arrays and tensors are left out: the parameter they stand for needs
-    a default.
+    a default, and they may not be inside of others.
     """
 
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
@@ -60,8 +62,9 @@ def _snapshot(value: Any) -> Any:
     """Copies the containers: a list changed after construction does not change the configuration."""
     if isinstance(value, (np.ndarray, np.random.Generator, np.random.BitGenerator, Tensor)):
         return _Omitted(type(value).__name__)
-    if isinstance(value, list):
-        return [_snapshot(item) for item in value]
+    if isinstance(value, (list, tuple)):
+        items = [_snapshot(item) for item in value]
+        return items if isinstance(value, list) else tuple(items)
     if isinstance(value, dict):
         return {key: _snapshot(item) for key, item in value.items()}
     return value
@@ -98,8 +101,9 @@ def _encode(value: Any, path: str, seen: dict[int, int]) -> Any:
             "@module": cls.__module__,
             "arguments": _encode_arguments(value, path, seen),
         }
+    name = value.type_name if isinstance(value, _Omitted) else type(value).__name__
     raise TypeError(
-        f"{path} is of type {type(value).__name__}, which a configuration cannot store; expected numbers, "
+        f"{path} is of type {name}, which a configuration cannot store; expected numbers, "
         "strings, booleans, None, dtypes, modules, and lists, tuples or dictionaries of these"
     )
 
@@ -117,7 +121,9 @@ def _encode_arguments(value: Configurable, path: str, seen: dict[int, int]) -> d
             ]
         elif kind is inspect.Parameter.VAR_KEYWORD:
             encoded["**"] = {
-                key: _encode(item, f"{where}: argument {key!r}", seen) for key, item in argument.items()
+                key: _encode(item, f"{where}: argument {key!r}", seen)
+                for key, item in argument.items()
+                if not isinstance(item, _Omitted)
             }
         elif not isinstance(argument, _Omitted):
             encoded[name] = _encode(argument, f"{where}: argument {name!r}", seen)

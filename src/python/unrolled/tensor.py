@@ -60,7 +60,7 @@ class Tensor(Differentiable):
         "__weakref__", "_least", "_lookup", "_version", "_viewed", "_weight", "_written", "is_parameter",
     )  # fmt: skip
 
-    _least: float  # of a parameter that optimizers must not take below it, else not set
+    _least: float  # of a parameter that optimizers and `ur.init` must not take below it, else not set
     _lookup: Lookup  # of rows of a table, else not set
     _version: int  # counts whatever may have changed the contents
     _viewed: Tensor  # of a view, else not set: the tensor that it is a part of

@@ -29,8 +29,8 @@ class CTRNN(Fading):
         k = 1 - exp(-dt / tau)                               method="exponential": exact while g does not change
         h[t] = h[t-1] + k * (g - h[t-1]),    y[t] = h[t]
 
-    with tau (H,) > 0, which optimizers keep at `least_tau` or more: below 0 h would run away from g. x[t] acts during
-    the step of length dt[t] that ends in h[t], in the reverse direction too.
+    with tau (H,) > 0, which optimizers and `ur.init` keep at `least_tau` or more: below 0 h would run away from g. x[t]
+    acts during the step of length dt[t] that ends in h[t], in the reverse direction too.
     Both methods are of first order in dt (observed between dt = 1/25 and 1/200: 1.01 and 1.00). Explicit Euler is
     stable for dt < 2 tau at most, exponential Euler at any dt.
 

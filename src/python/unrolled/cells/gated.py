@@ -39,6 +39,7 @@ class MGU(Gated):
 
     gates = ("f", "n")
     State = GRUState
+    _past_gate = ("f", -1)
 
     @property
     def _kernel(self) -> str:
@@ -71,6 +72,7 @@ class BistableGRU(Gated):
 
     gates = ("a", "c", "n")
     State = GRUState
+    _past_gate = ("c", 1)
 
     def __init__(
         self,
@@ -138,6 +140,7 @@ class RecurrentHighway(Gated):
 
     gates = ("n", "t")
     State = GRUState
+    _past_gate = ("t", -1)
 
     def __init__(
         self,
@@ -165,12 +168,17 @@ class RecurrentHighway(Gated):
     def _make_parameters(self, rng: np.random.Generator) -> None:
         super()._make_parameters(rng)
         self.W_hh = self._recurrent_matrix(rng, 2 * self.depth)
-        self._set_bias("t", self.transform_bias)
         if self.depth > 1:
             self.b_deep: Tensor | None = None
             if self.bias:
                 self.b_deep = self._vector(2 * (self.depth - 1) * self.hidden_size)
-                self.b_deep._data.reshape(-1, 2, self.hidden_size)[:, 1] = self.transform_bias
+        self._set_bias("t", self.transform_bias)
+
+    def _set_bias(self, gate: str, value: float) -> None:
+        super()._set_bias(gate, value)
+        if self.depth > 1 and self.b_deep is not None:
+            self.b_deep._data.reshape(-1, 2, self.hidden_size)[:, self.gates.index(gate)] = value
+            self.b_deep.touch()
 
     def _slots(self) -> dict[str, int]:
         return {f"{name}_{k // 2 + 1}": k for k, name in enumerate(self.gates * self.depth)}

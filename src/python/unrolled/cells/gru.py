@@ -72,6 +72,10 @@ class GRU(Gated):
         self.b_hn = self._vector(self.hidden_size) if self.bias else None
 
     @property
+    def _past_gate(self) -> tuple[str, int]:  # type: ignore[override]
+        return ("z", -1 if self.update == "new" else 1)
+
+    @property
     def _kernel(self) -> str:
         return "gru_takes_new" if self.update == "new" else "gru"
 
@@ -114,6 +118,10 @@ class GRUResetBefore(Gated):
     ) -> None:
         self.update = one_of("GRUResetBefore", "update", update, ("keep", "new"))
         super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
+
+    @property
+    def _past_gate(self) -> tuple[str, int]:  # type: ignore[override]
+        return ("z", -1 if self.update == "new" else 1)
 
     @property
     def _kernel(self) -> str:

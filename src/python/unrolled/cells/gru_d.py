@@ -52,6 +52,7 @@ class GRUD(Fading, Gated):
     matrices = ("W_hh", "W_gh")
     vectors = (*FADING_VECTORS, "b_gh")
     State = FadingState
+    _past_gate = ("z", 1)
 
     W_gh: Tensor
     b_gh: Tensor | None

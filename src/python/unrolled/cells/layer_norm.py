@@ -116,6 +116,7 @@ class LayerNormGRU(_LayerNorm, Gated):
     gates = ("r", "z", "n")
     vectors = ("g_ih", "g_hh", "b_hn")
     State = GRUState
+    _past_gate = ("z", 1)
 
     b_hn: Tensor | None
 

@@ -29,6 +29,8 @@ class LSTMState(NamedTuple):
 class ForgetBias(Gated):
     """A cell with a forget gate f, whose bias starts at `forget_bias`."""
 
+    _past_gate = ("f", 1)
+
     def __init__(
         self,
         input_size: int,

@@ -107,6 +107,7 @@ class CoupledLSTM(Gated):
 
     gates = ("i", "g", "o")
     State = LSTMState
+    _past_gate = ("i", -1)
 
     @property
     def _kernel(self) -> str:

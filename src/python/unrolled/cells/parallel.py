@@ -38,6 +38,7 @@ class MinimalGRU(Gated):
     gates = ("z", "n")
     matrices = ()
     State = GRUState
+    _past_gate = ("z", 1)
 
     @property
     def _kernel(self) -> str:
@@ -68,6 +69,7 @@ class MinimalLSTM(Gated):
     gates = ("f", "i", "n")
     matrices = ()
     State = GRUState
+    _past_gate = ("f", 1)
 
     @property
     def _kernel(self) -> str:
@@ -109,6 +111,7 @@ class SRU(Gated):
     matrices = ()
     vectors = ("v_f", "v_r")
     State = SRUState
+    _past_gate = ("f", 1)
 
     v_f: Tensor
     v_r: Tensor
@@ -159,6 +162,7 @@ class QRNN(Gated):
 
     matrices = ()
     State = QRNNState
+    _past_gate = ("f", 1)
     _makes_input = True
 
     def __init__(

@@ -15,6 +15,9 @@ class CellParameters(Module):
     """What makes the parameters of a cell."""
 
     gates: ClassVar[tuple[str, ...]]
+    matrices: ClassVar[tuple[str, ...]]
+    # The gate that decides how much of the past stays: 1 if it keeps the past, -1 if it takes the new.
+    _past_gate: ClassVar[tuple[str, int] | None] = None
     input_size: int
     hidden_size: int
     dtype: np.dtype[Any]
@@ -48,3 +51,15 @@ class CellParameters(Module):
         if self.b is not None:
             at, H = self.gates.index(gate), self.hidden_size
             self.b._data[at * H : (at + 1) * H] = value
+            self.b.touch()
+
+    def _set_forget_bias(self, value: float) -> bool:
+        if self._past_gate is None or self.b is None:
+            return False
+        gate, sign = self._past_gate
+        self._set_bias(gate, sign * value)
+        return True
+
+    def _blocks(self, name: str) -> int:
+        rows = len(getattr(self, name)._data)
+        return rows // self.hidden_size if name in ("W_ih", *self.matrices) else 1

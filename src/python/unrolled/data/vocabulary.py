@@ -163,8 +163,10 @@ class WordVocabulary(Vocabulary):
 
     def decode(self, tokens: Any) -> str:
         """The words of token numbers, with single spaces between them."""
-        text = " ".join(self.symbols[token] for token in self._checked(tokens))
-        if self.end_of_line is None:
-            return text
-        text = f" {text} ".replace(f" {self.end_of_line}", "\n").replace("\n ", "\n")
-        return text.removeprefix(" ").removesuffix(" ")
+        lines: list[list[str]] = [[]]
+        for token in self._checked(tokens):
+            if self.symbols[token] == self.end_of_line:
+                lines.append([])
+            else:
+                lines[-1].append(self.symbols[token])
+        return "\n".join(map(" ".join, lines))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unrolled.cells import RNN
+from unrolled.checks import one_of
 from unrolled.diagnostics.trace import Trace
 from unrolled.tape import Array
 from unrolled.tensor import no_grad
@@ -64,8 +65,7 @@ def vanishing_gradient(trace: Trace, *, reduction: str = "mean", least: float = 
     cell = trace.cell
     if not isinstance(cell, RNN):
         raise TypeError(f"vanishing_gradient: the trace is of {type(cell).__name__}, expected an RNN")
-    if reduction not in ("sum", "mean"):
-        raise ValueError(f"vanishing_gradient: reduction is {reduction!r}, expected 'sum' or 'mean'")
+    one_of("vanishing_gradient", "reduction", reduction, ("sum", "mean"))
     W = np.asarray(cell.W_hh).astype(np.float64)
     joined = _joined(trace)
     totals, before, back, behind = _steps_back(trace, W, joined)

@@ -44,8 +44,7 @@ class Bidirectional(Module):
         )
         if forward_cell is backward_cell:
             raise ValueError("Bidirectional: both directions are the same object, expected two layers")
-        if merge not in ("concat", "sum"):
-            raise ValueError(f"Bidirectional: merge is {merge!r}, expected 'concat' or 'sum'")
+        checks.one_of("Bidirectional", "merge", merge, ("concat", "sum"))
         if forward_cell.input_size != backward_cell.input_size:
             raise ValueError(
                 f"Bidirectional: the input sizes are {forward_cell.input_size} and "

@@ -104,10 +104,19 @@ class GridLSTM(Module):
         self.W_in = Tensor(
             init.glorot_uniform_values((2 * H, self.input_size), blocks=2, **made), requires_grad=True
         )
-        b = np.zeros((L, D, 4, H), self.dtype)
-        b[:, :, 1] = self.forget_bias
-        self.b = Tensor(b.reshape(L, D * 4 * H), requires_grad=True) if self.bias else None
+        self.b = Tensor(np.zeros((L, D * 4 * H), self.dtype), requires_grad=True) if self.bias else None
         self.b_in = Tensor(np.zeros(2 * H, self.dtype), requires_grad=True) if self.bias else None
+        self._set_forget_bias(self.forget_bias)
+
+    def _blocks(self, name: str) -> int:
+        return 2 if name == "W_in" else 1
+
+    def _set_forget_bias(self, value: float) -> bool:
+        if self.b is None:
+            return False
+        self.b._data.reshape(-1, 4, self.hidden_size)[:, 1] = value
+        self.b.touch()
+        return True
 
     @property
     def output_size(self) -> int:

@@ -62,11 +62,7 @@ class HighwayNetwork(Module):
         self.size = checks.size(who, "size", size)
         self.depth = checks.size(who, "depth", depth)
         self.tied = checks.flag(who, "tied", tied)
-        if nonlinearity not in NONLINEARITIES:
-            raise ValueError(
-                f"{who}: nonlinearity is {nonlinearity!r}, expected one of {', '.join(NONLINEARITIES)}"
-            )
-        self.nonlinearity = nonlinearity
+        self.nonlinearity = checks.one_of(who, "nonlinearity", nonlinearity, NONLINEARITIES)
         self.carry_bias = checks.number(who, "carry_bias", carry_bias)
         self.bias = checks.flag(who, "bias", bias)
         self.dtype = checks.float_dtype(who, dtype)

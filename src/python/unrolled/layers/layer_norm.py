@@ -29,9 +29,8 @@ class LayerNorm(Module):
 
     def __init__(self, size: int, *, eps: float = 1e-5, bias: bool = True, dtype: Any = np.float32) -> None:
         self.size = checks.size("LayerNorm", "size", size)
-        if not eps > 0:
-            raise ValueError(f"LayerNorm: eps={eps}, expected a positive number")
-        self.eps = float(eps)
+        self.eps = checks.positive("LayerNorm", "eps", eps)
+        checks.flag("LayerNorm", "bias", bias)
         self.dtype = checks.float_dtype("LayerNorm", dtype)
         self.gain = Tensor(np.ones(self.size, self.dtype), requires_grad=True)
         self.bias = Tensor(np.zeros(self.size, self.dtype), requires_grad=True) if bias else None

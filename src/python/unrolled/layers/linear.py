@@ -39,6 +39,7 @@ class Linear(Module):
     ) -> None:
         self.input_size = checks.size("Linear", "input_size", input_size)
         self.output_size = checks.size("Linear", "output_size", output_size)
+        checks.flag("Linear", "bias", bias)
         self.dtype = checks.float_dtype("Linear", dtype)
         bound = np.sqrt(6 / (self.input_size + self.output_size))
         values = checks.generator("Linear", rng).uniform(-bound, bound, (self.output_size, self.input_size))

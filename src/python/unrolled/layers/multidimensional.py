@@ -67,9 +67,18 @@ class GridRecurrent(Module):
         made: dict[str, Any] = {"blocks": G, "rng": rng, "dtype": self.dtype}
         self.W_ih = Tensor(init.glorot_uniform_values((G * H, self.input_size), **made), requires_grad=True)
         self.W_hh = Tensor(init.orthogonal_values((G * H, len(self._steps) * H), **made), requires_grad=True)
-        start = np.zeros(G * H, self.dtype)
-        start[H : (1 + self._memories) * H] = forget_bias
-        self.b = Tensor(start, requires_grad=True) if bias else None
+        self.b = Tensor(np.zeros(G * H, self.dtype), requires_grad=True) if bias else None
+        self._set_forget_bias(forget_bias)
+
+    def _blocks(self, name: str) -> int:
+        return self._memories + 3 if name in ("W_ih", "W_hh") else 1
+
+    def _set_forget_bias(self, value: float) -> bool:
+        if self.b is None:
+            return False
+        self.b._data.reshape(-1, self.hidden_size)[1 : 1 + self._memories] = value
+        self.b.touch()
+        return True
 
     @property
     def output_size(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any, ClassVar
 
-from unrolled import ops
+from unrolled import checks, ops
 from unrolled.layers.multidimensional import GridRecurrent
 from unrolled.module import Module
 from unrolled.tensor import Tensor
@@ -51,9 +51,7 @@ class MultiDirectional(Module):
                     raise kind(f"{who}: layer {number} has {what} {got}, expected {wanted} as layer 0")
         if len({id(layer) for layer in self.layers}) != len(self.layers):
             raise ValueError(f"{who}: a layer is there twice, expected one for each direction")
-        if merge not in ("concat", "sum"):
-            raise ValueError(f"{who}: merge is {merge!r}, expected 'concat' or 'sum'")
-        self.merge = merge
+        self.merge = checks.one_of(who, "merge", merge, ("concat", "sum"))
 
     @property
     def input_size(self) -> int:

@@ -4,8 +4,8 @@ beat.
 With `c` the count of an n-gram, `h` its history (all but the last token `w`) and `h'` that history without
 its oldest token:
 
-    p_k(w | h) = max(c(h w) - D(c(h w)), 0) / c(h .) + gamma(h) p_{k-1}(w | h'),        p_0(w) = 1 /
-    vocabulary_size gamma(h)   = (D_1 N_1(h .) + D_2 N_2(h .) + D_3 N_3(h .)) / c(h .)
+    p_k(w | h) = max(c(h w) - D(c(h w)), 0) / c(h .) + gamma(h) p_{k-1}(w | h'),    p_0(w) = 1 / vocabulary_size
+    gamma(h)   = (D_1 N_1(h .) + D_2 N_2(h .) + D_3 N_3(h .)) / c(h .)
 
 `N_1`, `N_2`, `N_3` count the distinct tokens seen once, twice, and three times or more after `h`. The highest
 order uses plain counts, every lower one continuation counts: the number of distinct tokens seen before the

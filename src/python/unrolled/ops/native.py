@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled import checks
 from unrolled._native import core
 from unrolled.ops.checks import check_range, float_tensor, integer_array, one_axis, same_dtype
 from unrolled.ops.prepared import Prepared
@@ -193,8 +194,7 @@ def layer_norm(x: Any, gain: Any = None, bias: Any = None, *, eps: float = 1e-5)
         raise ValueError(
             f"layer_norm: x has shape {x.shape}, expected at least one element along the last axis"
         )
-    if not eps > 0:
-        raise ValueError(f"layer_norm: eps={eps}, expected a positive number")
+    eps = checks.positive("layer_norm", "eps", eps)
     parts = []
     for what, part in (("gain", gain), ("bias", bias)):
         tensor = None if part is None else float_tensor("layer_norm", part, what)
@@ -203,7 +203,7 @@ def layer_norm(x: Any, gain: Any = None, bias: Any = None, *, eps: float = 1e-5)
             if tensor.shape != x.shape[-1:]:
                 raise ValueError(f"layer_norm: {what} has shape {tensor.shape}, expected {x.shape[-1:]}")
         parts.append(tensor)
-    return apply("layer_norm", x, *parts, eps=float(eps))[0]
+    return apply("layer_norm", x, *parts, eps=eps)[0]
 
 
 def dropout(x: Any, p: float, *, seed: int, counter: int = 0) -> Tensor:

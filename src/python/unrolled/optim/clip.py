@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from unrolled import checks
 from unrolled._native import core
 from unrolled.module import Module
 from unrolled.optim.base import named_tensors
@@ -27,8 +28,8 @@ def clip_grad_norm(
     before any gradient is changed; with `check_finite=False` it is returned and nothing is scaled. The
     default `max_norm` only reports.
     """
-    if not max_norm > 0:
-        raise ValueError(f"clip_grad_norm: max_norm is {max_norm!r}, expected a positive number")
+    if max_norm != math.inf:
+        checks.positive("clip_grad_norm", "max_norm", max_norm)
     gradients = _gradients("clip_grad_norm", parameters)
     squares = {
         name: core.sum_of_squares(np.ascontiguousarray(gradient)) for name, gradient in gradients.items()
@@ -51,8 +52,7 @@ def clip_grad_value(parameters: Module | Mapping[str, Tensor], limit: float) -> 
     """Cuts every gradient to [-limit, limit], in place (NaN stays NaN); returns the largest magnitude before
     that.
     """
-    if not limit > 0:
-        raise ValueError(f"clip_grad_value: limit is {limit!r}, expected a positive number")
+    checks.positive("clip_grad_value", "limit", limit)
     largest = 0.0
     for gradient in _gradients("clip_grad_value", parameters).values():
         if gradient.size:

@@ -13,8 +13,6 @@ from typing import Any
 from unrolled import checks
 from unrolled.optim.base import Optimizer
 
-_UNITS = ("step", "epoch")
-
 
 class Schedule:
     """A rate that depends on the number of calls of `step` so far."""
@@ -23,10 +21,8 @@ class Schedule:
         who = type(self).__name__
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{who}: optimizer is {type(optimizer).__name__}, expected an Optimizer")
-        if unit not in _UNITS:
-            raise ValueError(f"{who}: unit is {unit!r}, expected 'step' or 'epoch'")
         self.optimizer = optimizer
-        self.unit = unit
+        self.unit = checks.one_of(who, "unit", unit, ("step", "epoch"))
         self.initial_lr = optimizer.lr
         self.count = 0
 
@@ -115,7 +111,7 @@ class WarmupLR(Schedule):
 
 class ReduceLROnPlateau(Schedule):
     """lr <- max(lr * factor, minimum) when the metric has not fallen by more than `threshold` (relative) for
-    `patience` epochs.
+    `patience` + 1 epochs in a row, as in PyTorch; `fit(patience=)` stops after `patience` of them.
     """
 
     def __init__(

@@ -16,7 +16,6 @@ from unrolled.recipes.training import train, wrong_classes
 from unrolled.tensor import Tensor
 
 _TEST = 2000
-_LEAST_TAU = 0.1
 _AWARE, _BLIND = "CTRNN, with dt", "CTRNN, without"
 _GRU_AWARE, _GRU_BLIND = "GRU, dt as an input", "GRU, without"
 
@@ -31,7 +30,7 @@ def _train(cell: str, aware: bool, settings: _Settings, seed: int, monitor: Moni
     rng = np.random.default_rng(seed)
     continuous = cell == "CTRNN"
     if continuous:  # explicit Euler would not be stable at gaps above 2 tau
-        layer = ur.CTRNN(2, settings.hidden_size, method="exponential", rng=rng)
+        layer = ur.CTRNN(2, settings.hidden_size, method="exponential", least_tau=0.1, rng=rng)
     else:
         layer = getattr(ur, cell)(3, settings.hidden_size, rng=rng)
     model = Reader(layer, 2, last=True, rng=rng)
@@ -45,8 +44,6 @@ def _train(cell: str, aware: bool, settings: _Settings, seed: int, monitor: Moni
     test = irregular_spirals(np.random.default_rng([seed, 1]), _TEST, settings.steps)
 
     def loss() -> tuple[Tensor, int]:
-        if continuous:  # a time constant is positive, which its gradient does not know
-            np.maximum(layer.tau.data, _LEAST_TAU, out=layer.tau.data)
         batch = irregular_spirals(rng, settings.batch_size, settings.steps)
         return ur.cross_entropy(logits(batch), batch.targets), batch.dt.size
 

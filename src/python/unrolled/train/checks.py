@@ -58,9 +58,10 @@ def _check_numbers(run: Run, plan: Plan, resume: bool) -> None:
     for name in ("epochs", "patience", "checkpoint_every"):
         if getattr(plan, name) is not None:
             checks.size("fit", name, getattr(plan, name))
-    for name, limit in (("clip_norm", run.clip_norm), ("clip_value", run.clip_value)):
-        if limit is not None and limit != math.inf:
-            checks.positive("fit", name, limit)
+    if run.clip_norm != math.inf:  # it stands for None
+        checks.positive("fit", "clip_norm", run.clip_norm)
+    if run.clip_value is not None:
+        checks.positive("fit", "clip_value", run.clip_value)
     checks.amount("fit", "min_delta", plan.min_delta)
     checks.flag("fit", "restore_best", plan.restore_best)
     checks.flag("fit", "resume", resume)
