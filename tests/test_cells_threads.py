@@ -42,12 +42,13 @@ def test_the_thread_count_is_what_was_set() -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_threads_that_are_done_take_rows_over(case: Case) -> None:
     # More threads than cores: some are done long before others.
-    p = problem(case, (120, 24, 5, 48), np.float32)
-    ur.set_num_threads(1)
-    wanted = gradients(p)
-    for count in (3, 5, 5):
-        ur.set_num_threads(count)
-        assert_same_bits(gradients(p), wanted)
+    for lengths in (False, True):
+        p = problem(case, (120, 24, 5, 48), np.float32, lengths=lengths)
+        ur.set_num_threads(1)
+        wanted = gradients(p)
+        for count in (3, 5):
+            ur.set_num_threads(count)
+            assert_same_bits(gradients(p), wanted)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -21,7 +21,7 @@ int hand_overs(int threads, int slow, Index steps, Handover& handover) {
   std::atomic<int> wrong{0}, given{0};
   const auto run = [&](int id, Handover::Rows rows) {
     for (Index step = rows.step; step < steps; ++step) {
-      if (handover.asked() && rows.last - rows.first > 1 && handover.give({rows.last - 1, rows.last, step, 0})) {
+      if (handover.asked() && rows.last - rows.first > 1 && handover.give({rows.last - 1, rows.last, 0, step, 0})) {
         --rows.last;
         ++given;
       }
@@ -33,7 +33,7 @@ int hand_overs(int threads, int slow, Index steps, Handover& handover) {
   std::vector<std::thread> team;
   for (int id = 0; id < threads; ++id)
     team.emplace_back([&, id] {
-      run(id, {4 * id, 4 * id + 4, 0, 0});
+      run(id, {4 * id, 4 * id + 4, 0, 0, 0});
       for (Handover::Rows rows; handover.take(&rows);) run(id, rows);
     });
   for (std::thread& thread : team) thread.join();

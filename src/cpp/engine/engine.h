@@ -189,11 +189,12 @@ class Run {
       return rounds + (row(rounds) < end ? 1 : 0);
     }
     const Blocks& blocks(Space space) const { return of_space[static_cast<int>(space)]; }
-    /// The same of other rows, neighbours of one another.
+    /// The same of rows that another thread had.
     Shares of(const Handover::Rows& rows) const {
       Shares taken = *this;
       taken.first_row = rows.first;
       taken.last_row = rows.last;
+      taken.turn = rows.turn;
       return taken;
     }
   };
@@ -216,7 +217,7 @@ class Run {
 
   Shares shares(int id, int count) const;
   bool hands_over(int count) const;
-  void hand_over(Handover& handover, Index chunk, Index step, Index steps_left, Shares& mine) const;
+  void hand_over(Handover& handover, Index chunk, Index step, Index first, Index last, Shares& mine) const;
   Blocks blocks_of_share(Space space, int share, int sharing) const;
   bool takes_shares() const;
   void plan(const Inputs<S>& in, bool keep, bool alone);

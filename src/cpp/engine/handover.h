@@ -12,8 +12,8 @@ namespace unrolled {
 class Handover {
  public:
   struct Rows {
-    Index first, last;  // rows
-    Index step, chunk;  // the step from which on they are to be run, forwards or back, and the first of its chunk
+    Index first, last, turn;  // as in Run::Shares
+    Index step, chunk;        // the step from which on they are to be run, forwards or back, and the first of its chunk
   };
   /// Between threads of a team that all have rows.
   explicit Handover(int threads) : working_(threads) {}

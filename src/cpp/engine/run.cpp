@@ -55,19 +55,22 @@ typename Run<S>::Shares Run<S>::shares(int id, int count) const {
 /// Whether threads take rows over from one another.
 template <class S>
 bool Run<S>::hands_over(int count) const {
-  return partition_.row_shares > 1 && partition_.unit_shares == 1 && schedule_.equal() && count == partition_.threads();
+  return partition_.row_shares > 1 && partition_.unit_shares == 1 && count == partition_.threads();
 }
 
-/// Gives half of this thread's rows to one that waits for some, where what is left of their steps is worth it.
+/// Before `step`, gives half of this thread's rows to one that waits for some, where steps [first, last), which are
+/// left, are worth it.
 template <class S>
-void Run<S>::hand_over(Handover& handover, Index chunk, Index step, Index steps_left, Shares& mine) const {
+void Run<S>::hand_over(Handover& handover, Index chunk, Index step, Index first, Index last, Shares& mine) const {
   constexpr Index least_rows = 3;     // fewer do not keep the multipliers busy while weights pass
   constexpr double least_work = 1e6;  // twenty microseconds of multiply-adds
-  const Index rows = mine.last_row - mine.first_row;
+  const Index rows = mine.rows(schedule_.rows(first));
   const double row = double(slot_row_[0]) * double(units_[0]);
-  if (rows < 2 * least_rows || double(steps_left) * double(rows) * row < least_work) return;
-  const Index middle = mine.last_row - rows / 2;
-  if (handover.give({middle, mine.last_row, step, chunk})) mine.last_row = middle;
+  if (rows < 2 * least_rows || double(last - first) * double(rows) * row < least_work) return;
+  Index kept = (rows + 1) / 2;
+  if (mine.turns > 1) kept += kept % 2;  // so that those behind are dealt in the same way
+  const Index middle = mine.first_row + kept * mine.turns;
+  if (handover.give({middle, mine.last_row, mine.turn, step, chunk})) mine.last_row = middle;
 }
 
 /// Shares of units are made of whole panels, forward's and backward's.
@@ -216,20 +219,20 @@ void Run<S>::copy_stream(int stream, S* to) {
 
 template struct ThreadRows<float>;
 template struct ThreadRows<double>;
-#define UNROLLED_RUN(S)                                                           \
-  template Run<S>::Shares Run<S>::shares(int, int) const;                         \
-  template Run<S>::Blocks Run<S>::blocks_of_share(Space, int, int) const;         \
-  template bool Run<S>::takes_shares() const;                                     \
-  template bool Run<S>::hands_over(int) const;                                    \
-  template void Run<S>::hand_over(Handover&, Index, Index, Index, Shares&) const; \
-  template void Run<S>::plan_partition(Direction, bool);                          \
-  template void Run<S>::plan_threads();                                           \
-  template void Run<S>::plan_norms();                                             \
-  template void Run<S>::load_initial(const Inputs<S>&);                           \
-  template void Run<S>::write_last(const S*, const Outputs<S>&);                  \
-  template const S* Run<S>::output_before(const S*, Index, Index) const;          \
-  template const S* Run<S>::state_before(int, Index, Index) const;                \
-  template void Run<S>::copy_slot(int, S*);                                       \
+#define UNROLLED_RUN(S)                                                                  \
+  template Run<S>::Shares Run<S>::shares(int, int) const;                                \
+  template Run<S>::Blocks Run<S>::blocks_of_share(Space, int, int) const;                \
+  template bool Run<S>::takes_shares() const;                                            \
+  template bool Run<S>::hands_over(int) const;                                           \
+  template void Run<S>::hand_over(Handover&, Index, Index, Index, Index, Shares&) const; \
+  template void Run<S>::plan_partition(Direction, bool);                                 \
+  template void Run<S>::plan_threads();                                                  \
+  template void Run<S>::plan_norms();                                                    \
+  template void Run<S>::load_initial(const Inputs<S>&);                                  \
+  template void Run<S>::write_last(const S*, const Outputs<S>&);                         \
+  template const S* Run<S>::output_before(const S*, Index, Index) const;                 \
+  template const S* Run<S>::state_before(int, Index, Index) const;                       \
+  template void Run<S>::copy_slot(int, S*);                                              \
   template void Run<S>::copy_stream(int, S*);
 
 UNROLLED_RUN(float)
