@@ -17,7 +17,7 @@ LSTM = next(case for case in CASES if case.name == "LSTM")
 
 
 def squares(y: Any, targets: Any, mask: Any = None) -> Any:
-    return ur.mean_squared_error(y, targets, mask, reduction="sum")
+    return ur.mean_squared_error(y, targets, mask=mask, reduction="sum")
 
 
 def problem(how: str = "plain") -> Any:
