@@ -85,6 +85,7 @@ CASES: list[tuple[Call, type[Exception], str]] = [
     (lambda: ops.split(A, 2, 1), ValueError, "split: 3 elements along axis 1 cannot make 2"),
     (lambda: ops.split(A, [1, 1], 1), ValueError, r"split: sizes=\[1, 1\], expected a sum of 3"),
     (lambda: ops.split(A, [4, -1], 1), ValueError, "split: sizes"),
+    (lambda: ops.split(A, [1.5, 1.5], 1), TypeError, "'float' object cannot be interpreted as an integer"),
     (lambda: A[2], IndexError, r"Tensor of shape \(2, 3\): .*out of bounds"),
     (lambda: A[0, 0, 0], IndexError, "too many indices"),
     (lambda: A["a"], IndexError, "Tensor of shape"),
