@@ -206,3 +206,14 @@ def test_a_layer_that_reads_both_ways_is_refused() -> None:
             ur.patterns.truncated_bptt(
                 layer, np.zeros((4, 1, 4), np.float32), np.zeros((4, 1)), squares, k1=1, k2=2
             )
+
+
+def test_a_layer_that_joins_steps_is_refused() -> None:
+    pyramid = ur.Pyramid([ur.GRU(4, 3), ur.GRU(6, 3)])
+    for layer in (pyramid, ur.Sequential(pyramid, ur.Linear(3, 1))):
+        with pytest.raises(
+            TypeError, match=f"truncated_bptt: {type(layer).__name__} joins steps, expected .* every step"
+        ):
+            ur.patterns.truncated_bptt(
+                layer, np.zeros((4, 1, 4), np.float32), np.zeros((4, 1)), squares, k1=1, k2=2
+            )
