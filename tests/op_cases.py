@@ -148,7 +148,9 @@ CASES = [
     OpCase("stack", lambda *a: ops.stack(a, axis=-1), lambda *a: np.stack(a, -1), ((2, 3), (2, 3))),
     OpCase("stack_same", lambda a: ops.stack([a, a]), lambda a: np.stack([a, a]), ((2, 3),)),
     OpCase("split", lambda a: ops.split(a, (1, 0, 3), 1)[2], lambda a: a[:, 1:], ((2, 4),)),
-    OpCase("split_equal", lambda a: ops.multiply(*ops.split(a, 2)), lambda a: a[:2] * a[2:], ((4, 3),)),
+    OpCase(
+        "split_equal", lambda a: ops.multiply(*ops.split(a, np.int64(2))), lambda a: a[:2] * a[2:], ((4, 3),)
+    ),
     OpCase("unstack", lambda a: ops.unstack(a, 1)[1], lambda a: a[:, 1], ((2, 3),)),
     OpCase("iterate", lambda a: ops.concat(list(a)[::-1]), lambda a: a[::-1].reshape(-1), ((2, 3),)),
     OpCase("take_row", lambda a: a[1], lambda a: a[1], ((3, 4),)),

@@ -129,12 +129,11 @@ def test_weight_dropout_has_one_mask_for_each_matrix_of_a_call(case: Case) -> No
         np.testing.assert_allclose(gradient, without[name] * scale, rtol=0, atol=1e-10, err_msg=name)
 
 
-@pytest.mark.parametrize("which", ["h", "c"])
-@pytest.mark.parametrize("case", GATED, ids=str)
+@pytest.mark.parametrize(
+    ("case", "which"), [(case, which) for case in GATED for which in "hc" if which in case.states], ids=str
+)
 def test_zoneout_keeps_some_units_and_leaves_the_others_alone(case: Case, which: str) -> None:
     """Krueger et al. (2017): a unit is the one of the step before, or what the cell gives."""
-    if which not in case.states:
-        return
     place = case.states.index(which)
     p = make(case, **{f"zoneout_{which}": 0.3})
     seen = p.cell.inspect(p.x, p.cell.State(*p.state))

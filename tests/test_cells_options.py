@@ -180,3 +180,26 @@ def test_layer_normalised_cells_agree_with_a_loop_in_torch(name: str) -> None:
     for n, gradient in gradients(p).items():
         # Sums of 30 places of order one.
         np.testing.assert_allclose(gradient, q[n].grad.numpy(), rtol=0, atol=1e-11, err_msg=n)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_an_unknown_option_says_what_to_use(case: Case) -> None:
+    cell = getattr(ur, case.cell)
+    for option, answer in (
+        ("num_layers", r"use ur.Stack\(\[...\]\)"),
+        ("bidirectional", "use ur.Bidirectional"),
+        ("batch_first", r"x is \(time, batch, features\)"),
+        ("hidden_sizes", r"did you mean hidden_size\?"),
+        ("q", "there are input_size, hidden_size, .*dtype, rng.*, recompute"),
+    ):
+        with pytest.raises(TypeError, match=f"^{case.cell}: there is no option {option}; {answer}"):
+            cell(3, 4, **{option: 2})
+
+
+def test_a_class_of_a_user_may_have_options_of_its_own() -> None:
+    class Named(ur.LSTM):
+        def __init__(self, *sizes: int, **options: Any) -> None:
+            self.name = options.pop("name")
+            super().__init__(*sizes, **options)
+
+    assert Named(3, 4, name="a", forget_bias=2.0).forget_bias == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -89,3 +90,14 @@ def test_files_keep_to_their_size():
         for path in folder.rglob(f"*{suffix}"):
             lines = len(path.read_text().splitlines())
             assert lines <= limit, f"{path.relative_to(SOURCE)} has {lines} lines: split it by concept"
+
+
+def test_functions_keep_to_their_size():
+    # The guide size of 50 lines, for what a function does: long signatures and docstrings are explanations.
+    for path in (SOURCE / "src" / "python").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and (
+                body := node.body[ast.get_docstring(node) is not None :]
+            ):
+                lines = body[-1].end_lineno - body[0].lineno + 1
+                assert lines <= 50, f"{node.name} in {path.relative_to(SOURCE)} has {lines} lines: split it"

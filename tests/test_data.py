@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unrolled.data import CharVocabulary, WordVocabulary, one_hot, pad, split, windows
+from unrolled.data import ArrayBatches, CharVocabulary, WordVocabulary, one_hot, pad, split, windows
 from unrolled.registry import decode
 
 
@@ -97,8 +97,18 @@ def test_vocabularies_are_stored_in_configurations(vocabulary):
         (lambda: windows(np.zeros(5), 4, horizon=2), ValueError, "has 5 values, expected at least .* = 6"),
         (lambda: windows(np.zeros(5), 2.0), TypeError, "windows: size is a float, expected an int"),
         (lambda: split(np.zeros((2, 3)), axis=2), ValueError, r"axis is 2, an array has shape \(2, 3\)"),
+        (
+            lambda: split(np.zeros((2, 3)), np.zeros(3), axis=1),
+            ValueError,
+            r"axis is 1, an array has shape \(3,\); axis may be one for each argument, as \(1, 0\)",
+        ),
+        (lambda: split([1, 2], [1, 2], axis=(0,)), ValueError, r"axis is \(0,\), expected one number, or 2"),
         (lambda: split([1]), ValueError, "there is 1 item, expected at least 2"),
-        (lambda: split([1, 2], [1, 2, 3]), ValueError, "have 2, 3 items"),
+        (
+            lambda: split([1, 2], [1, 2, 3]),
+            ValueError,
+            "have 2, 3 items, expected equal numbers; axis may be",
+        ),
         (lambda: split([1, 2], fraction=1.0), ValueError, "fraction is 1.0"),
         (lambda: split([1, 2], 0.2), TypeError, "received a float, expected arrays or lists"),
         (lambda: one_hot([0, 3], 3), ValueError, "index 3 is outside 0 .. 2"),
@@ -171,6 +181,16 @@ def test_split_cuts_several_alike():
     assert sorted(y_train + y_valid) == y and y_train != sorted(y_train)
     again = split(a, fraction=0.25, shuffle=True, rng=np.random.default_rng(1))
     assert again[0].tolist() == y_train
+
+
+def test_split_cuts_each_along_its_own_axis():
+    x, y = np.arange(24).reshape(3, 8, 1), np.arange(8)
+    (x_train, x_valid), (y_train, y_valid) = split(x, y, fraction=0.25, axis=(1, 0))
+    assert (x_train.shape, x_valid.shape) == ((3, 6, 1), (3, 2, 1))
+    np.testing.assert_array_equal(x_train[0, :, 0], y_train)
+    np.testing.assert_array_equal(x_valid[1, :, 0], y_valid + 8)
+    data, validation = (x_train, y_train), (x_valid, y_valid)
+    assert [len(ArrayBatches(*pair, 2)) for pair in (data, validation)] == [3, 1]  # the data of `fit`
 
 
 def test_one_hot():

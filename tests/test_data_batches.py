@@ -56,8 +56,12 @@ def test_array_batches_find_the_axis_of_the_targets():
     x = np.zeros((5, 3, 2))
     assert ArrayBatches(x, np.zeros((5, 3, 2)), 2).target_axis == 1
     assert ArrayBatches(x, np.zeros(3), 2).target_axis == 0
-    with pytest.raises(ValueError, match="say with target_axis which axis has the 3 rows"):
+    with pytest.raises(
+        ValueError, match=r"3 rows .* on one of axes 0 and 1 only; ur.data.ArrayBatches\(.*target_axis="
+    ):
         ArrayBatches(x, np.zeros((3, 3)), 2)
+    with pytest.raises(ValueError, match="the 3 rows of the inputs on axis 0 or 1; "):
+        ArrayBatches(x, np.zeros((4, 5)), 2)
     assert ArrayBatches(x, np.zeros((3, 3)), 2, target_axis=0).target_axis == 0
 
 

@@ -225,4 +225,10 @@ def test_bad_arguments() -> None:
         one_to_many(cell, x, T, feedback="identity")
     with pytest.raises(ValueError, match="one_to_many: feedback is 'softmax', expected one of sigmoid"):
         one_to_many(cell, x, T, output=ur.Linear(H, I), feedback="softmax")
+    with pytest.raises(
+        ValueError, match=f"output reads {H + 1} features, expected {H}, the output size of the"
+    ):
+        one_to_many(cell, x, T, output=ur.Linear(H + 1, I), feedback="identity")
+    with pytest.raises(TypeError, match="output has dtype float64, expected float32, that of the"):
+        one_to_many(cell, x, T, output=ur.Linear(H, I, dtype=np.float64), feedback="identity")
     assert not feedback.can_be_fed_back(ur.Stack([cell]))

@@ -255,3 +255,13 @@ def test_binary_targets_are_probabilities() -> None:
     for wrong in (1.5, -0.1, np.nan):
         with pytest.raises(ValueError, match="expected 0 to 1"):
             losses.binary_cross_entropy(X, np.full((2, 3), wrong, np.float32))
+
+
+def test_what_is_no_target_is_named() -> None:
+    """The third argument of other libraries' losses is the weight of every class, ours took it for a mask."""
+    weights = np.ones((2, 3), np.float32)
+    for loss, targets in (
+        (losses.cross_entropy, T), (losses.binary_cross_entropy, weights), (losses.mean_squared_error, weights),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match="takes 2 positional arguments but 3 were given"):
+            loss(X, targets, weights[:, 0])

@@ -17,7 +17,7 @@ LSTM = next(case for case in CASES if case.name == "LSTM")
 
 
 def squares(y: Any, targets: Any, mask: Any = None) -> Any:
-    return ur.mean_squared_error(y, targets, mask, reduction="sum")
+    return ur.mean_squared_error(y, targets, mask=mask, reduction="sum")
 
 
 def problem(how: str = "plain") -> Any:
@@ -202,6 +202,17 @@ def test_a_layer_that_reads_both_ways_is_refused() -> None:
     for layer in (both, ur.Stack([both, ur.LSTM(6, 5, rng=rng)])):
         with pytest.raises(
             TypeError, match=f"truncated_bptt: {type(layer).__name__} reads both ways, expected"
+        ):
+            ur.patterns.truncated_bptt(
+                layer, np.zeros((4, 1, 4), np.float32), np.zeros((4, 1)), squares, k1=1, k2=2
+            )
+
+
+def test_a_layer_that_joins_steps_is_refused() -> None:
+    pyramid = ur.Pyramid([ur.GRU(4, 3), ur.GRU(6, 3)])
+    for layer in (pyramid, ur.Sequential(pyramid, ur.Linear(3, 1))):
+        with pytest.raises(
+            TypeError, match=f"truncated_bptt: {type(layer).__name__} joins steps, expected .* every step"
         ):
             ur.patterns.truncated_bptt(
                 layer, np.zeros((4, 1, 4), np.float32), np.zeros((4, 1)), squares, k1=1, k2=2

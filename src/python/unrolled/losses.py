@@ -23,6 +23,7 @@ _REDUCTIONS = ("mean", "sum", "none")
 def cross_entropy(
     logits: Any,
     targets: Any,
+    *,
     mask: Any = None,
     ignore_index: int | None = None,
     class_weights: Any = None,
@@ -67,7 +68,7 @@ def cross_entropy(
 
 
 def binary_cross_entropy(
-    logits: Any, targets: Any, mask: Any = None, class_weights: Any = None, reduction: str = "mean"
+    logits: Any, targets: Any, *, mask: Any = None, class_weights: Any = None, reduction: str = "mean"
 ) -> Tensor:
     """-(t log s + (1 - t) log(1 - s)) of every element, s = sigmoid(logit), computed as max(x, 0) - x t +
     log(1 + e^-|x|).
@@ -108,7 +109,9 @@ def binary_cross_entropy(
     )
 
 
-def mean_squared_error(predictions: Any, targets: Any, mask: Any = None, reduction: str = "mean") -> Tensor:
+def mean_squared_error(
+    predictions: Any, targets: Any, *, mask: Any = None, reduction: str = "mean"
+) -> Tensor:
     """(prediction - target)^2 of every element, averaged or summed.
 
     `targets` has the shape of `predictions`; `mask` too, or without the last axis (see `cross_entropy`).

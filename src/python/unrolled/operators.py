@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from unrolled.tape import is_grad_enabled
+from unrolled import array_functions
+from unrolled.array_functions import plain
 
 if TYPE_CHECKING:
     from unrolled import ops
@@ -25,22 +27,6 @@ _UFUNCS = [
     "log", "sqrt", "square", "tanh", "maximum", "minimum",
 ]  # fmt: skip
 
-# NumPy's functions that would join or move elements of tensors as plain arrays, and what to use instead.
-_ARRAYS_ONLY = {
-    "concatenate": "ur.concat",
-    "hstack": "ur.concat",
-    "vstack": "ur.concat",
-    "dstack": "ur.concat",
-    "append": "ur.concat",
-    "stack": "ur.stack",
-    "where": "ur.where",
-    "dot": "ur.matmul",
-    "einsum": "ur.matmul",
-    "tensordot": "ur.matmul",
-    "inner": "ur.matmul",
-    "outer": "ur.matmul",
-}
-
 
 def _refuse(name: str, options: dict[str, Any]) -> None:
     """`numpy.sum(t)` and its kin pass options of arrays on; they must be at their defaults."""
@@ -51,20 +37,6 @@ def _refuse(name: str, options: dict[str, Any]) -> None:
             raise TypeError(
                 f"Tensor.{name}: received {option}={value!r}; use numpy.asarray(t).{name} for that"
             )
-
-
-def _any_needs_grad(value: Any) -> bool:
-    """Whether there is such a tensor among arguments and lists of them."""
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (list, tuple)):
-        return isinstance(value, Operators) and value.requires_grad
-    return any(map(_any_needs_grad, value))
-
-
-def _plain(value: Any) -> Any:
-    data = getattr(value, "_data", None)
-    return value if data is None else data
 
 
 class Operators:
@@ -129,6 +101,8 @@ class Operators:
         )
 
     def __iter__(self) -> Iterator[Tensor]:
+        if self._data.ndim == 0:  # NumPy's question, whether it can be iterated over, expects this type
+            raise TypeError("iteration over a Tensor without axes")
         return iter(ops.unstack(self))
 
     def __len__(self) -> int:
@@ -159,44 +133,36 @@ class Operators:
         """`numpy.exp(t)`, `array + t`: our op where there is one; what has no gradient, on the arrays."""
         if method == "__call__" and ufunc.__name__ in _UFUNCS and not options:
             return getattr(ops, ufunc.__name__)(*inputs)
-        if any(isinstance(out, Operators) for out in options.get("out", ())):
+        targets = options.get("out", ())
+        if any(isinstance(out, Operators) for out in targets):
             raise TypeError(f"numpy.{ufunc.__name__}: a Tensor cannot be written into; write into t.data")
-        result = getattr(ufunc, method)(*[_plain(x) for x in inputs], **options)
-        real = getattr(getattr(result, "dtype", None), "kind", "") == "f"
-        if real and is_grad_enabled() and any(getattr(x, "requires_grad", False) for x in inputs):
-            raise TypeError(
-                f"numpy.{ufunc.__name__} of a Tensor would lose the gradient; call t.detach() or "
-                "numpy.asarray(t) first, or use a function of unrolled"
-            )
+        name = f"numpy.{ufunc.__name__}{'' if method == '__call__' else f'.{method}'}"
+        array_functions.refuse_lost(name, targets, inputs)  # before anything is written
+        result = getattr(ufunc, method)(*[plain(x) for x in inputs], **options)
+        array_functions.refuse_lost(name, result, inputs)
         return result
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        """`numpy.stack([t, u])` and its kin work on the arrays; those that would lose a gradient refuse."""
-        instead = _ARRAYS_ONLY.get(function.__name__)
-        if instead is not None and is_grad_enabled() and _any_needs_grad((args, options)):
-            raise TypeError(
-                f"numpy.{function.__name__} of a Tensor would lose the gradient; use {instead}, or call "
-                "t.detach() first"
-            )
-        return function._implementation(*args, **options)
+        """`numpy.argsort(t)` and its kin work on the arrays; those that would lose a gradient refuse."""
+        return array_functions.on_arrays(function, args, options)
 
     def __eq__(self, other: object) -> Array:  # type: ignore[override]
-        return np.asarray(self._data == _plain(other))
+        return np.asarray(self._data == plain(other))
 
     def __ne__(self, other: object) -> Array:  # type: ignore[override]
-        return np.asarray(self._data != _plain(other))
+        return np.asarray(self._data != plain(other))
 
     def __lt__(self, other: Any) -> Array:
-        return np.asarray(self._data < _plain(other))
+        return np.asarray(self._data < plain(other))
 
     def __le__(self, other: Any) -> Array:
-        return np.asarray(self._data <= _plain(other))
+        return np.asarray(self._data <= plain(other))
 
     def __gt__(self, other: Any) -> Array:
-        return np.asarray(self._data > _plain(other))
+        return np.asarray(self._data > plain(other))
 
     def __ge__(self, other: Any) -> Array:
-        return np.asarray(self._data >= _plain(other))
+        return np.asarray(self._data >= plain(other))
 
     __hash__ = object.__hash__
 
@@ -238,3 +204,6 @@ class Operators:
 
     def argmin(self, axis: int | None = None) -> Array:
         return np.asarray(self._data.argmin(axis))
+
+
+array_functions.__dict__["operators"] = sys.modules[__name__]

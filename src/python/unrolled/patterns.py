@@ -97,13 +97,22 @@ def one_to_many(
 
 def _fed_back(layer: Any, first: Tensor, steps: int, state: Any, output: Any, name: str) -> Result:
     """All steps but the first in one call."""
-    h, state = layer(first, state)
     W_y = Tensor(np.eye(layer.output_size, dtype=layer.dtype)) if output is None else output.W
+    if W_y.dtype != layer.dtype:
+        raise TypeError(
+            f"one_to_many: output has dtype {W_y.dtype}, expected {layer.dtype}, that of the {type(layer).__name__}"
+        )
+    if W_y.shape[1] != layer.output_size:
+        raise ValueError(
+            f"one_to_many: output reads {W_y.shape[1]} features, expected {layer.output_size}, the output size of the "
+            f"{type(layer).__name__}"
+        )
     if W_y.shape[0] != layer.input_size:
         raise ValueError(
             f"one_to_many: the output has {W_y.shape[0]} features, expected {layer.input_size}, the input size of the "
             f"{type(layer).__name__} that it is fed back to"
         )
+    h, state = layer(first, state)
     rest, state = run_fed_back(layer, state, steps - 1, W_y, None if output is None else output.b, name)
     return _through(output, ops.concat([h, rest])), state
 

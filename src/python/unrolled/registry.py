@@ -41,6 +41,7 @@ class Configurable:
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        cls._check_options(kwargs)
         self = super().__new__(cls)
         object.__setattr__(
             self, "_arguments", (tuple(map(_snapshot, args)), {k: _snapshot(v) for k, v in kwargs.items()})
@@ -50,6 +51,10 @@ class Configurable:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _CLASSES.setdefault(cls.__name__, {})[cls.__module__] = cls
+
+    @classmethod
+    def _check_options(cls, options: dict[str, Any]) -> None:
+        """Raises, before `__init__` does, for arguments by keyword that there are not."""
 
     def config(self) -> dict[str, Any]:
         """The class name and the constructor arguments, as JSON-able values."""

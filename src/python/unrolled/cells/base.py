@@ -13,6 +13,7 @@ from unrolled.cells.inspection import Inspection, inspect
 from unrolled.cells.native import Native
 from unrolled.cells.quick import recorded, unrecorded
 from unrolled.cells.recompute import Recomputed
+from unrolled.cells.unknown import refuse_unknown
 from unrolled.cells.warm_up import warm_up
 from unrolled.module import Module
 from unrolled.tensor import Tensor, is_grad_enabled
@@ -63,6 +64,10 @@ class Recurrent(Recomputed, Native):
         self._forget_packed()
         self._make_parameters(checks.generator(who, rng))
         self._warm_up()
+
+    @classmethod
+    def _check_options(cls, options: dict[str, Any]) -> None:
+        refuse_unknown(cls, options)
 
     def _make_parameters(self, rng: np.random.Generator) -> None:
         """Initial values of all parameters."""

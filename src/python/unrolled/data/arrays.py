@@ -72,31 +72,28 @@ def split(
     fraction: float = 0.1,
     shuffle: bool = False,
     rng: np.random.Generator | None = None,
-    axis: int = 0,
+    axis: int | Sequence[int] = 0,
 ) -> Any:
     """Cuts data into a training and a validation part: the last `fraction`, or with `shuffle` a random
     `fraction`.
 
-    Lists are cut by items, arrays along `axis` (1 for (time, batch, ...)). One argument gives `(train,
-    validation)`; several, which are cut alike, give one such pair each: `(x_train, x_valid), (y_train,
-    y_valid) = split(x, y)`. Both parts have at least one item. `shuffle=False` keeps the order, which is what
-    a text or a series needs.
+    Lists are cut by items, arrays along `axis` (1 for (time, batch, ...)): one for all, or one for each, as
+    `axis=(1, 0)` for x (T, N, F) and y (N,). One argument gives `(train, validation)`; several, which are cut
+    alike, give one such pair each: `(x_train, x_valid), (y_train, y_valid) = split(x, y)`. Both parts have at
+    least one item. `shuffle=False` keeps the order, which is what a text or a series needs.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"split: fraction is {fraction!r}, expected a number between 0 and 1")
     parts = (data, *more)
-    for part in parts:
-        if not hasattr(part, "__len__"):
-            raise TypeError(
-                f"split: received a {checks.kind_of(part)}, expected arrays or lists; the share of the "
-                "validation part is named, fraction=0.1"
-            )
-        if isinstance(part, np.ndarray) and not -part.ndim <= axis < part.ndim:
-            raise ValueError(f"split: axis is {axis}, an array has shape {part.shape}")
-    sizes = [part.shape[axis] if isinstance(part, np.ndarray) else len(part) for part in parts]
+    axes = tuple(axis) if isinstance(axis, Sequence) else (axis,) * len(parts)
+    if len(axes) != len(parts):
+        raise ValueError(
+            f"split: axis is {axis}, expected one number, or {len(parts)}, one for each argument"
+        )
+    sizes = [_items(part, along) for part, along in zip(parts, axes, strict=True)]
     if len(set(sizes)) > 1:
         raise ValueError(
-            f"split: the arguments have {', '.join(map(str, sizes))} items, expected equal numbers"
+            f"split: the arguments have {', '.join(map(str, sizes))} items, expected equal numbers{_ONE_EACH}"
         )
     if sizes[0] < 2:
         raise ValueError(f"split: there is {sizes[0]} item, expected at least 2")
@@ -105,10 +102,26 @@ def split(
     if shuffle:
         order = checks.generator("split", rng).permutation(sizes[0])
     pairs = tuple(
-        (_take(part, order, 0, cut, axis, shuffle), _take(part, order, cut, None, axis, shuffle))
-        for part in parts
+        (_take(part, order, 0, cut, along, shuffle), _take(part, order, cut, None, along, shuffle))
+        for part, along in zip(parts, axes, strict=True)
     )
     return pairs if more else pairs[0]
+
+
+_ONE_EACH = "; axis may be one for each argument, as (1, 0) for x (time, batch, ...) and y (batch, ...)"
+
+
+def _items(part: Any, axis: int) -> int:
+    if not hasattr(part, "__len__"):
+        raise TypeError(
+            f"split: received a {checks.kind_of(part)}, expected arrays or lists; the share of the validation part is "
+            "named, fraction=0.1"
+        )
+    if not isinstance(part, np.ndarray):
+        return len(part)
+    if not -part.ndim <= axis < part.ndim:
+        raise ValueError(f"split: axis is {axis}, an array has shape {part.shape}{_ONE_EACH}")
+    return int(part.shape[axis])
 
 
 def _take(part: Any, order: np.ndarray, start: int, stop: int | None, axis: int, shuffled: bool) -> Any:

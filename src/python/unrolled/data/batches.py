@@ -160,9 +160,11 @@ class ArrayBatches(Batches):
     def _target_axis(self) -> int:
         fits = [axis for axis in (0, 1) if self.targets.ndim > axis and self.targets.shape[axis] == self.rows]
         if len(fits) != 1:
+            where = "one of axes 0 and 1 only" if fits else "axis 0 or 1"
             raise ValueError(
-                f"ArrayBatches: targets have shape {self.targets.shape}, inputs {self.inputs.shape}; say "
-                f"with target_axis which axis has the {self.rows} rows"
+                f"ArrayBatches: targets have shape {self.targets.shape}, inputs {self.inputs.shape}, expected the "
+                f"{self.rows} rows of the inputs on {where}; ur.data.ArrayBatches(inputs, targets, batch_size, "
+                "target_axis=..) says which axis has them"
             )
         return int(fits[0])
 

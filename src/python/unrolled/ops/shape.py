@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -206,16 +207,18 @@ def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ..
     x = as_tensor(x)
     axis = one_axis("split", axis, x.ndim)
     length = x.shape[axis]
-    if isinstance(sizes, int):
-        if sizes < 1 or length % sizes:
-            raise ValueError(f"split: {length} elements along axis {axis} cannot make {sizes} equal pieces")
-        sizes = [length // sizes] * sizes
-    if any(size < 0 for size in sizes) or np.sum(sizes, dtype=int) != length:
-        raise ValueError(
-            f"split: sizes={list(sizes)}, expected a sum of {length} because x has shape {x.shape}"
-        )
+    try:
+        pieces = operator.index(sizes)  # type: ignore[arg-type]
+    except TypeError:
+        sizes = [operator.index(size) for size in sizes]  # type: ignore[union-attr]
+    else:
+        if pieces < 1 or length % pieces:
+            raise ValueError(f"split: {length} elements along axis {axis} cannot make {pieces} equal pieces")
+        sizes = [length // pieces] * pieces
+    if any(size < 0 for size in sizes) or sum(sizes) != length:
+        raise ValueError(f"split: sizes={sizes}, expected a sum of {length} because x has shape {x.shape}")
     ends = np.cumsum(sizes)[:-1]
-    shapes, dtype = [(*x.shape[:axis], int(size), *x.shape[axis + 1 :]) for size in sizes], x.dtype
+    shapes, dtype = [(*x.shape[:axis], size, *x.shape[axis + 1 :]) for size in sizes], x.dtype
 
     def vjp(gradients: Any) -> Any:
         parts = [np.zeros(s, dtype) if g is None else g for g, s in zip(gradients, shapes, strict=True)]

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 _SECONDS_BETWEEN_LINES = 1.0
 _SECONDS_BETWEEN_UPDATES = 0.1
@@ -15,7 +15,11 @@ _SECONDS_BETWEEN_UPDATES = 0.1
 class Progress:
     """Reports to `stream` (standard error). Subclasses may override any method; `fit(progress=...)` takes an
     instance.
+
+    What it says is in `describe_step` and `describe`; the options of the bar in `bar_options`.
     """
+
+    bar_options: ClassVar[dict[str, Any]] = {"unit": "batch"}
 
     def __init__(self, stream: TextIO | None = None, *, bar: bool | None = None) -> None:
         self.stream = sys.stderr if stream is None else stream
@@ -27,11 +31,11 @@ class Progress:
 
     def start_epoch(self, epoch: int, epochs: int, batches: int | None, done: int) -> None:
         """`epoch` counts from 1; `done` batches of it were done before a resume."""
-        self._title, self._total, self._shown = f"epoch {epoch}/{epochs}", batches, time.monotonic()
+        self._title = f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
+        self._total, self._shown = batches, time.monotonic()
         if self._bar_class is not None:
-            self._bar = self._bar_class(
-                total=batches, initial=done, desc=self._title, unit="batch", file=self.stream, leave=False
-            )
+            options = {"total": batches, "initial": done, "desc": self._title, **self.bar_options}
+            self._bar = self._bar_class(file=self.stream, leave=False, **options)
 
     def step(self, done: int, loss: float, grad_norm: float, rate: float) -> None:
         """After a batch: `done` batches of the epoch, mean loss so far, positions per second."""
@@ -42,15 +46,18 @@ class Progress:
         if now - self._shown < wait:
             return
         self._shown = now
+        text = self.describe_step(loss, grad_norm, rate)
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {loss:.4f}, {rate:,.0f}/s", refresh=False)
+            self._bar.set_postfix_str(text, refresh=False)
         else:
             of = "" if self._total is None else f"/{self._total}"
-            text = (
-                f"{self._title}: batch {done}{of}, loss {loss:.4f}, gradient norm {grad_norm:.3g}, "
-                f"{rate:,.0f} positions/s"
-            )
-            print(text, file=self.stream, flush=True)
+            print(f"{self._title}: batch {done}{of}, {text}", file=self.stream, flush=True)
+
+    def describe_step(self, loss: float, grad_norm: float, rate: float) -> str:
+        """What stands beside the bar, or in a line where there is none."""
+        if self._bar is not None:
+            return f"loss {loss:.4f}, {rate:,.0f}/s"
+        return f"loss {loss:.4f}, gradient norm {grad_norm:.3g}, {rate:,.0f} positions/s"
 
     def end_epoch(self, row: Mapping[str, Any]) -> None:
         """After validation: one line per epoch that stays."""

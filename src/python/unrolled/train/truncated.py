@@ -72,11 +72,7 @@ def truncated_bptt(
     k1, k2 = checks.size(who, "k1", k1), checks.size(who, "k2", k2)
     if k2 < k1:
         raise ValueError(f"{who}: k2 is {k2}, expected at least k1={k1}, or some losses would reach no step")
-    if isinstance(layer, Module) and any(isinstance(m, Bidirectional) for m in layer.modules().values()):
-        raise TypeError(
-            f"{who}: {type(layer).__name__} reads both ways, expected a layer that reads forward: the backward "
-            "direction of a part would start where the sequence has not ended"
-        )
+    _check_steps(who, layer)
     T, B = np.shape(x)[:2]
     if len(targets) != T:
         raise ValueError(f"{who}: targets have {len(targets)} steps, expected {T} as x has")
@@ -94,6 +90,20 @@ def truncated_bptt(
 
     parts = [(first, min(first + k1, T)) for first in range(0, T, k1)]
     return _parts(run, parts, k2 - k1, detach(state, leaves=False), output, targets, loss, sizes)
+
+
+def _check_steps(who: str, layer: Any) -> None:
+    """The layer must read forward, and give an output for every step."""
+    name, parts = type(layer).__name__, layer.modules().values() if isinstance(layer, Module) else [layer]
+    if any(isinstance(part, Bidirectional) for part in parts):
+        raise TypeError(
+            f"{who}: {name} reads both ways, expected a layer that reads forward: the backward direction of a part "
+            "would start where the sequence has not ended"
+        )
+    if any(hasattr(part, "joined_reset") for part in parts):
+        raise TypeError(
+            f"{who}: {name} joins steps, expected a layer with an output for every step, which the parts are cut by"
+        )
 
 
 def _parts(
