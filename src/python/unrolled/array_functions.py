@@ -6,16 +6,11 @@ NumPy does not ask about a list that it makes one array of: `numpy.sum([t, u])` 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from unrolled.tape import is_grad_enabled, no_grad
-
-if TYPE_CHECKING:
-    from unrolled import operators
-else:
-    operators = None  # `unrolled.operators` puts itself here: its class is what all tensors are
 
 # Functions that come down to methods and operators of `Tensor`: the results are ours, gradients and all.
 _OURS = {
@@ -101,5 +96,5 @@ def _any_requires_grad(value: Any) -> bool:
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, (list, tuple)):
-        return isinstance(value, operators.Operators) and value.requires_grad
+        return getattr(value, "requires_grad", False) is True
     return any(map(_any_requires_grad, value))
