@@ -32,7 +32,7 @@ inline std::string text_of(const Shape& shape) {
 
 inline Shape shape_of(const py::array& array) { return Shape(array.shape(), array.shape() + array.ndim()); }
 
-/// The data of a C-contiguous array of exactly this dtype and shape. A wrong dtype is a TypeError in Python.
+/// The data of a C-contiguous, aligned array of exactly this dtype and shape. A wrong dtype is a TypeError in Python.
 template <class S>
 const S* data_of(const py::array& array, const Shape& shape, const char* who) {
   const std::string name = who;
@@ -42,7 +42,7 @@ const S* data_of(const py::array& array, const Shape& shape, const char* who) {
                          std::string(py::str(wanted)));
   if (shape_of(array) != shape)
     throw std::invalid_argument(name + " has shape " + text_of(shape_of(array)) + ", expected " + text_of(shape));
-  if ((array.flags() & py::array::c_style) == 0) throw std::invalid_argument(name + " is not C-contiguous");
+  if (!is_laid_out(array.flags())) throw std::invalid_argument(name + " is not C-contiguous and aligned");
   return static_cast<const S*>(array.data());
 }
 
@@ -88,9 +88,9 @@ inline double recurrent_weights_of(const CellInfo& info, const Sizes& sizes) {
   return double(info.weight_gates()) * double(sizes.hidden) * double(sizes.hidden);
 }
 
-/// The array itself, or a C-contiguous copy.
-inline py::array contiguous(const py::array& array) {
-  if ((array.flags() & py::array::c_style) != 0) return array;
+/// The array itself, or a copy that is laid out for kernels.
+inline py::array laid_out(const py::array& array) {
+  if (is_laid_out(array.flags())) return array;
   py::array copy = empty_array(shape_of(array), array.dtype());
   if (py::detail::npy_api::get().PyArray_CopyInto_(copy.ptr(), array.ptr()) < 0) throw py::error_already_set();
   return copy;

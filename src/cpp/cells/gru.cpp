@@ -12,8 +12,8 @@
 //   dh[t-1] = dh * z + [da_r da_z du_n] W_hh,   db_hn = sum of du_n
 //
 // In the other convention the gate z takes the new, h[t] = z * n + (1 - z) * h[t-1]: kernels <name>_takes_new, which
-// have sigmoid(-a) where these have sigmoid(a). They, too, save what z keeps: 1 - z again in backward would have lost its
-// digits where it is small.
+// have sigmoid(-a) where these have sigmoid(a). They, too, save what z keeps: 1 - z again in backward would have lost
+// its digits where it is small.
 #include "engine/point.h"
 #include "engine/registry.h"
 
