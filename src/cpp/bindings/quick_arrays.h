@@ -64,7 +64,7 @@ PyObject* make_array(const py::dtype& dtype, int dimensions, const Py_intptr_t* 
   py::object array = py::reinterpret_steal<py::object>(make(*data, py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ |
                                                                        py::detail::npy_api::NPY_ARRAY_ALIGNED_ |
                                                                        py::detail::npy_api::NPY_ARRAY_WRITEABLE_));
-  api.PyArray_SetBaseObject_(array.ptr(), owner.release().ptr());
+  if (api.PyArray_SetBaseObject_(array.ptr(), owner.release().ptr()) < 0) throw py::error_already_set();
   return array.release().ptr();
 }
 
