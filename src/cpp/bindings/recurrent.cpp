@@ -194,8 +194,7 @@ void bind_recurrent(py::module_& m) {
   m.def(
       "cells_backward", [](const py::sequence& calls) { return run_all(calls, backward_task); }, py::arg("calls"),
       "Goes back through calls of cells, each (SavedCall, dy, dlast, wanted, scalar wanted); gives dx and the "
-      "gradients "
-      "of the states, the weights, the scalars and the starts.");
+      "gradients of the states, the weights, the scalars and the starts.");
 }
 
 }  // namespace unrolled::bindings

@@ -1,7 +1,7 @@
 // Elman network with layer normalisation of both sums (Ba, Kiros & Hinton 2016); the engine normalises.
 //
-//   h[t] = tanh(LN(W_ih x[t]; g_ih) + b + LN(W_hh h[t-1]; g_hh))      LN(r; g) = g * (r - mean) / deviation over the
-//   row
+//   h[t] = tanh(LN(W_ih x[t]; g_ih) + b + LN(W_hh h[t-1]; g_hh))
+//   LN(r; g) = g * (r - mean) / deviation, over the row
 //
 // backward, given dh[t]:
 //   ds = dh * (1 - h^2), the gradient of both normalised sums

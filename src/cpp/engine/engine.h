@@ -321,7 +321,7 @@ class Run {
   }
 
   // normalise.cpp
-  void normalise_row(const Norm& norm, const S* raw, S* saved, Index place, const Blocks& own, S* to, Index to_block,
+  void normalise_row(const Norm& norm, const S* raw, S* saved, Index place, const Blocks& own, S* to, Index step,
                      const S* bias);
   void normalise_input(const ForwardWeights<S>& weights, Index s0, Index s1, const Shares& mine);
   void normalise_backward(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
@@ -373,7 +373,7 @@ class Run {
   Buffer<S> slots_[2], initial_, streams_[most_streams], initial_state_[most_states];
   // Slots and raw input parts of a chunk and raw u of a step, for forward, if what it saves goes elsewhere.
   Buffer<S> work_, work_raw_a_, work_raw_u_;
-  Index raw_u_step_ = 0;      // from row to row of the last one, in every phase: threads may be in different ones
+  Index raw_u_step_ = 0;      // row stride of work_raw_u_: the widest phase's, since threads may be in different phases
   Buffer<S> start_, dstart_;  // [state][unit], [row][state][unit]: starts, and sums of the gradients of a row's
   Index start_step_ = 0;
   bool started_ = false;                  // whether there is any

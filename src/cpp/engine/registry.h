@@ -1,4 +1,5 @@
-// Cells by name. The engine and the bindings only look up; registry.cpp has one line per cell.
+// Cells by name. The engine and the bindings only look up; registry.cpp declares and calls one function per file of
+// cells.
 #pragma once
 
 #include <map>

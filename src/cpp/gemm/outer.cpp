@@ -12,9 +12,9 @@ constexpr Index rows_together = 8;
 /// Rows up to which an outer product is a matter of writing C, and columns of B up to which it is one of reading A.
 constexpr Index few_rows = 4, few_columns = 4;
 /// Scalars of C from which threads share the writing; threads that wait awake, from fewer on.
-constexpr double least_teamwrites = 1 << 20, least_awake_writes = 1 << 18;
+constexpr double least_team_writes = 1 << 20, least_awake_writes = 1 << 18;
 /// Multiply-adds from which they share sums over many rows: what one thread has just written, the other one reads.
-constexpr double least_teamsums = 6e6;
+constexpr double least_team_sums = 6e6;
 
 constexpr int panel_width = 4;
 template <class S>
@@ -198,8 +198,8 @@ int outer_threads(const OuterSum<S>* sums, int count) {
     else
       most_writes = std::max(most_writes, writes);
   }
-  const bool team = work >= least_teamsums || most_writes >= least_teamwrites ||
-                    (most_writes >= least_awake_writes && !crowded() && awake());
+  bool team = work >= least_team_sums || most_writes >= least_team_writes;
+  if (!team && most_writes >= least_awake_writes && !crowded()) team = note_short_work();
   return team ? get_num_threads() : 1;
 }
 
