@@ -348,7 +348,7 @@ class Run {
   std::vector<S*> rows_of(S* dW, Index columns, Space space, int stride, int first, int gates,
                           const int* gate_of) const;
   WeightSums<S> weight_sums(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
-  void weight_gradients(const std::vector<OuterSum<S>>& sums, const InputGradients<S>& wanted);
+  void weight_gradients(const std::vector<OuterSum<S>>& sums, int threads, const InputGradients<S>& wanted);
   void symbol_weight_gradients(const Inputs<S>& in, const InputGradients<S>& wanted);
 
   const CellKernel<S>* kernel_ = nullptr;
