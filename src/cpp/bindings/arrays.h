@@ -108,7 +108,7 @@ void set_numbers(Inputs<S>& in, const std::vector<double>& numbers) {
 template <class S>
 void set_regular(Inputs<S>& in, const CellKernel<S>& cell, const std::vector<double>& numbers) {
   if (numbers.empty()) return;
-  if (numbers.size() != 7 || cell.regular_forward[0] == nullptr)
+  if (numbers.size() != 7 || cell.regularised_forward[0] == nullptr)
     throw std::invalid_argument("regular: seven numbers, for a gated cell, are expected");
   in.regular = {numbers[0],     numbers[1], numbers[2], numbers[3], static_cast<std::uint64_t>(numbers[4]),
                 numbers[5] != 0};

@@ -163,16 +163,6 @@ py::list run_all(const py::sequence& calls, Prepare&& prepare) {
   return results;
 }
 
-py::dict describe(const std::string& name) {
-  const CellInfo& info = cells().find<float>(name).info;
-  py::dict d;
-  d["input_gates"] = info.input_gates;
-  d["matrices"] = info.matrices;
-  d["states"] = info.carried();
-  d["vectors"] = info.vector_groups;
-  return d;
-}
-
 }  // namespace
 
 void bind_recurrent(py::module_& m) {
@@ -180,8 +170,6 @@ void bind_recurrent(py::module_& m) {
   m.def(
       "has_cell", [](const std::string& name) { return cells().has(name); }, py::arg("name"),
       "Whether there is a cell of this name, which may end with +feedback.");
-  m.def("describe_cell", &describe, py::arg("name"),
-        "Numbers of gates, matrices, states and groups of per-unit vectors of a cell.");
   py::class_<Saved, std::shared_ptr<Saved>>(m, "SavedCall", "What one forward call left for its backward.")
       .def("slot", &Saved::slot, py::arg("k"), "What the call has saved in a slot, (T, B, H); before backward.")
       .def("stream", &Saved::stream, py::arg("k"), "All values of a stream, (T, B, its width); before backward.");

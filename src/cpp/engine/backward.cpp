@@ -192,7 +192,7 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
     tile.units = sizes_.width(phase.space);
     tile.slot_count = cell.slots_of(phase.space);
     tile.slots = at.slots[static_cast<int>(phase.space)].data();
-    (regularised_ ? kernel_->regular_backward : kernel_->backward)[p](tile);
+    backward_point(p)(tile);
     const bool normalised = phase.normalised || (p == 0 && cell.input_norms > 0);
     if (phase.operand == Operand::None && !normalised) continue;
     // Statistics and product read the gradients of all units.
@@ -213,6 +213,11 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
     for (int k = 0; k < cell.states; ++k)
       if (!cell.is_kept(k)) cut_gradient(first + k, i, at.dstream[k][r], mine.blocks(cell.stream_space[k]));
   }
+}
+
+template <class S>
+BackwardFunction<S> Run<S>::backward_point(int p) const {
+  return (regularised_ ? kernel_->regularised_backward : kernel_->backward)[p];
 }
 
 /// d operand += du W for this thread's units.

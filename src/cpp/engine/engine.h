@@ -275,6 +275,7 @@ class Run {
   bool starts_at_zero(const Phase& phase, const Inputs<S>& in, Index s) const;
 
   // phases.cpp: those of a forward step
+  ForwardFunction<S> forward_point(int p) const;
   void fused_phase(const GatePanels<S>& panels, Index depth, int p, Index rows, const Shares& mine, ThreadRows<S>& at,
                    ForwardTile<S>& tile, bool back);
   void fused_row(const GatePanels<S>& panels, Index depth, const Shares& mine, ThreadRows<S>& at, ForwardTile<S>& tile,
@@ -294,6 +295,7 @@ class Run {
                      const Shares& mine, ThreadRows<S>& at);
   void aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,
                     Index rows, const Shares& mine, ThreadRows<S>& at);
+  BackwardFunction<S> backward_point(int p) const;
   void propagate(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
   void propagate_shares(const SlotMatrix<S>& matrix, Index rows, const Shares& mine, ThreadRows<S>& at, bool back);
 
@@ -316,7 +318,7 @@ class Run {
   void plan_regular_threads();
   RegularTile<S> draw_zones(Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
   void mask_operand(Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
-  const S* masked_before(Index s, Index i) const {
+  S* masked_before(Index s, Index i) {
     return masked_.data() + (keep_ ? schedule_.place(s, i) : i) * units(kernel_->info.output);
   }
 

@@ -32,8 +32,8 @@ class Registry {
 
  private:
   struct Entry {
-    CellKernel<float> single;
-    CellKernel<double> twice;
+    CellKernel<float> f32;
+    CellKernel<double> f64;
   };
   void put(const std::string& name, const Entry& entry);
 

@@ -83,7 +83,9 @@ struct GatePanels {
         use(first, count), first += count;
     }
   }
-  const S* panel(Index group) const { return data.data() + first_block(group) * gates * lanes<S> * depth; }
+  S* panel(Index group) { return data.data() + offset(group); }
+  const S* panel(Index group) const { return data.data() + offset(group); }
+  Index offset(Index group) const { return first_block(group) * gates * lanes<S> * depth; }
   /// From panel to panel of those a single row takes at once.
   Index panel_step() const { return together * gates * lanes<S> * depth; }
 };
