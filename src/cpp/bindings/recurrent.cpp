@@ -8,7 +8,7 @@
 #include <memory>
 #include <stdexcept>
 
-#include "bindings/arrays.h"
+#include "bindings/cell_arrays.h"
 #include "bindings/recorder.h"
 #include "bindings/saved_call.h"
 #include "bindings/stepper.h"

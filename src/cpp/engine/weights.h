@@ -35,6 +35,16 @@ struct Sizes {
   }
 };
 
+/// use(group, first, count, width) for every parameter that is neighbouring per-unit vectors: `count` of them from
+/// number `first` on, `width` scalars each.
+template <class F>
+void each_vector_group(const CellInfo& cell, const Sizes& sizes, F&& use) {
+  for (int group = 0, first = 0; group < cell.vector_groups; first += cell.vector_group[group++].count) {
+    const VectorGroup& of = cell.vector_group[group];
+    use(group, first, of.count, of.shared ? Index(1) : sizes.width(of.space));
+  }
+}
+
 /// The parameters of a cell where the caller keeps them. Null: zeros, except matrices.
 template <class S>
 struct Parameters {
