@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/count.h"
+
 namespace unrolled {
 namespace {
 
@@ -151,17 +153,9 @@ void outer_of_columns(Index rows, const S* const* a, const S* const* b, Index fi
 template <class S>
 void outer_of_narrow(Index rows, const S* const* a, const S* const* b, Index first, Index last,
                      const OuterProduct<S>& product, bool accumulate) {
-  static_assert(few_columns == 4);
-  switch (product.b_columns) {
-    case 1:
-      return outer_of_columns<S, 1>(rows, a, b, first, last, product.c, accumulate);
-    case 2:
-      return outer_of_columns<S, 2>(rows, a, b, first, last, product.c, accumulate);
-    case 3:
-      return outer_of_columns<S, 3>(rows, a, b, first, last, product.c, accumulate);
-    default:
-      return outer_of_columns<S, 4>(rows, a, b, first, last, product.c, accumulate);
-  }
+  static_assert(few_columns <= most_count);
+  with_count(product.b_columns,
+             [&](auto columns) { outer_of_columns<S, columns>(rows, a, b, first, last, product.c, accumulate); });
 }
 
 /// C of one panel and one tile of A, over one run.
