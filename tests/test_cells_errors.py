@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from typing import Any
 
 import numpy as np
@@ -237,6 +238,35 @@ def test_the_native_interface_keeps_no_pointer_into_a_temporary() -> None:
     for W_ih, W_hh in [([[1.0]], W), (W, [[1.0]])]:
         with pytest.raises(ValueError, match="an array is expected"):
             core.cells_forward([Arguments("rnn_tanh", x, [W_ih, W_hh, None], states, [], [])])
+
+
+def test_the_native_interface_keeps_what_the_calls_of_a_sequence_hold() -> None:
+    """Until all have run, also where the sequence makes each of them anew."""
+    x, W = np.ones((2, 1, 1)), np.ones((1, 1))
+    call = Arguments("rnn_tanh", x, [W, W, None], [None], [], [], keep=True)
+    saved = [core.cells_forward([call])[0][2] for _ in range(2)]
+    alive: list[Any] = []
+
+    class Requests:
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, k: int) -> Any:
+            assert all(made() is not None for made in alive)
+            dy, dh = np.ones((2, 1, 1)), np.ones((1, 1))
+            alive.extend((weakref.ref(dy), weakref.ref(dh)))
+            return (saved[k], dy, [dh], [True, False, True, True, False], False)
+
+    first, second = core.cells_backward(Requests())
+    np.testing.assert_array_equal(first[0], second[0])
+    assert all(made() is None for made in alive)
+
+
+def test_the_native_interface_refuses_a_table_in_segments() -> None:
+    table, ids, W = np.ones((3, 1)), np.zeros((4, 2), np.int64), np.ones((1, 1))
+    call = Arguments("rnn_tanh", table, [W, W, None], [None], [], [], ids=ids, keep=True, segment_steps=2)
+    with pytest.raises(ValueError, match="ids: not for a call in segments"):
+        core.cells_forward([call])
 
 
 @pytest.mark.parametrize(

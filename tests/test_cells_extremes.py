@@ -75,3 +75,33 @@ def test_minimal_lstm_with_both_gates_shut(scale: float, dtype: Any) -> None:
     for part, array in zip(np.split(cell.b.grad, 3), wanted, strict=True):
         bound = 100 * scale * np.finfo(dtype).eps * max(1, np.abs(n).max())
         np.testing.assert_allclose(part, array.sum(axis=0), rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("kind", [ur.GRU, ur.GRUResetBefore])
+def test_a_gate_that_takes_the_new_is_that_which_keeps_the_past_with_its_sum_negated(kind: Any) -> None:
+    """To all digits, also where hardly anything of the past is kept."""
+    rng = np.random.default_rng(5)
+    cells = [kind(I, H, update=update, rng=np.random.default_rng(6)) for update in ("keep", "new")]
+    x, start = (rng.normal(size=shape).astype(np.float32) for shape in ((T, B, I), (B, H)))
+    found: list[list[Any]] = []
+    for cell, sign in zip(cells, (1, -1), strict=True):
+        for tensor in (cell.W_ih, cell.W_hh, cell.b):
+            tensor.data[H : 2 * H] *= sign
+        cell.b.data[H : 2 * H] = sign * np.linspace(-20, -10, H)  # keeps 2e-9 to 5e-5
+        h0 = ur.Tensor(start, requires_grad=True)
+        y, _ = cell(x, (h0,))
+        y.sum().backward()
+        gradients = [cell.W_ih.grad, cell.W_hh.grad, cell.b.grad]
+        for gradient in gradients:
+            gradient[H : 2 * H] *= sign
+        found.append([np.asarray(y), h0.grad, *gradients])
+    assert np.abs(found[0][4][H : 2 * H]).min() > 0
+    for keep, new in zip(*found, strict=True):
+        np.testing.assert_array_equal(keep, new)
+
+
+def test_a_small_euler_step_of_a_ctrnn_keeps_its_digits_on_the_way_back() -> None:
+    """h[t] = h[t-1] + k (a - h[t-1]) with k = dt / tau: da = k, as far as the loss is the sum of one step."""
+    cell = ur.CTRNN(I, H, nonlinearity="identity", tau=2.0)
+    cell(np.zeros((1, B, I), np.float32), dt=1e-8)[0].sum().backward()
+    np.testing.assert_allclose(cell.b.grad, B * 0.5e-8, rtol=1e-6)  # some units in the last place of float32

@@ -215,5 +215,8 @@ def test_native_calls_count_what_they_get() -> None:
         core.record_stack(x, [], [], [], [])
     with pytest.raises(ValueError, match="None"):
         core.record_stack(x, [None], [None], weights[:1], [None])
+    for kernel, more in ((core.stacked, ()), (core.side_by_side, ([False], 0))):
+        with pytest.raises(ValueError, match="None"):
+            kernel(x, [None], [None], *more)
     with pytest.raises((ValueError, IndexError)):
         core.record_beside(x, recorders, [None], weights, [False], [None], 0)

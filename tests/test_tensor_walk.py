@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import unrolled as ur
+from unrolled import tape
 from unrolled.row_gradient import RowGradient
 from unrolled.tensor import Tensor, record
 
@@ -150,3 +151,19 @@ def test_another_thread_may_replace_what_a_call_without_a_tape_reads(layer: ur.M
     finally:
         stop.set()
         thread.join()
+
+
+def test_a_lock_that_cannot_be_let_go_of_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck:
+        def acquire(self) -> None: ...
+
+        def release(self) -> None:
+            raise RuntimeError("stuck")
+
+    seen: list[str] = []
+    monkeypatch.setattr(tape, "_delivery", Stuck())
+    monkeypatch.setattr("sys.unraisablehook", lambda what: seen.append(str(what.exc_value)))
+    x = leaf(2)
+    (x * 2.0).backward(np.ones(2))
+    np.testing.assert_array_equal(x.grad, [2, 2])
+    assert seen == ["stuck"]

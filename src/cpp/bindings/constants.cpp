@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "bindings/arrays.h"
 #include "bindings/quick_function.h"
 
 namespace unrolled::bindings {
@@ -27,9 +28,9 @@ Wrapper::Wrapper(py::type type, const py::dict& rest) : type_(std::move(type)), 
 
 py::object Wrapper::wrap(PyObject* array) const {
   if (Py_TYPE(array) == reinterpret_cast<PyTypeObject*>(py::detail::npy_api::get().PyArray_Type_) &&
-      (py::detail::array_proxy(array)->flags & py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_) != 0)
+      is_laid_out(py::detail::array_proxy(array)->flags))
     return filled(array);
-  return filled(asarray_(py::handle(array), py::arg("order") = "C").ptr());
+  return filled(laid_out(asarray_(py::handle(array), py::arg("order") = "C")).ptr());
 }
 
 py::object Wrapper::wrap_all(PyObject* arrays) const {

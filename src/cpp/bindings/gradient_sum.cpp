@@ -49,7 +49,7 @@ bool is_like(PyObject* object, PyObject* array) {
   if (Py_TYPE(object) != numpy().PyArray_Type_ || !is_array(array)) return false;
   const auto* const left = py::detail::array_proxy(object);
   const auto* const right = py::detail::array_proxy(array);
-  return (left->flags & py::array::c_style) != 0 && left->descr == right->descr && same_shape(left, right);
+  return is_laid_out(left->flags) && left->descr == right->descr && same_shape(left, right);
 }
 
 void check_gradient(const py::object& dense, const py::object& like) {

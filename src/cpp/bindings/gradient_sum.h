@@ -9,7 +9,7 @@ namespace unrolled::bindings {
 
 namespace py = pybind11;
 
-/// Whether an object is a C-contiguous plain array of the shape and dtype of another array.
+/// Whether an object is a C-contiguous, aligned plain array of the shape and dtype of another array.
 bool is_like(PyObject* object, PyObject* array);
 /// Throws if a gradient has not the shape and dtype of another array.
 void check_gradient(const py::object& dense, const py::object& like);

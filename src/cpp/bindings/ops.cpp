@@ -1,4 +1,5 @@
-// The op table for Python: an op takes a sequence of C-contiguous arrays (None = absent) and a dict of attributes.
+// The op table for Python: an op takes a sequence of C-contiguous, aligned arrays (None = absent) and a dict of
+// attributes.
 #include "bindings/ops.h"
 
 #include <pybind11/numpy.h>
@@ -39,7 +40,7 @@ Array view(py::handle object) {
   if (object.is_none()) return {};
   if (!py::isinstance<py::array>(object)) throw py::type_error("expected a NumPy array or None");
   const auto array = py::reinterpret_borrow<py::array>(object);
-  if ((array.flags() & py::array::c_style) == 0) throw py::value_error("expected a C-contiguous array");
+  if (!is_laid_out(array.flags())) throw py::value_error("expected a C-contiguous and aligned array");
   return {
       {type_of(array), ops::Shape(array.shape(), array.shape() + array.ndim())}, const_cast<void*>(array.data()), true};
 }

@@ -1,9 +1,10 @@
-// Optimizer updates for Python: in place on C-contiguous float32 or float64 arrays.
+// Optimizer updates for Python: in place on C-contiguous, aligned float32 or float64 arrays.
 #include "bindings/optim.h"
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include "bindings/quick_arrays.h"
 #include "optim/update.h"
 
 namespace py = pybind11;
@@ -14,11 +15,17 @@ namespace {
 template <class S>
 using Given = py::array_t<S, py::array::c_style>;
 
-/// The memory of an array that is of this type, C-contiguous, writeable and of this size; anything else is an error,
-/// never a copy.
+/// Whether an array is of this type and laid out for kernels.
+template <class S>
+bool is_given(const py::array& array) {
+  return py::isinstance<Given<S>>(array) && is_laid_out(array.flags());
+}
+
+/// The memory of an array that is of this type, C-contiguous, aligned, writeable and of this size; anything else is an
+/// error, never a copy.
 template <class S>
 S* memory(const py::array& array, Index size, const char* what) {
-  if (!py::isinstance<Given<S>>(array)) throw py::type_error(std::string(what) + ": wrong dtype, or not C-contiguous");
+  if (!is_given<S>(array)) throw py::type_error(std::string(what) + ": wrong dtype, or not C-contiguous and aligned");
   if (array.size() != size) throw py::value_error(std::string(what) + ": wrong size");
   return static_cast<S*>(py::reinterpret_borrow<Given<S>>(array).mutable_data());
 }
@@ -28,7 +35,7 @@ void update_as(const std::string& rule, const py::array& p, const py::array& g, 
                const optim::Coefficients& coefficients) {
   const Index size = p.size();
   S* const parameter = memory<S>(p, size, "parameter");
-  if (!py::isinstance<Given<S>>(g) || g.size() != size) throw py::type_error("gradient: wrong dtype, layout or size");
+  if (!is_given<S>(g) || g.size() != size) throw py::type_error("gradient: wrong dtype, layout or size");
   const S* const gradient = static_cast<const S*>(g.data());
   std::vector<S*> states;
   for (const py::array& slot : slots) states.push_back(memory<S>(slot, size, "state"));
@@ -38,7 +45,7 @@ void update_as(const std::string& rule, const py::array& p, const py::array& g, 
 
 void update(const std::string& rule, const py::array& p, const py::array& g, const std::vector<py::array>& slots,
             const optim::Coefficients& coefficients) {
-  if (py::isinstance<Given<float>>(p)) return update_as<float>(rule, p, g, slots, coefficients);
+  if (is_given<float>(p)) return update_as<float>(rule, p, g, slots, coefficients);
   update_as<double>(rule, p, g, slots, coefficients);
 }
 
@@ -51,9 +58,9 @@ double sum_of_squares_as(const py::array& values) {
 }
 
 double sum_of_squares(const py::array& values) {
-  if (py::isinstance<Given<float>>(values)) return sum_of_squares_as<float>(values);
-  if (py::isinstance<Given<double>>(values)) return sum_of_squares_as<double>(values);
-  throw py::type_error("expected a C-contiguous float32 or float64 array");
+  if (is_given<float>(values)) return sum_of_squares_as<float>(values);
+  if (is_given<double>(values)) return sum_of_squares_as<double>(values);
+  throw py::type_error("expected a C-contiguous and aligned float32 or float64 array");
 }
 
 }  // namespace

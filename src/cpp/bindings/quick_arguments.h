@@ -31,7 +31,10 @@ struct JointOutput {
 
   /// After the last call.
   void check() const {
-    if (taken != columns) throw std::invalid_argument("the outputs of cells side by side do not fit one array");
+    if (taken != columns) refuse();
+  }
+  [[noreturn]] static void refuse() {
+    throw std::invalid_argument("the outputs of cells side by side do not fit one array");
   }
 };
 
@@ -76,7 +79,7 @@ struct QuickArguments {
       const auto* const whole = arrays.array(y.ptr(), 3, joint->columns);
       y_first = std::exchange(joint->taken, joint->taken + sizes.output);
       if (!whole || whole->dimensions[0] != in.T || whole->dimensions[1] != in.B || joint->taken > joint->columns)
-        throw std::invalid_argument("the outputs of cells side by side do not fit one array");
+        JointOutput::refuse();
       out.y = reinterpret_cast<S*>(whole->data) + y_first;
       in.y_step = joint->columns;
     }

@@ -20,6 +20,12 @@ inline PyObject* checked(PyObject* object) {
   return object;
 }
 
+/// Whether elements lie one after the other, each where its type may: what kernels read and write.
+inline bool is_laid_out(int flags) {
+  constexpr int wanted = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  return (flags & wanted) == wanted;
+}
+
 /// Bytes from which an array lies in memory of earlier calls: touching fresh memory takes longer than a short call.
 constexpr std::size_t least_reused = slab::granule;
 
@@ -58,7 +64,7 @@ PyObject* make_array(const py::dtype& dtype, int dimensions, const Py_intptr_t* 
   py::object array = py::reinterpret_steal<py::object>(make(*data, py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ |
                                                                        py::detail::npy_api::NPY_ARRAY_ALIGNED_ |
                                                                        py::detail::npy_api::NPY_ARRAY_WRITEABLE_));
-  api.PyArray_SetBaseObject_(array.ptr(), owner.release().ptr());
+  if (api.PyArray_SetBaseObject_(array.ptr(), owner.release().ptr()) < 0) throw py::error_already_set();
   return array.release().ptr();
 }
 
@@ -66,12 +72,12 @@ PyObject* make_array(const py::dtype& dtype, int dimensions, const Py_intptr_t* 
 template <class S>
 class QuickArrays {
  public:
-  /// A C-contiguous array of S in native byte order with so many dimensions; null if it is anything else.
+  /// An array of S in native byte order, laid out for kernels, with so many dimensions; null if it is anything else.
   const py::detail::PyArray_Proxy* array(PyObject* object, int dimensions) const {
     if (Py_TYPE(object) != api_.PyArray_Type_) return nullptr;
     const auto* const array = py::detail::array_proxy(object);
     const bool fits = array->nd == dimensions && array->descr == dtype_.ptr();
-    return fits && (array->flags & py::array::c_style) != 0 ? array : nullptr;
+    return fits && is_laid_out(array->flags) ? array : nullptr;
   }
   /// The same with `columns` in the last dimension.
   const py::detail::PyArray_Proxy* array(PyObject* object, int dimensions, Index columns) const {

@@ -21,12 +21,22 @@ namespace unrolled::bindings {
 namespace {
 
 using Steppers = std::vector<std::shared_ptr<Stepper>>;
+using Recorders = std::vector<std::shared_ptr<Recorder>>;
 using Calls = std::vector<std::unique_ptr<SteppedCall>>;
+
+/// Python may give None for any of them.
+template <class Pointers>
+void require_all(const Pointers& cells) {
+  if (cells.empty()) throw std::invalid_argument("at least one cell is expected");
+  for (const auto& cell : cells)
+    if (cell == nullptr) throw std::invalid_argument("a cell is None");
+}
 
 /// ([y of each], states), which all read x, or ([y], states) if they have `columns` of a y together; None if one of
 /// them is not up to it.
 py::object side_by_side(const py::object& x, const Steppers& steppers, const std::vector<py::object>& states,
                         const std::vector<bool>& reverse, Index columns) {
+  require_all(steppers);
   Calls calls;
   JointOutput joint{columns};
   std::vector<Task> tasks;
@@ -53,7 +63,7 @@ py::object side_by_side(const py::object& x, const Steppers& steppers, const std
 /// y of the top layer and the states of all, each of which reads what the one below it makes; None if one of them is
 /// not up to it.
 py::object stacked(const py::object& x, const Steppers& steppers, const std::vector<py::object>& states) {
-  if (steppers.empty()) throw std::invalid_argument("stacked: at least one cell is expected");
+  require_all(steppers);
   Calls calls;
   const TapeRecord& tape = steppers[0]->tape();
   auto below = py::reinterpret_borrow<py::object>(tape.bare(x.ptr()));
@@ -70,8 +80,6 @@ py::object stacked(const py::object& x, const Steppers& steppers, const std::vec
   for (std::size_t k = 0; k < calls.size(); ++k) last[k] = tape.wrapper().wrap_all(calls[k]->state().ptr());
   return py::make_tuple(tape.wrapper().wrap(below.ptr()), last);
 }
-
-using Recorders = std::vector<std::shared_ptr<Recorder>>;
 
 /// Calls with a tape that are one op on it.
 class RecordedCalls {
@@ -104,9 +112,7 @@ class RecordedCalls {
 
  private:
   const TapeRecord& tape() const {
-    if (recorders_.empty()) throw std::invalid_argument("at least one cell is expected");
-    for (const auto& recorder : recorders_)
-      if (recorder == nullptr) throw std::invalid_argument("a recorder is None");
+    require_all(recorders_);
     return recorders_[0]->tape();
   }
   const Recorders& recorders_;

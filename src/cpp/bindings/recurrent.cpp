@@ -8,7 +8,7 @@
 #include <memory>
 #include <stdexcept>
 
-#include "bindings/arrays.h"
+#include "bindings/cell_arrays.h"
 #include "bindings/recorder.h"
 #include "bindings/saved_call.h"
 #include "bindings/stepper.h"
@@ -43,6 +43,7 @@ Inputs<S> inputs_of(const SavedCall<S>& call, const py::array& x, const std::vec
     const auto ids = py::cast<py::array>(options.ids);
     if (x.ndim() != 2 || ids.ndim() != 2) throw std::invalid_argument("x, ids: two dimensions expected");
     if (call.cell->make_input) throw std::invalid_argument("ids: not for a cell that makes what W_ih multiplies");
+    if (options.segment_steps > 0) throw std::invalid_argument("ids: not for a call in segments");
     in.T = ids.shape(0);
     in.B = ids.shape(1);
     in.symbols = x.shape(0);
@@ -114,8 +115,12 @@ Task forward(const std::string& name, const py::array& x, const std::vector<py::
           }};
 }
 
+/// What the pointers of tasks point to, beside what the tasks own: the caller may let go of it while they run without
+/// the GIL.
+using Alive = std::vector<py::object>;
+
 /// A call from its arguments, which cells/call.py names.
-Task forward_task(const py::handle& call) {
+Task forward_task(const py::handle& call, Alive& alive) {
   const auto x = py::cast<py::array>(call.attr("x"));
   const CallOptions options{call.attr("ids"),
                             call.attr("lengths"),
@@ -127,19 +132,22 @@ Task forward_task(const py::handle& call) {
                             py::cast<bool>(call.attr("reverse")),
                             py::cast<bool>(call.attr("keep")),
                             py::cast<Index>(call.attr("segment_steps"))};
+  const py::object& packed = alive.emplace_back(call.attr("packed"));
   return dispatch(x.dtype(), [&](auto type) {
     return forward<decltype(type)>(
         py::cast<std::string>(call.attr("name")), x, py::cast<std::vector<py::object>>(call.attr("weights")),
-        py::cast<std::vector<py::object>>(call.attr("states")), options, py::cast<PackedWeights*>(call.attr("packed")));
+        py::cast<std::vector<py::object>>(call.attr("states")), options, py::cast<PackedWeights*>(packed));
   });
 }
 
-Task backward_task(const py::handle& call) {
+Task backward_task(const py::handle& call, Alive& alive) {
   const auto arguments = py::cast<py::tuple>(call);
   if (arguments.size() != 5) throw std::invalid_argument("a backward of a cell has 5 arguments");
+  const auto dlast = py::cast<std::vector<py::object>>(arguments[2]);
+  alive.push_back(arguments);
+  alive.insert(alive.end(), dlast.begin(), dlast.end());
   return py::cast<Saved&>(arguments[0])
-      .backward(arguments[1], py::cast<std::vector<py::object>>(arguments[2]),
-                py::cast<std::vector<bool>>(arguments[3]), py::cast<bool>(arguments[4]))
+      .backward(arguments[1], dlast, py::cast<std::vector<bool>>(arguments[3]), py::cast<bool>(arguments[4]))
       .whole;
 }
 
@@ -147,21 +155,12 @@ Task backward_task(const py::handle& call) {
 template <class Prepare>
 py::list run_all(const py::sequence& calls, Prepare&& prepare) {
   std::vector<Task> tasks;
-  for (const py::object call : calls) tasks.push_back(prepare(call));
+  Alive alive;
+  for (const py::object call : calls) tasks.push_back(prepare(call, alive));
   run(tasks);
   py::list results;
   for (const Task& task : tasks) results.append(task.result());
   return results;
-}
-
-py::dict describe(const std::string& name) {
-  const CellInfo& info = cells().find<float>(name).info;
-  py::dict d;
-  d["input_gates"] = info.input_gates;
-  d["matrices"] = info.matrices;
-  d["states"] = info.carried();
-  d["vectors"] = info.vector_groups;
-  return d;
 }
 
 }  // namespace
@@ -171,8 +170,6 @@ void bind_recurrent(py::module_& m) {
   m.def(
       "has_cell", [](const std::string& name) { return cells().has(name); }, py::arg("name"),
       "Whether there is a cell of this name, which may end with +feedback.");
-  m.def("describe_cell", &describe, py::arg("name"),
-        "Numbers of gates, matrices, states and groups of per-unit vectors of a cell.");
   py::class_<Saved, std::shared_ptr<Saved>>(m, "SavedCall", "What one forward call left for its backward.")
       .def("slot", &Saved::slot, py::arg("k"), "What the call has saved in a slot, (T, B, H); before backward.")
       .def("stream", &Saved::stream, py::arg("k"), "All values of a stream, (T, B, its width); before backward.");
@@ -185,8 +182,7 @@ void bind_recurrent(py::module_& m) {
   m.def(
       "cells_backward", [](const py::sequence& calls) { return run_all(calls, backward_task); }, py::arg("calls"),
       "Goes back through calls of cells, each (SavedCall, dy, dlast, wanted, scalar wanted); gives dx and the "
-      "gradients "
-      "of the states, the weights, the scalars and the starts.");
+      "gradients of the states, the weights, the scalars and the starts.");
 }
 
 }  // namespace unrolled::bindings

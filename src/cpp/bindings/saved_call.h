@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "bindings/arrays.h"
+#include "bindings/cell_arrays.h"
 #include "bindings/spare_runs.h"
 #include "bindings/task.h"
 #include "engine/segments.h"
@@ -152,12 +152,11 @@ class SavedCall final : public Saved {
     add(true, {info.input_gates * sizes.hidden, sizes.row}, &wanted.dW_ih);
     for (int m = 0; m < info.matrices; ++m) add(true, parameters.matrix_shape(info, m), &wanted.dmatrix[m]);
     add(parameters.pointers.b != nullptr, {info.input_gates * sizes.hidden}, &wanted.db);
-    for (int group = 0, k = 0; group < info.vector_groups; k += info.vector_group[group++].count) {
-      const VectorGroup& of = info.vector_group[group];
-      const Index width = of.shared ? 1 : sizes.width(of.space), count = of.count;
-      add(parameters.pointers.vector[k] != nullptr, {count * width}, &wanted.dvector[k]);
-      for (Index n = 1; wanted.dvector[k] && n < count; ++n) wanted.dvector[k + n] = wanted.dvector[k] + n * width;
-    }
+    each_vector_group(info, sizes, [&](int, int first, int count, Index width) {
+      S* data = nullptr;
+      add(parameters.pointers.vector[first] != nullptr, {count * width}, &data);
+      for (int n = 0; data && n < count; ++n) wanted.dvector[first + n] = data + n * width;
+    });
     return made;
   }
 };

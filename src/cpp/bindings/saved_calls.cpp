@@ -12,11 +12,11 @@
 namespace unrolled::bindings {
 namespace {
 
-/// The gradients as C-contiguous arrays, which must outlive the way back.
+/// The gradients laid out for kernels, which must outlive the way back.
 std::vector<py::object> dense(const std::vector<py::object>& gradients) {
   std::vector<py::object> arrays;
   for (const py::object& gradient : gradients)
-    arrays.push_back(gradient.is_none() ? gradient : py::object(contiguous(array_of(gradient, "gradient"))));
+    arrays.push_back(gradient.is_none() ? gradient : py::object(laid_out(array_of(gradient, "gradient"))));
   return arrays;
 }
 

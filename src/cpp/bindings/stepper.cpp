@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "bindings/arrays.h"
+#include "bindings/cell_arrays.h"
 #include "bindings/quick_arguments.h"
 #include "bindings/quick_function.h"
 #include "bindings/watch.h"

@@ -162,15 +162,15 @@ class TapeWalk {
 
   class Held {
    public:
-    explicit Held(py::handle lock) : lock_(lock) { call("acquire"); }
-    ~Held() { call("release"); }
+    explicit Held(py::handle lock) : lock_(lock) { lock_.attr("acquire")(); }
+    ~Held() {
+      if (!py::reinterpret_steal<py::object>(PyObject_CallMethod(lock_.ptr(), "release", nullptr)))
+        PyErr_WriteUnraisable(lock_.ptr());
+    }
     Held(const Held&) = delete;
     Held& operator=(const Held&) = delete;
 
    private:
-    void call(const char* method) const {
-      py::reinterpret_steal<py::object>(checked(PyObject_CallMethod(lock_.ptr(), method, nullptr)));
-    }
     py::handle lock_;
   };
 

@@ -40,6 +40,12 @@ struct Ctrnn : Input {
     using V = typename Point::V;
     return at.choice(exponential) ? exp_saturated(-ratio) : V(1) - ratio;
   }
+  /// k, to all its digits where it is the ratio.
+  template <class Point>
+  static typename Point::V taken(const Point& at, typename Point::V ratio, typename Point::V keep) {
+    using V = typename Point::V;
+    return at.choice(exponential) ? V(1) - keep : ratio;
+  }
 
   template <int, class Point>
   static void forward(Point& at) {
@@ -55,7 +61,7 @@ struct Ctrnn : Input {
     using V = typename Point::V;
     const V drive = at.saved(g), ratio = at.scalar() / at.vector(tau), keep = kept(at, ratio), before = at.h_prev();
     const V dh = at.dh();
-    at.set_delta(g, dh * (V(1) - keep) * slope<V>(at.choice(phi), drive));
+    at.set_delta(g, dh * taken(at, ratio, keep) * slope<V>(at.choice(phi), drive));
     const V dratio = dh * (drive - before), ddt = (at.choice(exponential) ? dratio * keep : dratio) / at.vector(tau);
     at.set_dscalar(ddt);
     at.add_dvector(tau, -(ddt * ratio));

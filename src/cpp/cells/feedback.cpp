@@ -91,9 +91,9 @@ std::optional<CellKernel<S>> feed_back(const CellKernel<S>& cell) {
     const int p = info.phases++;
     made.forward[p] = forward;
     made.backward[p] = backward;
-    const bool regular = cell.regular_forward[0] != nullptr;
-    made.regular_forward[p] = regular ? forward : nullptr;
-    made.regular_backward[p] = regular ? backward : nullptr;
+    const bool regular = cell.regularised_forward[0] != nullptr;
+    made.regularised_forward[p] = regular ? forward : nullptr;
+    made.regularised_backward[p] = regular ? backward : nullptr;
     return info.phase[p] = Phase{};
   };
   Phase& readout = add(readout_forward<S>, readout_backward<S>);
@@ -115,8 +115,8 @@ std::optional<CellKernel<S>> feed_back(const CellKernel<S>& cell) {
     info.phase[info.phases] = cell.info.phase[p];
     made.forward[info.phases] = cell.forward[p];
     made.backward[info.phases] = cell.backward[p];
-    made.regular_forward[info.phases] = cell.regular_forward[p];
-    made.regular_backward[info.phases] = cell.regular_backward[p];
+    made.regularised_forward[info.phases] = cell.regularised_forward[p];
+    made.regularised_backward[info.phases] = cell.regularised_backward[p];
   }
   return made;
 }

@@ -12,7 +12,8 @@
 //   dh[t-1] = dh * z + [da_r da_z du_n] W_hh,   db_hn = sum of du_n
 //
 // In the other convention the gate z takes the new, h[t] = z * n + (1 - z) * h[t-1]: kernels <name>_takes_new, which
-// have sigmoid(-a) where these have sigmoid(a).
+// have sigmoid(-a) where these have sigmoid(a). They, too, save what z keeps: 1 - z again in backward would have lost
+// its digits where it is small.
 #include "engine/point.h"
 #include "engine/registry.h"
 
@@ -26,12 +27,6 @@ struct Gru {
   enum Vector { b_hn };
   static constexpr int phases = 1;
 
-  /// From what z keeps to what it is said to do, and back.
-  template <class V>
-  static V as_named(V keeps) {
-    return takes_new ? V(1) - keeps : keeps;
-  }
-
   template <int, class Point>
   static void forward(Point& at) {
     using V = typename Point::V;
@@ -41,7 +36,7 @@ struct Gru {
     const V candidate = tanh(fma(reset, recurrent, at.a(n)));
     at.set_output(fma(update, at.h_prev() - candidate, candidate));
     at.save(r, reset);
-    at.save(z, as_named(update));
+    at.save(z, update);
     at.save(n, candidate);
     at.save(hn, recurrent);
   }
@@ -50,7 +45,7 @@ struct Gru {
   static void backward(Point& at) {
     using V = typename Point::V;
     const V one(1);
-    const V reset = at.saved(r), update = as_named(at.saved(z)), candidate = at.saved(n), recurrent = at.saved(hn);
+    const V reset = at.saved(r), update = at.saved(z), candidate = at.saved(n), recurrent = at.saved(hn);
     const V dh = at.dh();
     const V da_n = at.set_delta(n, dh * (one - update) * (one - candidate * candidate));
     at.add_dvector(b_hn, at.set_delta(hn, da_n * reset));

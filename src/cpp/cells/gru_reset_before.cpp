@@ -15,7 +15,7 @@
 //   dh[t-1] += dq * r + [da_r da_z] [U_r; U_z]
 //
 // In the other convention the gate z takes the new, h[t] = z * n + (1 - z) * h[t-1]: kernels <name>_takes_new, which
-// have sigmoid(-a) where these have sigmoid(a).
+// have sigmoid(-a) where these have sigmoid(a), and save what z keeps.
 #include "engine/point.h"
 #include "engine/registry.h"
 
@@ -29,12 +29,6 @@ struct GruResetBefore {
   enum PhaseIndex { gates, candidate };
   static constexpr int phases = 2;
 
-  /// From what z keeps to what it is said to do, and back.
-  template <class V>
-  static V as_named(V keeps) {
-    return takes_new ? V(1) - keeps : keeps;
-  }
-
   template <int phase, class Point>
   static void forward(Point& at) {
     using V = typename Point::V;
@@ -46,9 +40,7 @@ struct GruResetBefore {
       at.save(r, reset);
     } else {
       const V next = tanh(at.a(n) + at.u(n));
-      const V update = at.a(z);
-      at.set_output(fma(update, at.h_prev() - next, next));
-      at.save(z, as_named(update));
+      at.set_output(fma(at.a(z), at.h_prev() - next, next));
       at.save(n, next);
     }
   }
@@ -58,7 +50,7 @@ struct GruResetBefore {
     using V = typename Point::V;
     const V one(1);
     if constexpr (phase == candidate) {
-      const V update = as_named(at.saved(z)), next = at.saved(n);
+      const V update = at.saved(z), next = at.saved(n);
       const V dh = at.dh();
       at.set_delta(n, dh * (one - update) * (one - next * next));
       const V da_z = dh * (at.h_prev() - next) * update * (one - update);

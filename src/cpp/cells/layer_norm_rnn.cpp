@@ -1,33 +1,18 @@
 // Elman network with layer normalisation of both sums (Ba, Kiros & Hinton 2016); the engine normalises.
 //
-//   h[t] = tanh(LN(W_ih x[t]; g_ih) + b + LN(W_hh h[t-1]; g_hh))      LN(r; g) = g * (r - mean) / deviation over the
-//   row
+//   h[t] = tanh(LN(W_ih x[t]; g_ih) + b + LN(W_hh h[t-1]; g_hh))
+//   LN(r; g) = g * (r - mean) / deviation, over the row
 //
 // backward, given dh[t]:
 //   ds = dh * (1 - h^2), the gradient of both normalised sums
+#include "cells/elman.h"
 #include "engine/point.h"
 #include "engine/registry.h"
 
 namespace unrolled {
 namespace {
 
-struct LayerNormRnn {
-  enum Slot { sum };
-  static constexpr int phases = 1;
-
-  template <int, class Point>
-  static void forward(Point& at) {
-    at.set_output(tanh(at.a(sum) + at.u(sum)));
-  }
-
-  template <int, class Point>
-  static void backward(Point& at) {
-    using V = typename Point::V;
-    const V h = at.output();
-    at.set_delta(sum, at.dh() * (V(1) - h * h));
-    at.set_dh_prev(V::zero());
-  }
-};
+using LayerNormRnn = Elman<Activation::Tanh>;
 
 constexpr CellInfo info() {
   CellInfo cell("layer_norm_rnn");

@@ -1,6 +1,5 @@
 // Quasi-recurrent network (Bradbury et al. 2016): a convolution over the last inputs makes all gates, and the
-// recurrence
-// ("pooling") is elementwise. With X = [x[t-p]; ...; x[t]], zeros before the start of the sequence:
+// recurrence ("pooling") is elementwise. With X = [x[t-p]; ...; x[t]], zeros before the start of the sequence:
 //
 //   z = tanh(W_z X + b_z)                             candidate
 //   f = sigmoid(W_f X + b_f)                          forget gate: keeps the past

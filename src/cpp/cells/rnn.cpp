@@ -5,69 +5,12 @@
 // backward, given dh[t]:
 //   da   = dh * phi'(a + u)          phi' from the output itself: 1 - h^2 | h > 0 | h (1 - h) | 1
 //   dh[t-1] = da W_hh
+#include "cells/elman.h"
 #include "engine/point.h"
 #include "engine/registry.h"
 
 namespace unrolled {
 namespace {
-
-struct Tanh {
-  template <class V>
-  static V value(V x) {
-    return tanh(x);
-  }
-  template <class V>
-  static V slope(V h) {
-    return V(1) - h * h;
-  }
-};
-struct Relu {
-  template <class V>
-  static V value(V x) {
-    return max(x, V::zero());
-  }
-  template <class V>
-  static V slope(V h) {
-    return select(less(V::zero(), h), V(1), V::zero());
-  }
-};
-struct Sigmoid {
-  template <class V>
-  static V value(V x) {
-    return sigmoid(x);
-  }
-  template <class V>
-  static V slope(V h) {
-    return h * (V(1) - h);
-  }
-};
-struct Identity {
-  template <class V>
-  static V value(V x) {
-    return x;
-  }
-  template <class V>
-  static V slope(V) {
-    return V(1);
-  }
-};
-
-template <class Phi>
-struct Rnn {
-  enum Slot { sum };
-  static constexpr int phases = 1;
-
-  template <int, class Point>
-  static void forward(Point& at) {
-    at.set_output(Phi::value(at.a(sum) + at.u(sum)));
-  }
-
-  template <int, class Point>
-  static void backward(Point& at) {
-    at.set_delta(sum, at.dh() * Phi::slope(at.output()));
-    at.set_dh_prev(Point::V::zero());
-  }
-};
 
 constexpr CellInfo info(const char* name) {
   CellInfo cell(name);
@@ -84,7 +27,7 @@ constexpr CellInfo info(const char* name) {
 // backward, given dy[t] and dh[t]:
 //   dh   = dh + dy * phi'(h[t])      da = dh,   dq = da W_hh
 //   dh[t-1] = dq * phi'(h[t-1])
-template <class Phi>
+template <Activation phi>
 struct PreRnn {
   enum Slot { sum };
   enum Stream { h, q };
@@ -95,11 +38,11 @@ struct PreRnn {
   static void forward(Point& at) {
     using V = typename Point::V;
     if constexpr (phase == squash) {
-      at.set_stream(q, Phi::value(at.state_prev(h)));
+      at.set_stream(q, activate<phi>(at.state_prev(h)));
     } else {
       const V next = at.a(sum) + at.u(sum);
       at.set_stream(h, next);
-      at.set_output(Phi::value(next));
+      at.set_output(activate<phi>(next));
     }
   }
 
@@ -107,10 +50,10 @@ struct PreRnn {
   static void backward(Point& at) {
     using V = typename Point::V;
     if constexpr (phase == product) {
-      at.set_delta(sum, fma(at.dh(), Phi::slope(at.output()), at.dstream(h)));
+      at.set_delta(sum, fma(at.dh(), slope<phi>(at.output()), at.dstream(h)));
       at.set_dh_prev(V::zero());
     } else {
-      at.set_dstate_prev(h, at.take_dstream(q) * Phi::slope(at.stream(q)));
+      at.set_dstate_prev(h, at.take_dstream(q) * slope<phi>(at.stream(q)));
     }
   }
 };
@@ -123,21 +66,21 @@ constexpr CellInfo pre_info(const char* name) {
   cell.streams = 2;
   cell.feed(0, 0);
   cell.elementwise();
-  cell.multiply(Operand::Stream, cell.add_matrix(1), 0, 0).stream = PreRnn<Tanh>::q;
+  cell.multiply(Operand::Stream, cell.add_matrix(1), 0, 0).stream = PreRnn<Activation::Tanh>::q;
   return cell;
 }
 
 }  // namespace
 
 void register_rnn(Registry& registry) {
-  registry.add<Rnn<Tanh>>(info("rnn_tanh"));
-  registry.add<Rnn<Relu>>(info("rnn_relu"));
-  registry.add<Rnn<Sigmoid>>(info("rnn_sigmoid"));
-  registry.add<Rnn<Identity>>(info("rnn_identity"));
-  registry.add<PreRnn<Tanh>>(pre_info("rnn_pre_tanh"));
-  registry.add<PreRnn<Relu>>(pre_info("rnn_pre_relu"));
-  registry.add<PreRnn<Sigmoid>>(pre_info("rnn_pre_sigmoid"));
-  registry.add<PreRnn<Identity>>(pre_info("rnn_pre_identity"));
+  registry.add<Elman<Activation::Tanh>>(info("rnn_tanh"));
+  registry.add<Elman<Activation::Relu>>(info("rnn_relu"));
+  registry.add<Elman<Activation::Sigmoid>>(info("rnn_sigmoid"));
+  registry.add<Elman<Activation::Identity>>(info("rnn_identity"));
+  registry.add<PreRnn<Activation::Tanh>>(pre_info("rnn_pre_tanh"));
+  registry.add<PreRnn<Activation::Relu>>(pre_info("rnn_pre_relu"));
+  registry.add<PreRnn<Activation::Sigmoid>>(pre_info("rnn_pre_sigmoid"));
+  registry.add<PreRnn<Activation::Identity>>(pre_info("rnn_pre_identity"));
 }
 
 }  // namespace unrolled

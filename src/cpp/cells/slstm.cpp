@@ -18,7 +18,7 @@
 //   dc = dc + dh * o / n            dn = dn - dh * o * c / n^2
 //   dz = dc * i                     da_z = dz * (1 - z^2)
 //   di = (dc * z + dn) * i,   df = (dc * c[t-1] + dn * n[t-1]) * f      gradients of the exponents
-//   dm = dm - di - df, which goes to the exponent that is m[t]:  df += dm if f = 1, else di += dm
+//   dm = dm - di - df, which goes to the exponent that is m[t]:  df += dm if f > i and n[t-1] > 0, else di += dm
 //   da_i = di,   da_f = dm[t-1] = df,   dc[t-1] = dc * f,   dn[t-1] = dn * f,   dh[t-1] = da W_hh
 // and before all of it with zoneout, E_past = past (dc c[t-1] + dn n[t-1]), E_present = present (dc c + dn n):
 //   dm of the cell = dm - E_past, dm[t-1] += E_past where M is the m of the cell, else E_present and dm - E_present

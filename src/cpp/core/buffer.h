@@ -45,12 +45,6 @@ class Buffer {
   void fill_zero(Index size) {
     if (size > 0) std::memset(block_.data, 0, static_cast<std::size_t>(size) * sizeof(S));
   }
-  /// Gives the memory back.
-  void free() {
-    if (block_.data) detail::release(block_);
-    block_ = {};
-  }
-
   /// Scalars that there is room for.
   Index size() const { return static_cast<Index>(block_.bytes / sizeof(S)); }
   S* data() { return static_cast<S*>(block_.data); }
@@ -60,6 +54,11 @@ class Buffer {
 
  private:
   void swap(Buffer& other) { std::swap(block_, other.block_); }
+  /// Gives the memory back.
+  void free() {
+    if (block_.data) detail::release(block_);
+    block_ = {};
+  }
   detail::Block block_;
 };
 

@@ -237,7 +237,7 @@ Patience::~Patience() {
 
 bool crowded() { return now_us() < crowded_until.load(std::memory_order_relaxed); }
 
-bool awake() {
+bool note_short_work() {
   constexpr std::int64_t close_us = 300;  // much less than idle threads spin
   constexpr int a_while = 16;
   static std::atomic<std::int64_t> last{0};

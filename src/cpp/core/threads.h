@@ -11,7 +11,7 @@ namespace unrolled {
 
 /// Multiply-adds of a product from which a team is woken for it: about twenty microseconds of one thread.
 inline constexpr double least_team_work = 2e6;
-/// The same while the threads of a team wait awake, see `awake`.
+/// The same while the threads of a team wait awake, see `note_short_work`.
 inline constexpr double least_awake_work = 3e5;
 
 namespace detail {
@@ -83,9 +83,10 @@ class Milestone {
 /// thread is faster then, and calls run on one.
 bool crowded();
 
-/// Says that there is a call that an awake team would serve sooner, and whether there is one: when such calls have come
-/// close after one another for a while. To wake a thread takes longer than such a call.
-bool awake();
+/// Takes down that there is short work: what a team would do sooner only if its threads are awake, since to wake them
+/// takes longer than the work. Gives whether they are: idle threads spin for a while before they sleep, so they are
+/// once such work has come close after one another for some time. To be asked once for each piece of it.
+bool note_short_work();
 
 /// While it lives, denormal numbers count as zero on this thread; the caller's floating-point state is restored
 /// afterwards.

@@ -2,6 +2,7 @@
 // function turns what forward saved into gradients of the gate sums, whose product with the weights goes to the
 // gradient of the phase's operand.
 #include <algorithm>
+#include <optional>
 
 #include "engine/engine.h"
 
@@ -15,9 +16,9 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
   WeightSums<S> listed = weight_sums(in, y, wanted);
   const std::vector<OuterSum<S>> sums = listed.sums();
   // One team for both where both want as many threads: it finds the gradients of a chunk in its caches.
-  const int threads = outer_threads(sums.data(), static_cast<int>(sums.size()));
-  const bool together = threads == partition_.threads();
-  OuterTeam<S> outer(sums.data(), together ? static_cast<int>(sums.size()) : 0, chunks_.most_places(), threads);
+  const int count_of_sums = static_cast<int>(sums.size()), threads = outer_threads(sums.data(), count_of_sums);
+  std::optional<OuterTeam<S>> outer;
+  if (threads == partition_.threads()) outer.emplace(sums.data(), count_of_sums, chunks_.most_places(), threads);
   Barrier packed, done, summed, rows_done;
   Handover handovers[2]{Handover(partition_.threads()), Handover(partition_.threads())};  // of this chunk, of the next
   const bool with_scalar = wanted.dscalar != nullptr;
@@ -39,7 +40,7 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
       done.wait(count);
       chunk_gradients(in, wanted, k, id, count);
       for (const OuterSum<S>& sum : sums)
-        if (together) outer.add(sum, chunk.first, chunk.last, adds(wanted, k), id, count);
+        if (outer) outer->add(sum, chunk.first, chunk.last, adds(wanted, k), id, count);
     }
     if (in.ids) {
       sum_by_symbol(in, id, count);
@@ -52,7 +53,7 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
       input_backward(in, wanted, id, count);
     }
   });
-  if (!together) weight_gradients(sums, wanted);
+  if (!outer) weight_gradients(sums, threads, wanted);
   finish_gradients(in, wanted);
 }
 
@@ -207,7 +208,7 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
     tile.units = sizes_.width(phase.space);
     tile.slot_count = cell.slots_of(phase.space);
     tile.slots = at.slots[static_cast<int>(phase.space)].data();
-    (regularised_ ? kernel_->regular_backward : kernel_->backward)[p](tile);
+    backward_point(p)(tile);
     const bool normalised = phase.normalised || (p == 0 && cell.input_norms > 0);
     if (phase.operand == Operand::None && !normalised) continue;
     // Statistics and product read the gradients of all units.
@@ -228,6 +229,11 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
     for (int k = 0; k < cell.states; ++k)
       if (!cell.is_kept(k)) cut_gradient(first + k, i, at.dstream[k][r], mine.blocks(cell.stream_space[k]));
   }
+}
+
+template <class S>
+BackwardFunction<S> Run<S>::backward_point(int p) const {
+  return (regularised_ ? kernel_->regularised_backward : kernel_->backward)[p];
 }
 
 /// d operand += du W for this thread's units.

@@ -285,8 +285,8 @@ struct CellKernel {
   ForwardFunction<S> forward[most_phases];
   BackwardFunction<S> backward[most_phases];
   // The same with regularisation; null for cells that take none.
-  ForwardFunction<S> regular_forward[most_phases];
-  BackwardFunction<S> regular_backward[most_phases];
+  ForwardFunction<S> regularised_forward[most_phases];
+  BackwardFunction<S> regularised_backward[most_phases];
   // Of cells that make what W_ih multiplies, else null.
   InputForward<S> make_input;
   InputBackward<S> input_backward;

@@ -286,6 +286,7 @@ class Run {
   bool starts_at_zero(const Phase& phase, const Inputs<S>& in, Index s) const;
 
   // phases.cpp: those of a forward step
+  ForwardFunction<S> forward_point(int p) const;
   void fused_phase(const GatePanels<S>& panels, Index depth, int p, Index rows, const Shares& mine, ThreadRows<S>& at,
                    ForwardTile<S>& tile, bool back);
   void fused_row(const GatePanels<S>& panels, Index depth, const Shares& mine, ThreadRows<S>& at, ForwardTile<S>& tile,
@@ -307,6 +308,7 @@ class Run {
                      const Shares& mine, ThreadRows<S>& at);
   void aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar, Index s,
                     Index rows, const Shares& mine, ThreadRows<S>& at);
+  BackwardFunction<S> backward_point(int p) const;
   void propagate(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
   void propagate_shares(const SlotMatrix<S>& matrix, Index rows, const Shares& mine, ThreadRows<S>& at, bool back);
 
@@ -329,12 +331,12 @@ class Run {
   void plan_regular_threads();
   RegularTile<S> draw_zones(Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
   void mask_operand(Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
-  const S* masked_before(Index s, Index i) const {
+  S* masked_before(Index s, Index i) {
     return masked_.data() + (keep_ ? schedule_.place(s, i) : i) * units(kernel_->info.output);
   }
 
   // normalise.cpp
-  void normalise_row(const Norm& norm, const S* raw, S* saved, Index place, const Blocks& own, S* to, Index to_block,
+  void normalise_row(const Norm& norm, const S* raw, S* saved, Index place, const Blocks& own, S* to, Index step,
                      const S* bias);
   void normalise_input(const ForwardWeights<S>& weights, Index s0, Index s1, const Shares& mine);
   void normalise_backward(int p, Index s, Index rows, const Shares& mine, ThreadRows<S>& at);
@@ -361,7 +363,7 @@ class Run {
   std::vector<S*> rows_of(S* dW, Index columns, Space space, int stride, int first, int gates,
                           const int* gate_of) const;
   WeightSums<S> weight_sums(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
-  void weight_gradients(const std::vector<OuterSum<S>>& sums, const InputGradients<S>& wanted);
+  void weight_gradients(const std::vector<OuterSum<S>>& sums, int threads, const InputGradients<S>& wanted);
   void symbol_weight_gradients(const Inputs<S>& in, const InputGradients<S>& wanted);
 
   const CellKernel<S>* kernel_ = nullptr;
@@ -386,7 +388,7 @@ class Run {
   Buffer<S> slots_[2], initial_, streams_[most_streams], initial_state_[most_states];
   // Slots and raw input parts of a chunk and raw u of a step, for forward, if what it saves goes elsewhere.
   Buffer<S> work_, work_raw_a_, work_raw_u_;
-  Index raw_u_step_ = 0;      // from row to row of the last one, in every phase: threads may be in different ones
+  Index raw_u_step_ = 0;      // row stride of work_raw_u_: the widest phase's, since threads may be in different phases
   Buffer<S> start_, dstart_;  // [state][unit], [row][state][unit]: starts, and sums of the gradients of a row's
   Index start_step_ = 0;
   bool started_ = false;                  // whether there is any

@@ -4,6 +4,7 @@
 //
 // over all the gates of the normalisation in a row. backward, given dq:
 //   dgain = sum of dq v,   dv = gain dq,   dr = (dv - mean(dv) - v mean(dv v)) / deviation
+#include "core/count.h"
 #include "engine/engine.h"
 
 namespace unrolled {
@@ -113,7 +114,7 @@ void Run<S>::normalise_row(const Norm& norm, const S* raw, S* saved, Index place
                            const S* bias) {
   const RowForward<S> row{norm.of(raw), norm.gains, bias, to, norm.stride * lanes<S>, step, sizes_.width(norm.space),
                           own.first,    own.last};
-  with_gates(norm.gates, [&](auto gates) {
+  with_count(norm.gates, [&](auto gates) {
     const RowMoments<S> moments = row.template run<gates>();
     if (saved) row.template save<gates>(norm.of(saved));
     if (!keep_ || own.first != 0) return;
@@ -174,14 +175,14 @@ void Run<S>::normalise_backward(int p, Index s, Index rows, const Shares& mine, 
   };
   const auto sums = [&](int k, const RowBackward<S>& one) {
     RowSums<S> total;
-    with_gates(norms[k]->gates,
+    with_count(norms[k]->gates,
                [&](auto gates) { total = one.template sums<gates>(units(norms[k]->space) / lanes<S>); });
     return total;
   };
   const auto finish = [&](int k, const RowBackward<S>& one, const RowSums<S>& total) {
     const Blocks own = mine.blocks(norms[k]->space);
     const bool elsewhere = adds && k == 0;
-    with_gates(norms[k]->gates, [&](auto gates) {
+    with_count(norms[k]->gates, [&](auto gates) {
       elsewhere ? one.template finish<gates, true>(own.first, own.last, total)
                 : one.template finish<gates, false>(own.first, own.last, total);
     });

@@ -15,7 +15,7 @@ constexpr double least_step_work = 3e4;
 constexpr Index least_rows = 4;
 
 // Recurrent weights from which reading them is what a step waits for. Backward has other work between two meetings.
-constexpr double most_forward = 1e6, most_backward = 1.5e6;
+constexpr double least_heavy_forward = 1e6, least_heavy_backward = 1.5e6;
 // Weights of a stack that stay in a core's own cache from part to part of a pipeline.
 constexpr double most_that_stay = 2e5;
 
@@ -28,12 +28,15 @@ Partition choose_partition(Direction direction, Index places, Index rows, Index 
   if (most_threads <= 1 || work < least_awake_work || crowded()) return {};
   const int by_rows = static_cast<int>(std::min<Index>(most_threads, rows / least_rows));
   const bool by_units = double(rows) * step >= least_step_work;
-  if (work < least_team_work && !((by_rows > 1 || by_units) && awake())) return {};
+  if (work < least_team_work) {
+    const bool worth_it = by_rows > 1 || by_units;
+    if (!worth_it || !note_short_work()) return {};
+  }
   const Index panels = (hidden + lanes * blocks_per_share - 1) / (lanes * blocks_per_share);
   // Where the weights are too many for a core's own cache, threads that split the units read half of them each, and
   // those that split the rows all of them.
   const bool heavy = double(gates) * double(hidden) * double(hidden) >=
-                     (direction == Direction::Forward ? most_forward : most_backward);
+                     (direction == Direction::Forward ? least_heavy_forward : least_heavy_backward);
   if (heavy && panels >= 4 * most_threads) return {1, most_threads};
   if (by_rows >= most_threads) return {most_threads, 1};
   if (!by_units) return {std::max(1, by_rows), 1};
@@ -45,7 +48,7 @@ Partition choose_partition(Direction direction, Index places, Index rows, Index 
 
 Index pipeline_steps(Index layers, Index T, Index B, double weights, double work) {
   // With more rows each layer is shared by its rows, and heavy weights by units: neither needs to fill a pipeline.
-  if (layers < 2 || get_num_threads() < 2 || B >= 2 * least_rows || weights >= most_forward) return 0;
+  if (layers < 2 || get_num_threads() < 2 || B >= 2 * least_rows || weights >= least_heavy_forward) return 0;
   if (work < least_team_work || crowded()) return 0;
   constexpr Index parts = 10, whole_tiles = 6, most_steps = 48;
   const Index steps = (T / parts + whole_tiles - 1) / whole_tiles * whole_tiles;

@@ -1,12 +1,14 @@
-// How a call is shared among threads. The cost model and its constants are in partition.cpp.
+// How a call of a cell is shared among threads: the cost model is in partition.cpp, the amounts of work from which a
+// team is worth being woken for anything are in core/threads.h.
 #pragma once
 
 #include "engine/cell.h"
 
 namespace unrolled {
 
-/// A team of row_shares x unit_shares threads. Each thread runs its rows (every row_shares-th one) and its contiguous
-/// unit blocks; threads of one row share wait for one another after every phase, threads of different row shares never.
+/// A team of row_shares x unit_shares threads. Each thread runs its rows, neighbours or dealt out there and back again
+/// (`Run::shares`), and its contiguous unit blocks. In the steps threads of one row share wait for one another after
+/// every phase, threads of different row shares never; in backward all of them meet after every chunk of steps.
 struct Partition {
   int row_shares = 1, unit_shares = 1;
   int threads() const { return row_shares * unit_shares; }

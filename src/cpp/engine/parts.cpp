@@ -43,7 +43,8 @@ void Run<S>::finish_backward(const Inputs<S>& in, const S* y, const InputGradien
     for (Index k = chunks_.count(); k-- > 0;) chunk_bias_gradient(in, wanted, k, 0, 1);
   }
   WeightSums<S> listed = weight_sums(in, y, wanted);
-  weight_gradients(listed.sums(), wanted);
+  const std::vector<OuterSum<S>> sums = listed.sums();
+  weight_gradients(sums, outer_threads(sums.data(), static_cast<int>(sums.size())), wanted);
   finish_gradients(in, wanted);
 }
 

@@ -1,5 +1,8 @@
 // The phases of a forward step: recurrent products, tile by tile, and the cell's point function on each tile's sums
 // while they are in the first-level cache.
+//
+// The Depth of a tile is made where the Tile is, not once before them: a wide copy of what was written in parts a
+// moment ago waits for all the stores before it.
 #include <algorithm>
 
 #include "engine/engine.h"
@@ -26,6 +29,11 @@ void aim(ForwardTile<S>& tile, const CellInfo& cell, const Phase& phase, const T
 
 }  // namespace
 
+template <class S>
+ForwardFunction<S> Run<S>::forward_point(int p) const {
+  return (regularised_ ? kernel_->regularised_forward : kernel_->forward)[p];
+}
+
 /// Product and point function, tile by tile; `back`: from the last panel to the first. Every other step goes back, so
 /// that weights too many for a core's own cache are found there in part: those it read last.
 template <class S>
@@ -34,7 +42,7 @@ void Run<S>::fused_phase(const GatePanels<S>& panels, Index depth, int p, Index 
   constexpr int P = lanes<S>;
   const CellInfo& cell = kernel_->info;
   const Phase& phase = cell.phase[p];
-  const ForwardFunction<S> point = (regularised_ ? kernel_->regular_forward : kernel_->forward)[p];
+  const ForwardFunction<S> point = forward_point(p);
   const Blocks own = mine.blocks(phase.space);
   tile.u = at.u.data();
   if (phase.operand == Operand::None) {
@@ -101,7 +109,7 @@ void Run<S>::fused_row(const GatePanels<S>& panels, Index depth, const Shares& m
   tile.u = at.u.data();
   tile.u_row = 0;
   tile.u_block = panels.gates * P;
-  (regularised_ ? kernel_->regular_forward : kernel_->forward)[0](tile);
+  forward_point(0)(tile);
 }
 
 /// The same where u is normalised over the row: the products first, for all units.
@@ -128,7 +136,7 @@ void Run<S>::normalised_phase(int p, const ForwardWeights<S>& weights, Index dep
     normalise_row(norm, raw, product && saves_apart_ ? raw_u_at(p, s, i) : nullptr, schedule_.place(s, i), own,
                   at.u.data(), tile.u_block, nullptr);
     aim(tile, cell, phase, at, n, 1);
-    (regularised_ ? kernel_->regular_forward : kernel_->forward)[p](tile);
+    forward_point(p)(tile);
   }
 }
 

@@ -68,8 +68,8 @@ Registry& cells() {
 
 void Registry::put(const std::string& name, const Entry& entry) {
   entries_[name] = entry;
-  const auto single = feed_back(entry.single);
-  if (single) fed_back_[name + fed_back_suffix] = {*single, *feed_back(entry.twice)};
+  const auto fed_back = feed_back(entry.f32);
+  if (fed_back) fed_back_[name + fed_back_suffix] = {*fed_back, *feed_back(entry.f64)};
 }
 
 template <class S>
@@ -81,9 +81,9 @@ const CellKernel<S>& Registry::find(const std::string& name) const {
     throw std::invalid_argument("no cell is called '" + name + "'; there are: " + known);
   }
   if constexpr (std::is_same_v<S, float>)
-    return at->second.single;
+    return at->second.f32;
   else
-    return at->second.twice;
+    return at->second.f64;
 }
 
 std::vector<std::string> Registry::names() const {

@@ -1,4 +1,5 @@
-// Cells by name. The engine and the bindings only look up; registry.cpp has one line per cell.
+// Cells by name. The engine and the bindings only look up; registry.cpp declares and calls one function per file of
+// cells.
 #pragma once
 
 #include <map>
@@ -31,8 +32,8 @@ class Registry {
 
  private:
   struct Entry {
-    CellKernel<float> single;
-    CellKernel<double> twice;
+    CellKernel<float> f32;
+    CellKernel<double> f64;
   };
   void put(const std::string& name, const Entry& entry);
 

@@ -108,7 +108,7 @@ void Run<S>::mask_operand(Index s, Index rows, const Shares& mine, ThreadRows<S>
   for (Index n = 0; n < rows; ++n) {
     const Index i = mine.row(n);
     const S* const from = at.h_prev[static_cast<std::size_t>(n)];
-    S* const to = const_cast<S*>(masked_before(s, i));
+    S* const to = masked_before(s, i);
     for (Index unit = own.first * lanes<S>; unit < own.last * lanes<S>; unit += lanes<S>)
       (V::load_partial(from + unit, width - unit) * V::load(mask_.data() + i * units(space) + unit)).store(to + unit);
   }

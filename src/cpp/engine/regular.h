@@ -93,7 +93,7 @@ template <class Cell, class S>
 CellKernel<S> make_regular_kernel(const CellInfo& info) {
   CellKernel<S> kernel = make_kernel<Cell, S>(info);
   detail::set_phases<Cell, RegularForwardPoint<S>, RegularBackwardPoint<S>>(
-      kernel.regular_forward, kernel.regular_backward, std::make_integer_sequence<int, Cell::phases>{});
+      kernel.regularised_forward, kernel.regularised_backward, std::make_integer_sequence<int, Cell::phases>{});
   return kernel;
 }
 

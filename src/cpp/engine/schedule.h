@@ -33,7 +33,7 @@ class Schedule {
   Index length(Index i) const { return plain_ ? time_ : lengths_[static_cast<std::size_t>(i)]; }
   /// Where (step s, i) lies in a (T, B) array: t * B + b.
   Index at(Index s, Index i) const { return (reverse_ ? length(i) - 1 - s : s) * batch_ + row(i); }
-  /// The state before (s, i) is zero rather than that of step s - 1 or the initial one.
+  /// A reset parts (s, i) from step s - 1 or the initial state: what is before it is where a reset puts the state.
   bool cut(Index s, Index i) const {
     if (reset_.empty()) return false;
     if (!reverse_) return reset_[static_cast<std::size_t>(at(s, i))] != 0;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <type_traits>
 
 #include "core/packet.h"
 
@@ -18,16 +17,6 @@ struct GateRow {
   S* packet(Index block, int gate) const { return data + (block * stride + gate) * lanes<S>; }
 };
 
-/// use(gates), the number known to the compiler: so many running sums stay in registers, and hide the latency of their
-/// additions.
-template <class F>
-void with_gates(int gates, F&& use) {
-  if (gates == 1) return use(std::integral_constant<int, 1>());
-  if (gates == 2) return use(std::integral_constant<int, 2>());
-  if (gates == 3) return use(std::integral_constant<int, 3>());
-  use(std::integral_constant<int, 4>());
-}
-
 /// In one pass, over the distances from one of the row's scalars: the loop over time waits for one sum over the lanes,
 /// not for two. What that rounds is (mean - it)^2 / variance times what a second pass would: so it is the middle one of
 /// three, and no scalar that alone lies far from the others. Sums beyond the range of S give NaN.
@@ -35,6 +24,7 @@ template <class S>
 struct RowMoments {
   S mean, inverse_deviation;
 
+  /// `gates` running sums stay in registers, and hide the latency of their additions.
   template <int gates>
   static RowMoments of(const GateRow<const S>& row, Index units) {
     constexpr int P = lanes<S>;

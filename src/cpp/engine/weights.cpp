@@ -48,7 +48,7 @@ void pack_gates(GatePanels<S>& panels, const S* W, Index units, const int* gate_
       for (int gate = 0; gate < panels.gates; ++gate)
         for (int lane = 0; lane < P; ++lane)
           *row++ = weight_row(W, panels.depth, units, gate_of[gate], (panels.first_block(group) + block) * P + lane);
-    pack_transposed(rows, blocks * panels.gates, panels.depth, const_cast<S*>(panels.panel(group)));
+    pack_transposed(rows, blocks * panels.gates, panels.depth, panels.panel(group));
   }
 }
 

@@ -35,6 +35,16 @@ struct Sizes {
   }
 };
 
+/// use(group, first, count, width) for every parameter that is neighbouring per-unit vectors: `count` of them from
+/// number `first` on, `width` scalars each.
+template <class F>
+void each_vector_group(const CellInfo& cell, const Sizes& sizes, F&& use) {
+  for (int group = 0, first = 0; group < cell.vector_groups; first += cell.vector_group[group++].count) {
+    const VectorGroup& of = cell.vector_group[group];
+    use(group, first, of.count, of.shared ? Index(1) : sizes.width(of.space));
+  }
+}
+
 /// The parameters of a cell where the caller keeps them. Null: zeros, except matrices.
 template <class S>
 struct Parameters {
@@ -83,7 +93,9 @@ struct GatePanels {
         use(first, count), first += count;
     }
   }
-  const S* panel(Index group) const { return data.data() + first_block(group) * gates * lanes<S> * depth; }
+  S* panel(Index group) { return data.data() + offset(group); }
+  const S* panel(Index group) const { return data.data() + offset(group); }
+  Index offset(Index group) const { return first_block(group) * gates * lanes<S> * depth; }
   /// From panel to panel of those a single row takes at once.
   Index panel_step() const { return together * gates * lanes<S> * depth; }
 };

@@ -110,7 +110,7 @@ void gemm_rows(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S*
           columns.ahead(g0, g1, k + steps, std::min(run, K - k - steps), tiles_over<S>(m1 - m0) * shape.groups());
       for (Index g = 0; g < shape.groups(); ++g)
         multiply(g, now + of_run.offset(g), Depth::contiguous(steps), m0, m1, k == 0 ? begin : Start::Continue, next);
-      for (Index m = m0; run < K && m < m1; ++m) a[std::size_t(m)] += run;  // this thread's own rows
+      for (Index m = m0; run < K && m < m1; ++m) a[std::size_t(m)] += steps;  // this thread's own rows
       now = panels.data() + (now == panels.data() ? size : 0);
     }
   });

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/count.h"
+
 namespace unrolled {
 namespace {
 
@@ -12,9 +14,9 @@ constexpr Index rows_together = 8;
 /// Rows up to which an outer product is a matter of writing C, and columns of B up to which it is one of reading A.
 constexpr Index few_rows = 4, few_columns = 4;
 /// Scalars of C from which threads share the writing; threads that wait awake, from fewer on.
-constexpr double least_teamwrites = 1 << 20, least_awake_writes = 1 << 18;
+constexpr double least_team_writes = 1 << 20, least_awake_writes = 1 << 18;
 /// Multiply-adds from which they share sums over many rows: what one thread has just written, the other one reads.
-constexpr double least_teamsums = 6e6;
+constexpr double least_team_sums = 6e6;
 
 constexpr int panel_width = 4;
 template <class S>
@@ -151,17 +153,9 @@ void outer_of_columns(Index rows, const S* const* a, const S* const* b, Index fi
 template <class S>
 void outer_of_narrow(Index rows, const S* const* a, const S* const* b, Index first, Index last,
                      const OuterProduct<S>& product, bool accumulate) {
-  static_assert(few_columns == 4);
-  switch (product.b_columns) {
-    case 1:
-      return outer_of_columns<S, 1>(rows, a, b, first, last, product.c, accumulate);
-    case 2:
-      return outer_of_columns<S, 2>(rows, a, b, first, last, product.c, accumulate);
-    case 3:
-      return outer_of_columns<S, 3>(rows, a, b, first, last, product.c, accumulate);
-    default:
-      return outer_of_columns<S, 4>(rows, a, b, first, last, product.c, accumulate);
-  }
+  static_assert(few_columns <= most_count);
+  with_count(product.b_columns,
+             [&](auto columns) { outer_of_columns<S, columns>(rows, a, b, first, last, product.c, accumulate); });
 }
 
 /// C of one panel and one tile of A, over one run.
@@ -198,8 +192,8 @@ int outer_threads(const OuterSum<S>* sums, int count) {
     else
       most_writes = std::max(most_writes, writes);
   }
-  const bool team = work >= least_teamsums || most_writes >= least_teamwrites ||
-                    (most_writes >= least_awake_writes && !crowded() && awake());
+  bool team = work >= least_team_sums || most_writes >= least_team_writes;
+  if (!team && most_writes >= least_awake_writes && !crowded()) team = note_short_work();
   return team ? get_num_threads() : 1;
 }
 

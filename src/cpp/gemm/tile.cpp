@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/count.h"
+
 namespace unrolled {
 namespace {
 
@@ -129,30 +131,12 @@ Kernel<S> kernel_for(int rows, std::integer_sequence<int, row...>) {
 template <class S>
 void run_tile(int rows, int vectors, const Tile<S>& tile) {
   constexpr std::make_integer_sequence<int, max_tile_rows> all_rows{};
-  switch (vectors) {
-    case 1:
-      return kernel_for<S, 1>(rows, all_rows)(tile);
-    case 2:
-      return kernel_for<S, 2>(rows, all_rows)(tile);
-    case 3:
-      return kernel_for<S, 3>(rows, all_rows)(tile);
-    default:
-      return kernel_for<S, 4>(rows, all_rows)(tile);
-  }
+  with_count(vectors, [&](auto width) { kernel_for<S, width>(rows, all_rows)(tile); });
 }
 
 template <class S>
 void run_row(int panels, int vectors, const Tile<S>& tile) {
-  switch (vectors) {
-    case 1:
-      return row_of<S, 1>(panels, tile);
-    case 2:
-      return row_of<S, 2>(panels, tile);
-    case 3:
-      return row_of<S, 3>(panels, tile);
-    default:
-      return row_of<S, 4>(panels, tile);
-  }
+  with_count(vectors, [&](auto width) { row_of<S, width>(panels, tile); });
 }
 
 template void run_row<float>(int, int, const Tile<float>&);

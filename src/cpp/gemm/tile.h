@@ -39,8 +39,6 @@ struct Depth {
   Index a_jump;
   Index a_step;       // from k to k + 1 inside a run
   Index skipped = 0;  // terms of the matrix before the first of these
-  /// Made where a Tile is, not handed on: a wide copy of what was written in parts a moment ago waits for all the
-  /// stores before it.
   static Depth contiguous(Index length) { return {1, length, 0, 1}; }
 };
 

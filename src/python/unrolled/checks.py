@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.arrays import for_kernels
 from unrolled.tensor import Tensor, as_tensor
 
 Array = np.ndarray[Any, Any]
@@ -119,14 +120,14 @@ def one_of(who: str, name: str, value: Any, known: tuple[str, ...]) -> str:
 def floats(
     who: str, name: str, value: Any, dtype: np.dtype[Any], shape: tuple[int | None, ...], why: str
 ) -> Array:
-    """A C-contiguous array of exactly this dtype and shape (None: any size); `why` tells where the shape is from."""
+    """An array for kernels, of exactly this dtype and shape (None: any size); `why` tells where the shape is from."""
     array = value._data if isinstance(value, Tensor) else value
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{who}: {name} is {_a(value)}, expected a NumPy array or a Tensor")
     _same_dtype(who, name, array.dtype, dtype)
     if not _fits(array.shape, shape):
         raise ValueError(f"{who}: {name} has shape {array.shape}, expected {why}")
-    return np.ascontiguousarray(array)
+    return for_kernels(array)
 
 
 def features(who: str, x: Any, dtype: np.dtype[Any], size_name: str, count: int) -> Tensor:
@@ -178,7 +179,7 @@ def lengths(who: str, value: Any, steps: int, batch: int) -> Array | None:
         raise ValueError(
             f"{who}: lengths has {wrong[0]}, expected 0 to {steps}, the number of time steps of x"
         )
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return for_kernels(np.asarray(array, np.int64))
 
 
 def resets(who: str, value: Any, steps: int, batch: int) -> Array | None:

@@ -9,13 +9,14 @@ import numpy as np
 
 from unrolled import tape
 from unrolled._native import core
+from unrolled.arrays import for_kernels
 from unrolled.operators import Operators
 from unrolled.row_gradient import RowGradient
 from unrolled.tape import Array, Node, PartialGradient
 
 
 def checked_array(value: Any) -> Array:
-    """The value as a C-contiguous array of a type that tensors hold; no copy where it is one already."""
+    """The value as an array that kernels read, of a type that tensors hold; no copy where it is one already."""
     if isinstance(value, Differentiable):
         return value._data
     try:
@@ -27,7 +28,7 @@ def checked_array(value: Any) -> Array:
         raise TypeError(
             f"Tensor: received dtype {array.dtype}, expected float32, float64, an integer type or bool"
         )
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return for_kernels(array) if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 class Differentiable(Operators):

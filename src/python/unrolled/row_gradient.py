@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unrolled._native import core
+from unrolled.arrays import for_kernels
 
 _Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -63,7 +64,7 @@ def _scatter(rows: _Array, values: _Array, count: int) -> _Array:
     table = np.empty(
         (count, values.shape[1]), values.dtype
     )  # for its shape and type: its contents are not read
-    ids = np.ascontiguousarray(rows, np.int64)
-    values = np.ascontiguousarray(values)
+    ids = for_kernels(np.asarray(rows, np.int64))
+    values = for_kernels(values)
     result: _Array = core.op("embedding").vjp((table, ids), {}, (values,), (values,), (True, False))[0]
     return result

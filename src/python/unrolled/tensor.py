@@ -41,9 +41,9 @@ class Lookup(NamedTuple):
 class Tensor(Differentiable):
     """An n-dimensional array that takes part in differentiation.
 
-    `Tensor(array)` wraps a C-contiguous NumPy array without a copy; anything else is converted once. Ops on tensors
-    give tensors. Where recording is on (see `no_grad`) and an operand has `requires_grad`, the result remembers how it
-    was made, and `result.backward()` adds the gradient of every leaf it depends on to that leaf's `grad`.
+    `Tensor(array)` wraps a C-contiguous, aligned NumPy array without a copy; anything else is converted once. Ops on
+    tensors give tensors. Where recording is on (see `no_grad`) and an operand has `requires_grad`, the result remembers
+    how it was made, and `result.backward()` adds the gradient of every leaf it depends on to that leaf's `grad`.
 
     What an op has read must not be written to before `backward` has run, which reads it again. Writes by the library
     (optimizer steps, `load_parameters`, `ur.init`) and those reported by `touch` are noticed, and `backward` raises.

@@ -9,6 +9,7 @@ import numpy as np
 
 from unrolled import checks
 from unrolled._native import core
+from unrolled.arrays import for_kernels
 from unrolled.tensor import Lookup, Tensor, needs_grad, record
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ def _is_usual(x: Any, dtype: np.dtype[Any], columns: int) -> bool:
         and x.dtype is dtype
         and x.ndim == 3
         and x.shape[2] == columns
-        and x.flags.c_contiguous
+        and (flags := x.flags).c_contiguous
+        and flags.aligned
     )
 
 
@@ -158,7 +160,7 @@ def run(calls: Sequence[Call]) -> list[tuple[Tensor, Any]]:
     wanted = [call.wanted for call in calls]
 
     def vjp(gradients: Sequence[Array | None]) -> list[Array | None]:
-        dense = iter([None if g is None else np.ascontiguousarray(g) for g in gradients])
+        dense = iter([None if g is None else for_kernels(g) for g in gradients])
         requests: list[tuple[Any, ...]] = []
         parts: list[bool] = []
         for call, (_, last, saved), flags in zip(calls, results, wanted, strict=True):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from unrolled.cells.base import Array
 from unrolled.cells.regular import Gated, GatedOptions
 from unrolled.checks import one_of
 from unrolled.tensor import Tensor
@@ -71,6 +72,9 @@ class GRU(Gated):
         super()._make_parameters(rng)
         self.b_hn = self._vector(self.hidden_size) if self.bias else None
 
+    def _shown(self, name: str, saved: Array) -> Array:
+        return 1 - saved if name == "z" and self.update == "new" else saved  # saved: what z keeps
+
     @property
     def _past_gate(self) -> tuple[str, int]:  # type: ignore[override]
         return ("z", -1 if self.update == "new" else 1)
@@ -118,6 +122,9 @@ class GRUResetBefore(Gated):
     ) -> None:
         self.update = one_of("GRUResetBefore", "update", update, ("keep", "new"))
         super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
+
+    def _shown(self, name: str, saved: Array) -> Array:
+        return 1 - saved if name == "z" and self.update == "new" else saved  # saved: what z keeps
 
     @property
     def _past_gate(self) -> tuple[str, int]:  # type: ignore[override]

@@ -9,6 +9,7 @@ import numpy as np
 
 from unrolled import checks
 from unrolled._native import core
+from unrolled.arrays import for_kernels
 from unrolled.ops.checks import check_range, float_tensor, integer_array, one_axis, same_dtype
 from unrolled.ops.prepared import Prepared
 from unrolled.ops.shape import broadcast_to, reshape, swapaxes
@@ -39,8 +40,7 @@ def apply(
 
     def vjp(gradients: Any) -> Any:
         dense = [
-            np.zeros(*s) if g is None else np.asarray(g, order="C")
-            for g, s in zip(gradients, shapes, strict=True)
+            np.zeros(*s) if g is None else for_kernels(g) for g, s in zip(gradients, shapes, strict=True)
         ]
         return op.vjp(arrays, attributes, outputs, dense, wanted)
 

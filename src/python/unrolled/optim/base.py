@@ -13,6 +13,7 @@ import numpy as np
 
 from unrolled import checks
 from unrolled._native import core
+from unrolled.arrays import for_kernels
 from unrolled.module import Module
 from unrolled.tensor import Tensor
 
@@ -90,7 +91,7 @@ class Optimizer:
     def _update(self, name: str, p: np.ndarray, g: np.ndarray, slots: list[np.ndarray]) -> None:
         rule, coefficients = self._rule(self.updates[name])
         decay = self.weight_decay if self.decay_in_gradient else 0.0
-        core.optimizer_update(rule, p, np.ascontiguousarray(g), slots, {"decay": decay, **coefficients})
+        core.optimizer_update(rule, p, for_kernels(g), slots, {"decay": decay, **coefficients})
 
     def _rule(self, t: int) -> tuple[str, dict[str, float]]:
         """Name of the native rule and its coefficients at update number t."""

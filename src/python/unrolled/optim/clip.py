@@ -9,6 +9,7 @@ import numpy as np
 
 from unrolled import checks
 from unrolled._native import core
+from unrolled.arrays import for_kernels
 from unrolled.module import Module
 from unrolled.optim.base import named_tensors
 from unrolled.tensor import Tensor
@@ -31,9 +32,7 @@ def clip_grad_norm(
     if max_norm != math.inf:
         checks.positive("clip_grad_norm", "max_norm", max_norm)
     gradients = _gradients("clip_grad_norm", parameters)
-    squares = {
-        name: core.sum_of_squares(np.ascontiguousarray(gradient)) for name, gradient in gradients.items()
-    }
+    squares = {name: core.sum_of_squares(for_kernels(gradient)) for name, gradient in gradients.items()}
     norm = math.sqrt(math.fsum(squares.values())) if all(map(math.isfinite, squares.values())) else math.nan
     if not math.isfinite(norm):
         if check_finite:
