@@ -15,6 +15,7 @@ import unrolled as ur
 from cases import CASES, Case
 from programs import run_with_cell
 from reference import Problem, assert_same_bits, forward, gradients, problem
+from unrolled.cells.regular import Gated
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 WORKERS = 6
@@ -42,13 +43,21 @@ def test_the_thread_count_is_what_was_set() -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_threads_that_are_done_take_rows_over(case: Case) -> None:
     # More threads than cores: some are done long before others.
-    for lengths in (False, True):
-        p = problem(case, (120, 24, 5, 48), np.float32, lengths=lengths)
-        ur.set_num_threads(1)
-        wanted = gradients(p)
-        for count in (3, 5):
+    for lengths, masks in ((False, False), (True, False), (False, True)):
+        p = problem(case, (60, 40, 5, 96), np.float32, lengths=lengths)
+        if masks and not isinstance(p.cell, Gated):
+            continue
+        if masks:
+            p.cell.zoneout_h = 0.3 if "h" in p.cell.State._fields else 0.0
+            p.cell.recurrent_dropout = 0.3 if p.cell.matrices else 0.0
+        wanted = None
+        for count in (1, 3, 5):
             ur.set_num_threads(count)
-            assert_same_bits(gradients(p), wanted)
+            if masks:
+                p.cell.load_state_dict({"seed": 5, "counter": 11})
+            made = gradients(p)
+            wanted = wanted or made
+            assert_same_bits(made, wanted)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

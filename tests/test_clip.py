@@ -59,6 +59,7 @@ def test_clip_by_value():
     tensors = make()
     set_gradients(tensors, np.random.default_rng(0))
     before = tensors["W"].grad.copy()
+    assert clip_grad_value(tensors, math.inf) == np.abs(before).max()
     assert clip_grad_value(tensors, 0.5) == max(np.abs(before).max(), 0)
     np.testing.assert_array_equal(tensors["W"].grad, np.clip(before, -0.5, 0.5))
     tensors["b"].grad[0] = math.nan

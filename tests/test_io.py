@@ -13,6 +13,7 @@ import time
 import numpy as np
 import pytest
 
+import unrolled as ur
 from unrolled.io import CheckpointError, load, save
 from unrolled.io.file import read, replace_file, write
 from unrolled.module import Module
@@ -252,3 +253,16 @@ def test_a_kill_at_any_instant_leaves_a_good_file(tmp_path):
         assert (arrays["x"] == document["number"]).all()
         numbers.add(document["number"])
     assert len(numbers) > 2  # the kills came at different times
+
+
+def test_options_that_were_set_later_are_saved(tmp_path):
+    model = ur.Stack([ur.LSTM(3, 4, zoneout_h=0.5), ur.LSTM(4, 4), ur.GRU(4, 4)])
+    model.dropout = 0.25
+    model.cells[0].zoneout_h, model.cells[1].zoneout_c, model.cells[2].gradient_clip = 0.0, 0.25, 3.0
+    ur.save(model, tmp_path / "m")
+    again = ur.load(tmp_path / "m")
+    assert again.dropout == again.masks[0].p == 0.25
+    assert [c.zoneout_h for c in again.cells] == [0.0, 0.0, 0.0]
+    assert again.cells[1].zoneout_c == 0.25 and again.cells[2].gradient_clip == 3.0
+    x = np.ones((5, 2, 3), np.float32)
+    np.testing.assert_array_equal(again(x)[0], model.eval()(x)[0])

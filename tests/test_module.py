@@ -95,6 +95,12 @@ def test_a_parameter_is_not_lost_to_what_is_none(value):
     assert list(layer.parameters()) == ["W", "b"]
     layer.W = Tensor(np.ones((3, 2), np.float32), requires_grad=True)
     layer.b = None
+    layer.scale = Tensor(np.float32(1), requires_grad=True)
+    with pytest.raises(TypeError, match="scale is a parameter, got float32 that is none"):
+        layer.scale = layer.scale.data - np.float32(0.5)
+    layer.freeze("scale").scale = Tensor(np.float32(3))
+    assert list(layer.parameters()) == ["W", "scale"] and not layer.scale.requires_grad
+    del layer.scale
     layer.seen = Tensor(np.ones(2, np.float32))
     layer.seen = layer.seen + 1
     assert list(layer.parameters()) == ["W"]

@@ -192,7 +192,6 @@ def test_module_and_tied_parameters():
         ),
         (lambda: clip_grad_norm(make(), True), TypeError, "max_norm is a bool"),
         (lambda: clip_grad_norm(make(), -np.inf), ValueError, "max_norm is -inf"),
-        (lambda: clip_grad_value(make(), np.inf), ValueError, "clip_grad_value: limit is inf"),
         (lambda: clip_grad_value(make(), -1), ValueError, "limit is -1"),
     ],
 )

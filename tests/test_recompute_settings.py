@@ -59,6 +59,7 @@ def test_layers_set_the_cells_inside(name: str, native_calls: list[Any]) -> None
 def test_whole_models_set_the_cells_inside() -> None:
     class Reader(ur.Module):
         def __init__(self) -> None:
+            self.recompute = True  # an attribute of its own
             self.cell = ur.LSTM(2, 3)
 
     model = ur.Sequential(Reader(), ur.Stack([ur.GRU(3, 3)]), ur.Linear(3, 2))
@@ -103,6 +104,9 @@ def test_a_file_that_does_not_know_of_it_keeps_what_constructors_say(tmp_path: A
 
     ur.save(ur.LSTM(2, 3, recompute=3), tmp_path / "model")
     arrays, document = read(tmp_path / "model")
-    assert document["model"].pop("recompute") == {"": 3}
+    assert document["model"].pop("settings") == {"": {"recompute": 3}}
     write(tmp_path / "old", arrays, document)
     assert ur.load(tmp_path / "old").recompute == 3
+    document["model"]["recompute"] = {"": 5}  # as earlier versions wrote it
+    write(tmp_path / "older", arrays, document)
+    assert ur.load(tmp_path / "older").recompute == 5

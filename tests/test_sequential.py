@@ -57,6 +57,15 @@ def test_lengths_change_nothing_where_positions_are_alone():
 )
 def test_resets_that_no_layer_takes_are_refused(model, kinds):
     with pytest.raises(
-        TypeError, match=rf"Sequential: reset is given, .* no layer inside takes it \({kinds}\)"
+        TypeError, match=rf"Sequential: reset is given, .* no layer inside has an initial_state \({kinds}\)"
     ):
         model(np.zeros((3, 2, 2), np.float32), reset=np.zeros((3, 2), bool))
+
+
+def test_an_inner_sequence_with_a_call_of_its_own_is_called():
+    class Residual(ur.Sequential):
+        def forward(self, x, **beside):
+            return x + super().forward(x, **beside)
+
+    inner, x = Residual(ur.Linear(3, 3, rng=np.random.default_rng(0))), np.ones((2, 1, 3), np.float32)
+    np.testing.assert_array_equal(ur.Sequential(inner)(x), inner(x))

@@ -47,9 +47,9 @@ int hand_overs(int threads, int slow, Index steps, Handover& handover) {
 TEST_CASE("rows of slow threads are taken over by those that are done") {
   for (const int threads : {2, 3, 5}) {
     Handover handover(threads);
-    CHECK(hand_overs(threads, threads - 1, 40, handover) > 0);
+    CHECK(hand_overs(threads, threads - 1, 150, handover) > 0);
     handover.restart(threads);  // perhaps one still asked when all were done
-    CHECK(hand_overs(threads, 1, 40, handover) > 0);
+    CHECK(hand_overs(threads, 1, 150, handover) > 0);
   }
 }
 

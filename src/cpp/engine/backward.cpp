@@ -170,7 +170,7 @@ template <class S>
 void Run<S>::backward_steps(const Inputs<S>& in, const OutputGradients<S>& given, const S* y, bool with_scalar,
                             Index begin, Index end, Shares mine, ThreadRows<S>& at, Handover* handover) {
   for (Index s = end; s-- > begin;) {
-    if (handover && handover->asked()) hand_over(*handover, begin, s + 1, begin, s + 1, mine);
+    if (handover && handover->asked()) hand_over(*handover, {begin, s + 1}, s + 1, begin, mine);
     backward_step(in, given, y, with_scalar, s, mine, at);
   }
 }

@@ -217,7 +217,10 @@ class Run {
 
   Shares shares(int id, int count) const;
   bool hands_over(int count) const;
-  void hand_over(Handover& handover, Index chunk, Index step, Index first, Index last, Shares& mine) const;
+  struct Steps {
+    Index first, last;
+  };
+  void hand_over(Handover& handover, Steps left, Index step, Index chunk, Shares& mine) const;
   Blocks blocks_of_share(Space space, int share, int sharing) const;
   bool takes_shares() const;
   void plan(const Inputs<S>& in, bool keep, bool alone);

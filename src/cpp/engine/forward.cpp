@@ -137,7 +137,7 @@ void Run<S>::forward_steps(const ForwardWeights<S>& weights, const Inputs<S>& in
       if (kernel_->info.input_norms > 0) normalise_input(weights, s0, s1, mine);
     }
     for (Index s = std::max(s0, first); s < s1; ++s) {
-      if (handover && s > s0 && handover->asked()) hand_over(*handover, s0, s, s, end, mine);
+      if (handover && s > s0 && handover->asked()) hand_over(*handover, {s, end}, s, s0, mine);
       forward_step(weights, in, y, s, s0, mine, at);
     }
   }

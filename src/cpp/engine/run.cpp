@@ -58,15 +58,15 @@ bool Run<S>::hands_over(int count) const {
   return partition_.row_shares > 1 && partition_.unit_shares == 1 && count == partition_.threads();
 }
 
-/// Before `step`, gives half of this thread's rows to one that waits for some, where steps [first, last), which are
-/// left, are worth it.
+/// Before `step` of a chunk, gives half of this thread's rows to one that waits for some, where the steps that are left
+/// are worth it.
 template <class S>
-void Run<S>::hand_over(Handover& handover, Index chunk, Index step, Index first, Index last, Shares& mine) const {
+void Run<S>::hand_over(Handover& handover, Steps left, Index step, Index chunk, Shares& mine) const {
   constexpr Index least_rows = 3;     // fewer do not keep the multipliers busy while weights pass
   constexpr double least_work = 1e6;  // twenty microseconds of multiply-adds
-  const Index rows = mine.rows(schedule_.rows(first));
-  const double row = double(slot_row_[0]) * double(units_[0]);
-  if (rows < 2 * least_rows || double(last - first) * double(rows) * row < least_work) return;
+  const Index rows = mine.rows(schedule_.rows(left.first));
+  const double place = double(slot_row_[0]) * double(kernel_->info.matrices > 0 ? units_[0] : sizes_.row);
+  if (rows < 2 * least_rows || double(left.last - left.first) * double(rows) * place < least_work) return;
   Index kept = (rows + 1) / 2;
   if (mine.turns > 1) kept += kept % 2;  // so that those behind are dealt in the same way
   const Index middle = mine.first_row + kept * mine.turns;
@@ -219,20 +219,20 @@ void Run<S>::copy_stream(int stream, S* to) {
 
 template struct ThreadRows<float>;
 template struct ThreadRows<double>;
-#define UNROLLED_RUN(S)                                                                  \
-  template Run<S>::Shares Run<S>::shares(int, int) const;                                \
-  template Run<S>::Blocks Run<S>::blocks_of_share(Space, int, int) const;                \
-  template bool Run<S>::takes_shares() const;                                            \
-  template bool Run<S>::hands_over(int) const;                                           \
-  template void Run<S>::hand_over(Handover&, Index, Index, Index, Index, Shares&) const; \
-  template void Run<S>::plan_partition(Direction, bool);                                 \
-  template void Run<S>::plan_threads();                                                  \
-  template void Run<S>::plan_norms();                                                    \
-  template void Run<S>::load_initial(const Inputs<S>&);                                  \
-  template void Run<S>::write_last(const S*, const Outputs<S>&);                         \
-  template const S* Run<S>::output_before(const S*, Index, Index) const;                 \
-  template const S* Run<S>::state_before(int, Index, Index) const;                       \
-  template void Run<S>::copy_slot(int, S*);                                              \
+#define UNROLLED_RUN(S)                                                           \
+  template Run<S>::Shares Run<S>::shares(int, int) const;                         \
+  template Run<S>::Blocks Run<S>::blocks_of_share(Space, int, int) const;         \
+  template bool Run<S>::takes_shares() const;                                     \
+  template bool Run<S>::hands_over(int) const;                                    \
+  template void Run<S>::hand_over(Handover&, Steps, Index, Index, Shares&) const; \
+  template void Run<S>::plan_partition(Direction, bool);                          \
+  template void Run<S>::plan_threads();                                           \
+  template void Run<S>::plan_norms();                                             \
+  template void Run<S>::load_initial(const Inputs<S>&);                           \
+  template void Run<S>::write_last(const S*, const Outputs<S>&);                  \
+  template const S* Run<S>::output_before(const S*, Index, Index) const;          \
+  template const S* Run<S>::state_before(int, Index, Index) const;                \
+  template void Run<S>::copy_slot(int, S*);                                       \
   template void Run<S>::copy_stream(int, S*);
 
 UNROLLED_RUN(float)

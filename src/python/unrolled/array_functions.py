@@ -14,16 +14,20 @@ from unrolled.tape import is_grad_enabled, no_grad
 
 # Functions that come down to methods and operators of `Tensor`: the results are ours, gradients and all.
 _OURS = {
-    "amax", "amin", "flip", "matmul", "max", "mean", "min", "moveaxis", "rollaxis", "sum", "transpose", "var",
+    "amax", "amin", "flip", "matmul", "max", "mean", "min", "moveaxis", "rollaxis", "sum", "transpose",
+    "trim_zeros", "var",
 }  # fmt: skip
 
 # Functions that give real numbers, but none that anybody would expect a gradient from: the elements as an array, which
 # is what the name says, arrays of the same shape, and counts. All others may give only what has no gradient.
 _VALUES = {
-    "atleast_1d", "atleast_2d", "atleast_3d", "copy", "empty_like", "full_like", "histogram", "histogram2d",
-    "histogram_bin_edges", "histogramdd", "ones_like", "unique", "unique_all", "unique_counts", "unique_inverse",
-    "unique_values", "zeros_like",
+    "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "copy", "empty_like", "full_like", "histogram",
+    "histogram2d", "histogram_bin_edges", "histogramdd", "ones_like", "unique", "unique_all", "unique_counts",
+    "unique_inverse", "unique_values", "zeros_like",
 }  # fmt: skip
+
+# Functions that write into an array.
+_WRITERS = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"}
 
 # What to use instead, where it is not the op of the same name in `ur.ops`.
 _INSTEAD = {
@@ -59,12 +63,18 @@ def plain(value: Any) -> Any:
 
 def on_arrays(function: Any, args: Any, options: Any) -> Any:
     """One of the functions that know `__array_function__`."""
+    name = f"{function.__module__}.{function.__name__}"
     if function.__name__ in _OURS:
         return function._implementation(*args, **options)
+    if function.__name__ in _WRITERS:
+        refuse_lost(name, plain(args[0]), args[1:])  # before anything is written
+    refuse_lost(name, options.get("out"), (args, options))
+    if function.__name__ == "full_like":
+        refuse_lost(name, 0.0, (args[1:], options))  # what it is filled with
     with no_grad():  # what it calls on its way need not be asked
         result = function._implementation(*args, **options)
     if function.__name__ not in _VALUES:
-        refuse_lost(f"{function.__module__}.{function.__name__}", result, (args, options))
+        refuse_lost(name, result, (args, options))
     return result
 
 

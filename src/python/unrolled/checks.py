@@ -81,11 +81,11 @@ def mask_state(who: str, state: Mapping[str, Any]) -> tuple[int, int]:
         )
     for what in ("seed", "counter"):
         value = state.get(what)
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
             raise TypeError(f"{who}: {what} of the saved state is {value!r}, expected an int")
         if not 0 <= value < 2**63:
             raise ValueError(f"{who}: {what} of the saved state is {value}, expected 0 <= {what} < 2**63")
-    return state["seed"], state["counter"]
+    return int(state["seed"]), int(state["counter"])
 
 
 def float_dtype(who: str, value: Any) -> np.dtype[Any]:

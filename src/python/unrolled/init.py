@@ -149,7 +149,7 @@ def _chosen(who: str, target: Target, matrices_only: bool) -> list[tuple[Tensor,
         owner, _, attribute = name.rpartition(".")
         kept = isinstance(target, Module) and getattr(tensor, "_least", 0) > 0
         if not kept and (tensor.ndim == 2 or not matrices_only):
-            chosen.append((tensor, owners[owner]._blocks(attribute) if owner in owners else 1))
+            chosen.append((tensor, owners[owner]._gate_blocks(attribute) if owner in owners else 1))
     return chosen
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,8 @@ class Module(Configurable):
     """
 
     training: bool = True
+    # Options that may be set after construction, and are saved as they are; what each is where it is off.
+    _later: ClassVar[Mapping[str, Any]] = {}
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
@@ -54,19 +56,24 @@ class Module(Configurable):
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Tensor) and is_parameter(value):
             value.is_parameter = True  # stays one when requires_grad is cleared
-        elif isinstance(value, (Tensor, np.ndarray)):
-            self._check_keeps(name)
+        elif value is not None and not isinstance(value, Module):
+            self._check_keeps(name, value)
         super().__setattr__(name, value)
 
-    def _check_keeps(self, name: str) -> None:
+    def _check_keeps(self, name: str, value: Any) -> None:
         """Nothing that is no parameter takes the place of one, as the result of `layer.W -= step` would."""
         old = vars(self).get(name)
-        if isinstance(old, Tensor) and is_parameter(old):
-            who = type(self).__name__
-            raise TypeError(
-                f"{who}: {name} is a parameter, which an array or the result of an operation cannot replace; write "
-                f"{name}.data[...] = values, or put a Tensor(array, requires_grad=True) in its place"
-            )
+        if not isinstance(old, Tensor) or not is_parameter(old):
+            return
+        if not old.requires_grad and isinstance(value, Tensor) and value._node is None:
+            value.is_parameter = True  # frozen, as the one before
+            return
+        who = type(self).__name__
+        raise TypeError(
+            f"{who}: {name} is a parameter, got {type(value).__name__} that is none; write {name}.data[...] = values "
+            "for new values, put a Tensor(array, requires_grad=True) in its place, or del it first where it is to be "
+            "computed from other tensors"
+        )
 
     # --- what there is
 
@@ -122,24 +129,6 @@ class Module(Configurable):
     def eval(self) -> Self:
         """Evaluation mode (dropout does nothing) for this module and all inside it."""
         return self.train(False)
-
-    @property
-    def recompute(self) -> bool | int | None:
-        """That of all cells inside, see `Recurrent`; None where they differ. To set it sets it in each of them."""
-        settings = {(type(cell.recompute), cell.recompute) for cell in self._cells()}
-        return settings.pop()[1] if len(settings) == 1 else None
-
-    @recompute.setter
-    def recompute(self, value: bool | int) -> None:
-        cells = self._cells()
-        if not cells:
-            raise ValueError(f"{type(self).__name__}: recompute is set, but no cell inside can recompute")
-        for cell in cells:
-            cell.recompute = value
-
-    def _cells(self) -> list[Module]:
-        """The cells inside that may recompute."""
-        return [m for m in self.modules().values() if hasattr(m, "_recompute")]
 
     def freeze(self, pattern: str | None = None) -> Self:
         """Takes parameters out of training: all, or those whose dotted name matches `pattern` (`*`, `?`, `[..]`)."""
@@ -210,7 +199,7 @@ class Module(Configurable):
 
     # --- what `ur.init` asks
 
-    def _blocks(self, name: str) -> int:
+    def _gate_blocks(self, name: str) -> int:
         """How many gates are stacked along the rows of this parameter."""
         return 1
 

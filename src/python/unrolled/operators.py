@@ -132,7 +132,7 @@ class Operators:
         """`numpy.exp(t)`, `array + t`: our op where there is one; what has no gradient, on the arrays."""
         if method == "__call__" and ufunc.__name__ in _UFUNCS and not options:
             return getattr(ops, ufunc.__name__)(*inputs)
-        targets = options.get("out", ())
+        targets = inputs[:1] if method == "at" else options.get("out", ())
         if any(isinstance(out, Operators) for out in targets):
             raise TypeError(f"numpy.{ufunc.__name__}: a Tensor cannot be written into; write into t.data")
         name = f"numpy.{ufunc.__name__}{'' if method == '__call__' else f'.{method}'}"

@@ -61,9 +61,8 @@ class RowGradient:
 
 def _scatter(rows: _Array, values: _Array, count: int) -> _Array:
     """The table of `count` rows where values[n] is added to row rows[n], in the order of n."""
-    table = np.empty(
-        (count, values.shape[1]), values.dtype
-    )  # for its shape and type: its contents are not read
+    # For its shape and type: its contents are not read.
+    table = np.empty((count, values.shape[1]), values.dtype)
     ids = for_kernels(np.asarray(rows, np.int64))
     values = for_kernels(values)
     result: _Array = core.op("embedding").vjp((table, ids), {}, (values,), (values,), (True, False))[0]

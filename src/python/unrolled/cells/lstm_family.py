@@ -125,8 +125,8 @@ class ProjectedLSTM(ForgetBias):
         self.W_hh = self._recurrent_matrix(rng, 4, columns=self.projection_size)
         self.W_hr = self._recurrent_matrix(rng, 1, rows=self.projection_size)
 
-    def _blocks(self, name: str) -> int:
-        return 1 if name == "W_hr" else super()._blocks(name)  # the rows of W_hr are outputs
+    def _gate_blocks(self, name: str) -> int:
+        return 1 if name == "W_hr" else super()._gate_blocks(name)  # the rows of W_hr are outputs
 
     @property
     def output_size(self) -> int:

@@ -60,6 +60,6 @@ class CellParameters(Module):
         self._set_bias(gate, sign * value)
         return True
 
-    def _blocks(self, name: str) -> int:
+    def _gate_blocks(self, name: str) -> int:
         rows = len(getattr(self, name)._data)
         return rows // self.hidden_size if name in ("W_ih", *self.matrices) else 1

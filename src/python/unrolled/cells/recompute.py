@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,6 +18,7 @@ _LEAST_PLACES = 512
 class Recomputed(Module):
     """A cell whose training calls may keep a part of their steps at a time."""
 
+    _later: ClassVar[Mapping[str, Any]] = {"recompute": False}
     _recompute: bool | int = False
 
     @property
@@ -39,13 +42,22 @@ class Recomputed(Module):
         return max(math.isqrt(max(steps - 1, 0)) + 1, least)
 
 
-def settings_of(model: Module) -> dict[str, bool | int]:
-    """Dotted name of each cell that recomputes -> what it is set to."""
-    return {n: m.recompute for n, m in model.modules().items() if isinstance(m, Recomputed) and m.recompute}
+class RecomputedParts(Module):
+    """A layer or a model made of cells, which sets all of them."""
 
+    @property
+    def recompute(self) -> bool | int | None:
+        """That of all cells inside, see `Recurrent`; None where they differ. To set it sets it in each of them."""
+        settings = {(type(cell.recompute), cell.recompute) for cell in self._cells()}
+        return settings.pop()[1] if len(settings) == 1 else None
 
-def set_all(model: Module, settings: dict[str, bool | int]) -> None:
-    """Sets all cells of a model as `settings_of` found them."""
-    for name, module in model.modules().items():
-        if isinstance(module, Recomputed):
-            module.recompute = settings.get(name, False)
+    @recompute.setter
+    def recompute(self, value: bool | int) -> None:
+        cells = self._cells()
+        if not cells:
+            raise ValueError(f"{type(self).__name__}: recompute is set, but no cell inside can recompute")
+        for cell in cells:
+            cell.recompute = value
+
+    def _cells(self) -> list[Recomputed]:
+        return [module for module in self.modules().values() if isinstance(module, Recomputed)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypedDict
 
 import numpy as np
@@ -49,6 +50,11 @@ class Gated(Recurrent):
     They are functions of `seed`, `counter` (of the calls), the time, the row and the unit alone.
     """
 
+    _later: ClassVar[Mapping[str, Any]] = {
+        "recompute": False,
+        "gradient_clip": None,
+        **dict.fromkeys(_RATES, 0.0),
+    }
     _least_starts: ClassVar[dict[str, float]] = {}  # bounds of learned initial states
 
     # Set: calls repeat parts of an earlier one, from this time of it on, with the masks it drew.
@@ -92,9 +98,11 @@ class Gated(Recurrent):
             value = self._checked_rate(name, value)
         elif name == "gradient_clip" and value is not None:
             value = checks.positive(type(self).__name__, name, value)
+        elif name == "learn_initial_state" and "W_ih" in vars(self):
+            raise AttributeError(f"{type(self).__name__}: {name} is set when the cell is made")
         super().__setattr__(name, value)
         if name in _RATES and value and "W_ih" in vars(self) and not self.seed:
-            # Masks that were not to be drawn when the cell was made: no two cells of a model draw the same.
+            # No masks were to be drawn when the cell was made. Cells of different weights draw different ones.
             self.seed = zlib.crc32(self.W_ih._data.tobytes())
 
     def _checked_rate(self, name: str, value: Any) -> float:

@@ -75,7 +75,7 @@ class Jordan(Recurrent):
         self.W_ho = self._recurrent_matrix(rng, 1, rows=self.output_size)
         self.b_o = self._vector(self.output_size) if self.bias else None
 
-    def _blocks(self, name: str) -> int:
+    def _gate_blocks(self, name: str) -> int:
         return 1  # also in W_ho, whose rows are outputs
 
     @property

@@ -1,8 +1,8 @@
 """`save` and `load`: a model as weights and configuration in one safetensors file. Nothing is pickled.
 
 The document of the file: `config` (how to build the model, see `registry`), `frozen` (names of frozen
-parameters), `ties` (further name -> first name of a shared parameter) and `recompute` (name -> setting of the
-cells that recompute). Arrays whose names start with "@" belong to training and are passed over.
+parameters), `ties` (further name -> first name of a shared parameter) and `settings` (name -> options of the
+modules that may be set after construction). Arrays whose names start with "@" belong to training and are passed over.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from unrolled.cells.base import Recurrent
-from unrolled.cells.recompute import set_all, settings_of
 from unrolled.io.file import CheckpointError, StrPath, read, write
+from unrolled.io.settings import set_all, settings_of
 from unrolled.module import Module, parts_of
 from unrolled.registry import decode
 from unrolled.tensor import Tensor
@@ -61,7 +61,7 @@ def describe(model: Module) -> dict[str, Any]:
         "config": model.config(),
         "frozen": frozen,
         "ties": model.ties(),
-        "recompute": settings_of(model),
+        "settings": settings_of(model),
     }
 
 
@@ -77,8 +77,10 @@ def build(path: StrPath, description: Mapping[str, Any], arrays: Mapping[str, np
         for name in description["frozen"]:
             parameter = model.parameters()[name]
             parameter.is_parameter, parameter.requires_grad = True, False
-        if "recompute" in description:  # not in files of earlier versions
-            set_all(model, description["recompute"])
+        if "settings" in description:
+            set_all(model, description["settings"])
+        for name, value in description.get("recompute", {}).items():  # of files of earlier versions
+            model.modules()[name].recompute = value
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise CheckpointError(f"{path} does not fit the classes defined here: {error}") from error
     model.eval()

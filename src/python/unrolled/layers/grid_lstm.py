@@ -108,7 +108,7 @@ class GridLSTM(Module):
         self.b_in = Tensor(np.zeros(2 * H, self.dtype), requires_grad=True) if self.bias else None
         self._set_forget_bias(self.forget_bias)
 
-    def _blocks(self, name: str) -> int:
+    def _gate_blocks(self, name: str) -> int:
         return 2 if name == "W_in" else 1
 
     def _set_forget_bias(self, value: float) -> bool:

@@ -70,7 +70,7 @@ class GridRecurrent(Module):
         self.b = Tensor(np.zeros(G * H, self.dtype), requires_grad=True) if bias else None
         self._set_forget_bias(forget_bias)
 
-    def _blocks(self, name: str) -> int:
+    def _gate_blocks(self, name: str) -> int:
         return self._memories + 3 if name in ("W_ih", "W_hh") else 1
 
     def _set_forget_bias(self, value: float) -> bool:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unrolled.cells.recompute import RecomputedParts
 from unrolled.layers.recurrent import takes_dt, with_dt
-from unrolled.module import Module
 
 
 class _Beside(NamedTuple):
@@ -18,7 +18,7 @@ class _Beside(NamedTuple):
     dt: Any
 
 
-class Sequential(Module):
+class Sequential(RecomputedParts):
     """Applies modules or plain functions in order: `Sequential(Embedding(V, D), LSTM(D, H), Linear(H, V))`.
 
     Of a recurrent layer, which gives `(y, state)`, only y is passed on; `lengths`, `reset` and `dt` (where it is taken)
@@ -47,7 +47,7 @@ class Sequential(Module):
         if reset is not None and not self._has_recurrent():
             kinds = ", ".join(type(layer).__name__ for layer in self.layers)
             raise TypeError(
-                f"Sequential: reset is given, expected None because no layer inside takes it ({kinds})"
+                f"Sequential: reset is given, expected None because no layer inside has an initial_state ({kinds})"
             )
         with_dt("Sequential", self.layers, dt)
         return self._through(x, _Beside(lengths, reset, dt))[0]
@@ -55,8 +55,10 @@ class Sequential(Module):
     def _through(self, x: Any, beside: _Beside) -> tuple[Any, _Beside]:
         """The output of the last layer and what is beside it."""
         for layer in self.layers:
-            if isinstance(layer, Sequential):
+            if _is_plain_sequence(layer):
                 x, beside = layer._through(x, beside)
+            elif isinstance(layer, Sequential):
+                x = layer(x, lengths=beside.lengths, reset=beside.reset, **_times(layer, beside.dt))
             elif _is_recurrent(layer):
                 x, beside = _recurrent(layer, x, beside)
             else:
@@ -76,6 +78,20 @@ class Sequential(Module):
         return len(self.layers)
 
 
+def _is_plain_sequence(layer: Any) -> bool:
+    """Whether a call of it is nothing but its layers."""
+    kind = type(layer)
+    return (
+        isinstance(layer, Sequential)
+        and kind.forward is Sequential.forward
+        and kind.__call__ is Sequential.__call__
+    )
+
+
+def _times(layer: Any, dt: Any) -> dict[str, Any]:
+    return {"dt": dt} if dt is not None and takes_dt(layer) else {}
+
+
 def _is_recurrent(layer: Any) -> bool:
     return hasattr(layer, "initial_state")
 
@@ -83,8 +99,7 @@ def _is_recurrent(layer: Any) -> bool:
 def _recurrent(layer: Any, x: Any, beside: _Beside) -> tuple[Any, _Beside]:
     lengths, reset, dt = beside
     shape = np.shape(x)[:2]
-    times = {"dt": dt} if dt is not None and takes_dt(layer) else {}
-    y, _, *shorter = layer(x, None, lengths, reset, **times)
+    y, _, *shorter = layer(x, None, lengths, reset, **_times(layer, dt))
     if shorter:
         beside = _Beside(shorter[0], layer.joined_reset(reset), layer.joined_dt(dt, shape, lengths))
     return y, beside

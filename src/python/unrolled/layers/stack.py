@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from unrolled import checks, ops
+from unrolled.cells.recompute import RecomputedParts
 from unrolled.layers.dropout import Dropout
 from unrolled.layers.quick import stacked, stacked_with_tape
 from unrolled.layers.recurrent import takes_dt, with_dt
@@ -15,7 +16,7 @@ from unrolled.module import Module
 from unrolled.tensor import Tensor, is_grad_enabled
 
 
-class Stack(Module):
+class Stack(RecomputedParts):
     """Recurrent layers of which each reads the outputs of the one below; the cells may be of different kinds.
 
     The call and `step` are those of a cell. The state is a tuple with the state of every layer, bottom first;
@@ -28,6 +29,7 @@ class Stack(Module):
         rng: source of the dropout masks.
     """
 
+    _later: ClassVar[Mapping[str, Any]] = {"dropout": 0.0}
     _steps_joined = 1  # steps of a layer that become one input of the next
 
     def __init__(

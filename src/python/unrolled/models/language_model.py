@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from unrolled import cells, checks
+from unrolled.cells.recompute import RecomputedParts
 from unrolled.data.corpus import ScoredText
 from unrolled.data.vocabulary import CharVocabulary, WordVocabulary
 from unrolled.decode import Sampler
 from unrolled.layers import Dropout, Embedding, Linear, Stack
 from unrolled.losses import cross_entropy
-from unrolled.module import Module
 from unrolled.tensor import Tensor, no_grad
 from unrolled.train import evaluate
 
@@ -42,7 +42,7 @@ _ROWS = 16  # parts of a text scored side by side
 _LOGITS = 2**22  # most logits held at once while scoring
 
 
-class LanguageModel(Module):
+class LanguageModel(RecomputedParts):
     """Embedding, recurrent layers, and a linear layer to the scores of the next token.
 
     `vocabulary` is kept, saved and loaded with the model. `cell` is a name in `CELLS`. `tie_weights` uses the

@@ -49,9 +49,10 @@ def clip_grad_norm(
 
 def clip_grad_value(parameters: Module | Mapping[str, Tensor], limit: float) -> float:
     """Cuts every gradient to [-limit, limit], in place (NaN stays NaN); returns the largest magnitude before
-    that.
+    that. Infinity only reports.
     """
-    checks.positive("clip_grad_value", "limit", limit)
+    if limit != math.inf:
+        checks.positive("clip_grad_value", "limit", limit)
     largest = 0.0
     for gradient in _gradients("clip_grad_value", parameters).values():
         if gradient.size:

@@ -60,7 +60,7 @@ def _check_numbers(run: Run, plan: Plan, resume: bool) -> None:
             checks.size("fit", name, getattr(plan, name))
     if run.clip_norm != math.inf:  # it stands for None
         checks.positive("fit", "clip_norm", run.clip_norm)
-    if run.clip_value is not None:
+    if run.clip_value not in (None, math.inf):
         checks.positive("fit", "clip_value", run.clip_value)
     checks.amount("fit", "min_delta", plan.min_delta)
     checks.flag("fit", "restore_best", plan.restore_best)

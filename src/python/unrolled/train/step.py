@@ -95,10 +95,9 @@ def evaluation_mode(model: Any) -> Iterator[None]:
     """Evaluation mode without a tape; afterwards every module is in the mode it was in. Of a model in training mode,
     for one thread at a time.
     """
+    # Modules in evaluation mode are not touched: threads may share them.
     modules = model.modules().values() if isinstance(model, Module) else ()
-    training = [
-        module for module in modules if module.training
-    ]  # others are not touched: threads may share them
+    training = [module for module in modules if module.training]
     try:
         for module in training:
             module.training = False
