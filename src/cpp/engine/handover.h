@@ -45,7 +45,7 @@ class Handover {
         state_.store(Nobody, std::memory_order_release);
         return true;
       }
-      // Who has been given rows counts among those at work, so that these do not wait for someone who has gone.
+      // Rows that have been given count as at work, so that nobody leaves while some are on their way to it.
       if (working_.load(std::memory_order_acquire) == 0) return false;
       if (!asks && state == Nobody) asks = state_.compare_exchange_strong(state, Asked);
     }
