@@ -74,19 +74,9 @@ class Fading(Timed):
         (B, I) bool."""
         return super().step(self.seen(x_t, mask), state, dt)
 
-    def inspect(
-        self,
-        x: Any,
-        state: Any = None,
-        lengths: Any = None,
-        reset: Any = None,
-        *,
-        reverse: bool = False,
-        dt: Any = 1.0,
-        mask: Any = None,
-    ) -> Inspection:
+    def inspect(self, x: Any, *args: Any, mask: Any = None, **options: Any) -> Inspection:
         """As for every cell; `mask` as in the call."""
-        return super().inspect(self.seen(x, mask), state, lengths, reset, reverse=reverse, dt=dt)
+        return super().inspect(self.seen(x, mask), *args, **options)
 
     def seen(self, x: Any, mask: Any) -> Any:
         """x with NaN where the mask is False."""

@@ -21,7 +21,20 @@ class GRUState(NamedTuple):
     h: Any
 
 
-class GRU(Gated):
+class _UpdateGate(Gated):
+    """A cell whose gate z keeps the past, or takes the new with `update="new"`."""
+
+    update: str
+
+    def _shown(self, name: str, saved: Array) -> Array:
+        return 1 - saved if name == "z" and self.update == "new" else saved  # saved: what z keeps
+
+    @property
+    def _past_gate(self) -> tuple[str, int]:  # type: ignore[override]
+        return ("z", -1 if self.update == "new" else 1)
+
+
+class GRU(_UpdateGate):
     """Gated recurrent unit, reset applied after the recurrent product.
 
         r = sigmoid(W_r x[t] + U_r h[t-1] + b_r)                reset gate
@@ -72,19 +85,12 @@ class GRU(Gated):
         super()._make_parameters(rng)
         self.b_hn = self._vector(self.hidden_size) if self.bias else None
 
-    def _shown(self, name: str, saved: Array) -> Array:
-        return 1 - saved if name == "z" and self.update == "new" else saved  # saved: what z keeps
-
-    @property
-    def _past_gate(self) -> tuple[str, int]:  # type: ignore[override]
-        return ("z", -1 if self.update == "new" else 1)
-
     @property
     def _kernel(self) -> str:
         return "gru_takes_new" if self.update == "new" else "gru"
 
 
-class GRUResetBefore(Gated):
+class GRUResetBefore(_UpdateGate):
     """Gated recurrent unit, reset applied before the recurrent product: the form of the paper.
 
         r = sigmoid(W_r x[t] + U_r h[t-1] + b_r)          reset gate
@@ -122,13 +128,6 @@ class GRUResetBefore(Gated):
     ) -> None:
         self.update = one_of("GRUResetBefore", "update", update, ("keep", "new"))
         super().__init__(input_size, hidden_size, bias=bias, dtype=dtype, rng=rng, **options)
-
-    def _shown(self, name: str, saved: Array) -> Array:
-        return 1 - saved if name == "z" and self.update == "new" else saved  # saved: what z keeps
-
-    @property
-    def _past_gate(self) -> tuple[str, int]:  # type: ignore[override]
-        return ("z", -1 if self.update == "new" else 1)
 
     @property
     def _kernel(self) -> str:
