@@ -145,6 +145,7 @@ def test_scores_of_scikit_learn_take_tensors() -> None:
     [
         lambda a, t: np.add.at(a, [0, 1, 2], t),
         np.copyto,
+        lambda a, t: np.copyto(dst=a, src=t),
         lambda a, t: np.put(a, [0, 1, 2], t),
         lambda a, t: np.cumsum(t, out=a),
         lambda a, t: np.full_like(a, t[0]),

@@ -67,7 +67,7 @@ def on_arrays(function: Any, args: Any, options: Any) -> Any:
     if function.__name__ in _OURS:
         return function._implementation(*args, **options)
     if function.__name__ in _WRITERS:
-        refuse_lost(name, plain(args[0]), args[1:])  # before anything is written
+        refuse_lost(name, plain(args[0]) if args else 0.0, (args[1:], options))  # before anything is written
     refuse_lost(name, options.get("out"), (args, options))
     if function.__name__ == "full_like":
         refuse_lost(name, 0.0, (args[1:], options))  # what it is filled with
