@@ -45,7 +45,7 @@ class Module(Configurable):
 
     training: bool = True
     # Options that may be set after construction, and are saved as they are; what each is where it is off.
-    _later: ClassVar[Mapping[str, Any]] = {}
+    _options_set_later: ClassVar[Mapping[str, Any]] = {}
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define forward")

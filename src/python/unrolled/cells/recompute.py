@@ -18,7 +18,7 @@ _LEAST_PLACES = 512
 class Recomputed(Module):
     """A cell whose training calls may keep a part of their steps at a time."""
 
-    _later: ClassVar[Mapping[str, Any]] = {"recompute": False}
+    _options_set_later: ClassVar[Mapping[str, Any]] = {"recompute": False}
     _recompute: bool | int = False
 
     @property

@@ -46,12 +46,12 @@ class Gated(Recurrent):
         recompute: whether training keeps only a part of the steps at a time, see `Recurrent`.
 
     All but `learn_initial_state` may be set later, too. Masks are drawn in training mode, in calls over sequences;
-    `step` and evaluation mode use what they are on average.
-    They are functions of `seed`, `counter` (of the calls), the time, the row and the unit alone.
+    `step` and evaluation mode use what they are on average. They are functions of `seed`, `counter` (of the calls), the
+    time, the row and the unit alone.
     """
 
-    _later: ClassVar[Mapping[str, Any]] = {
-        "recompute": False,
+    _options_set_later: ClassVar[Mapping[str, Any]] = {
+        **Recurrent._options_set_later,
         "gradient_clip": None,
         **dict.fromkeys(_RATES, 0.0),
     }

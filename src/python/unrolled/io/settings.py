@@ -19,11 +19,12 @@ def set_all(model: Module, settings: Settings) -> None:
     """Sets all modules of a model as `settings_of` found them."""
     for name, module in list(model.modules().items()):
         there = settings.get(name, {})
-        for option in module._later:
-            value = there.get(option, module._later[option])
-            if getattr(module, option) != value or type(getattr(module, option)) is not type(value):
+        for option, off in type(module)._options_set_later.items():
+            value, now = there.get(option, off), getattr(module, option)
+            if now != value or type(now) is not type(value):
                 setattr(module, option, value)
 
 
 def _those_on(module: Module) -> dict[str, Any]:
-    return {option: value for option in module._later if (value := getattr(module, option))}
+    options = type(module)._options_set_later
+    return {option: value for option in options if (value := getattr(module, option))}

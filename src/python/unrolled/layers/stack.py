@@ -29,7 +29,7 @@ class Stack(RecomputedParts):
         rng: source of the dropout masks.
     """
 
-    _later: ClassVar[Mapping[str, Any]] = {"dropout": 0.0}
+    _options_set_later: ClassVar[Mapping[str, Any]] = {"dropout": 0.0}
     _steps_joined = 1  # steps of a layer that become one input of the next
 
     def __init__(
@@ -115,7 +115,7 @@ class Stack(RecomputedParts):
 
     def _is_plain(self) -> bool:
         """Whether the layers read each other's outputs as they are."""
-        return not (self.masks and self.training)
+        return not (self.masks and self._dropout and self.training)
 
     def _layer(
         self, number: int, x: Any, state: Any, lengths: Any, reset: Any, reverse: bool, times: dict[str, Any]
