@@ -7,12 +7,10 @@
 #include <vector>
 
 #include "engine/handover.h"
-#include "threads_guard.h"
 
 namespace {
 
 using namespace unrolled;
-using testing::Threads;
 
 /// Threads with four rows each run them for some steps, `slow` of them a hundred times as long; gives how often rows
 /// have been handed over, or -1 if one has missed a step.

@@ -21,6 +21,7 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
   if (threads == partition_.threads()) outer.emplace(sums.data(), count_of_sums, chunks_.most_places(), threads);
   Barrier packed, done, summed, rows_done;
   Handover handovers[2]{Handover(partition_.threads()), Handover(partition_.threads())};  // of this chunk, of the next
+  Deal deals[2]{Deal(partition_.threads()), Deal(partition_.threads())};                  // their places
   const bool with_scalar = wanted.dscalar != nullptr;
   parallel(partition_.threads(), [&](int id, int count) {
     if (!wanted.continues) back_.pack_share(cell, id, count);
@@ -37,8 +38,9 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
           backward_steps(in, given, y, with_scalar, chunk.begin, rows.step, mine.of(rows), at, handover);
       }
       if (id == 0) handovers[(k + 1) % 2].restart(count);
+      deals[k % 2].start(chunk.places(), id, count);
       done.wait(count);
-      chunk_gradients(in, wanted, k, id, count);
+      chunk_gradients(in, wanted, k, deals[k % 2], id, count);
       for (const OuterSum<S>& sum : sums)
         if (outer) outer->add(sum, chunk.first, chunk.last, adds(wanted, k), id, count);
     }

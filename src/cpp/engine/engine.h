@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/deal.h"
 #include "core/threads.h"
 #include "engine/call.h"
 #include "engine/chunks.h"
@@ -278,13 +279,13 @@ class Run {
 
   // gradients.cpp: what needs no loop over time
   class InputProduct;
-  void input_gradient(S* dx, const Chunk& chunk);
+  void input_gradient(S* dx, Index first, Index last);
   bool bias_by_symbol(const Inputs<S>& in) const { return in.ids && kernel_->info.input_norms == 0; }
   void bias_gradient(const S* rows, Index count, S* db, bool accumulate, int id, int team);
   void chunk_bias_gradient(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, int id, int team);
   /// Whether chunk k adds to what the weight gradients hold: the last one is the first to be summed.
   bool adds(const InputGradients<S>& wanted, Index k) const { return wanted.continues || k + 1 < chunks_.count(); }
-  void chunk_gradients(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, int id, int count);
+  void chunk_gradients(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, Deal& places, int id, int team);
   void symbol_gradients(const Inputs<S>& in, const InputGradients<S>& wanted, int id, int count);
   void vector_gradients(const InputGradients<S>& wanted);
   void scalar_gradient(S* dscalar, int id, int count);

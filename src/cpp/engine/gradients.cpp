@@ -9,6 +9,8 @@ namespace unrolled {
 template <class S>
 class Run<S>::InputProduct {
  public:
+  static constexpr Index most = 96;   // rows whose slots stay in the second-level cache
+  static constexpr Index least = 48;  // for which all panels are worth being read
   explicit InputProduct(const Run& run) : run_(run) {
     const CellInfo& cell = run.kernel_->info;
     const PanelShape<S>& shape = run.back_.input.shape;
@@ -29,7 +31,6 @@ class Run<S>::InputProduct {
   }
 
  private:
-  static constexpr Index most = 96;  // their slots stay in the second-level cache
   const Run& run_;
   Depth depth_;
   Index first_, rows_ = 0;
@@ -37,18 +38,15 @@ class Run<S>::InputProduct {
   S* out_[most];
 };
 
-/// dx = da W_ih, or that of the rows that the cell has made of x, for the places of a chunk.
+/// dx = da W_ih, or that of the rows that the cell has made of x, for places [first, last).
 template <class S>
-void Run<S>::input_gradient(S* dx, const Chunk& chunk) {
+void Run<S>::input_gradient(S* dx, Index first, Index last) {
   InputProduct product(*this);
-  for (Index s = chunk.begin; s < chunk.end; ++s) {
-    const Index i0 = std::max<Index>(0, chunk.first - schedule_.first(s)),
-                i1 = std::min(schedule_.rows(s), chunk.last - schedule_.first(s));
-    for (Index i = i0; i < i1; ++i)
-      product.add(
-          kernel_->info.input_norms > 0 ? raw_a_at(s, i, 0) : slots_at(s, i, 0),
-          makes_input() ? drows_.data() + schedule_.place(s, i) * sizes_.row : dx + schedule_.at(s, i) * sizes_.input);
-  }
+  Index place = first;
+  for (Index s = schedule_.step_of(first); place < last; ++s)
+    for (Index i = place - schedule_.first(s); i < schedule_.rows(s) && place < last; ++i, ++place)
+      product.add(kernel_->info.input_norms > 0 ? raw_a_at(s, i, 0) : slots_at(s, i, 0),
+                  makes_input() ? drows_.data() + place * sizes_.row : dx + schedule_.at(s, i) * sizes_.input);
   product.finish();
 }
 
@@ -80,13 +78,14 @@ void Run<S>::chunk_bias_gradient(const Inputs<S>& in, const InputGradients<S>& w
     bias_gradient(slots_[0].data() + chunk.first * slot_row_[0], chunk.places(), wanted.db, adds(wanted, k), id, team);
 }
 
-/// Gradients of the input and the bias from the steps of chunk k.
+/// Gradients of the input and the bias from the steps of chunk k, whose places have been dealt.
 template <class S>
-void Run<S>::chunk_gradients(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, int id, int team) {
-  Chunk mine = chunks_[k];
-  mine.last = mine.first + share_begin(chunks_[k].places(), id + 1, team);
-  mine.first += share_begin(chunks_[k].places(), id, team);
-  if (!in.ids && (wanted.dx || makes_input())) input_gradient(wanted.dx, mine);
+void Run<S>::chunk_gradients(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, Deal& places, int id,
+                             int team) {
+  const Index first = chunks_[k].first;
+  if (!in.ids && (wanted.dx || makes_input()))
+    for (Deal::Range mine; places.take(InputProduct::least, InputProduct::most, id, team, &mine);)
+      input_gradient(wanted.dx, first + mine.first, first + mine.last);
   chunk_bias_gradient(in, wanted, k, id, team);
 }
 
@@ -256,16 +255,16 @@ void Run<S>::symbol_weight_gradients(const Inputs<S>& in, const InputGradients<S
   accumulate_outer(sums.sums().data(), 1, wanted.continues);
 }
 
-#define UNROLLED_GRADIENTS(S)                                                                             \
-  template void Run<S>::input_gradient(S*, const Chunk&);                                                 \
-  template void Run<S>::chunk_bias_gradient(const Inputs<S>&, const InputGradients<S>&, Index, int, int); \
-  template void Run<S>::chunk_gradients(const Inputs<S>&, const InputGradients<S>&, Index, int, int);     \
-  template void Run<S>::symbol_gradients(const Inputs<S>&, const InputGradients<S>&, int, int);           \
-  template void Run<S>::scalar_gradient(S*, int, int);                                                    \
-  template void Run<S>::start_gradients(const Inputs<S>&, const InputGradients<S>&);                      \
-  template void Run<S>::vector_gradients(const InputGradients<S>&);                                       \
-  template WeightSums<S> Run<S>::weight_sums(const Inputs<S>&, const S*, const InputGradients<S>&);       \
-  template void Run<S>::weight_gradients(const std::vector<OuterSum<S>>&, int, const InputGradients<S>&); \
+#define UNROLLED_GRADIENTS(S)                                                                                \
+  template void Run<S>::input_gradient(S*, Index, Index);                                                    \
+  template void Run<S>::chunk_bias_gradient(const Inputs<S>&, const InputGradients<S>&, Index, int, int);    \
+  template void Run<S>::chunk_gradients(const Inputs<S>&, const InputGradients<S>&, Index, Deal&, int, int); \
+  template void Run<S>::symbol_gradients(const Inputs<S>&, const InputGradients<S>&, int, int);              \
+  template void Run<S>::scalar_gradient(S*, int, int);                                                       \
+  template void Run<S>::start_gradients(const Inputs<S>&, const InputGradients<S>&);                         \
+  template void Run<S>::vector_gradients(const InputGradients<S>&);                                          \
+  template WeightSums<S> Run<S>::weight_sums(const Inputs<S>&, const S*, const InputGradients<S>&);          \
+  template void Run<S>::weight_gradients(const std::vector<OuterSum<S>>&, int, const InputGradients<S>&);    \
   template void Run<S>::symbol_weight_gradients(const Inputs<S>&, const InputGradients<S>&);
 UNROLLED_GRADIENTS(float)
 UNROLLED_GRADIENTS(double)

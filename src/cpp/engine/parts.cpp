@@ -32,8 +32,7 @@ void Run<S>::backward_part(const Inputs<S>& in, const S* y, const OutputGradient
   const FlushDenormals flush;
   const Shares mine = shares(0, 1);
   backward_steps(in, given, y, false, begin, end, mine, threads_[0]);
-  const auto first = [&](Index s) { return s < schedule_.steps() ? schedule_.first(s) : schedule_.places(); };
-  if (wanted.dx) input_gradient(wanted.dx, {begin, end, first(begin), first(end)});
+  if (wanted.dx) input_gradient(wanted.dx, schedule_.first(begin), schedule_.first(end));
 }
 
 template <class S>

@@ -26,7 +26,11 @@ class Schedule {
   Index places() const { return first_[static_cast<std::size_t>(steps_)]; }
   /// Rows running at step s; they are the first ones.
   Index rows(Index s) const { return first_[static_cast<std::size_t>(s + 1)] - first_[static_cast<std::size_t>(s)]; }
+  /// Place of the first row of step s; of the step behind the last one, all places.
   Index first(Index s) const { return first_[static_cast<std::size_t>(s)]; }
+  Index step_of(Index place) const {
+    return static_cast<Index>(std::upper_bound(first_.begin(), first_.end(), place) - first_.begin()) - 1;
+  }
   Index place(Index s, Index i) const { return first(s) + i; }
   /// Batch row of the i-th longest sequence, and its length.
   Index row(Index i) const { return plain_ ? i : order_[static_cast<std::size_t>(i)]; }

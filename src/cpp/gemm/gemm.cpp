@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/deal.h"
 #include "core/threads.h"
 #include "gemm/outer.h"
 
@@ -13,6 +14,8 @@ namespace {
 constexpr Index deepest = 4096, run_of_deep = 512;
 /// Rows of up to so many bytes stay in a core's own cache while many panels pass.
 constexpr Index most_bytes_of_rows = Index(1) << 19;
+/// Pieces of each thread's work that others may take over, and rows for which a panel is worth being read.
+constexpr Index pieces = 8, least_rows = 48;
 
 /// Tiles of a panel over so many rows.
 template <class S>
@@ -51,70 +54,108 @@ struct Columns {
   }
 };
 
-/// A is stored as wanted: its rows are read where they are.
+/// A product of which A is stored as wanted: its rows are read where they are.
 template <class S>
-void gemm_rows(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias,
-               bool accumulate) {
-  const Columns<S> columns(B, N, K);
-  const PanelShape<S>& shape = columns.shape;
-  Buffer<S> start(shape.packets() * lanes<S>);
-  if (bias) {
-    start.fill_zero(shape.packets() * lanes<S>);
-    std::copy_n(bias, N, start.data());
+class RowProduct {
+ public:
+  RowProduct(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc)
+      : rows_(M), depth_(K), A_(A), columns_(B, N, K), c_(static_cast<std::size_t>(M)) {
+    for (Index m = 0; m < M; ++m) c_[std::size_t(m)] = C + m * ldc;
   }
-  std::vector<const S*> a(static_cast<std::size_t>(M));
-  std::vector<S*> c(static_cast<std::size_t>(M));
-  for (Index m = 0; m < M; ++m) {
-    a[std::size_t(m)] = A.data + m * A.ld;
-    c[std::size_t(m)] = C + m * ldc;
+
+  /// C (+)= A B + bias; null: none.
+  void make(const S* bias, bool accumulate) {
+    const Index N = shape_.columns, width = shape_.packets() * lanes<S>;
+    start_ = accumulate ? Start::Continue : bias ? Start::Bias : Start::Zero;
+    if (bias && accumulate)
+      for (S* const row : c_)
+        for (Index n = 0; n < N; ++n) row[n] += bias[n];
+    if (start_ == Start::Bias) {
+      bias_.resize(width);
+      bias_.fill_zero(width);
+      std::copy_n(bias, N, bias_.data());
+    }
+    const int threads = double(rows_) * double(N) * double(depth_) < least_team_work ? 1 : get_num_threads();
+    const bool many_panels = shape_.groups() >= 8 * threads && rows_ * depth_ * Index(sizeof(S)) <= most_bytes_of_rows;
+    if (rows_ < 16 * threads || many_panels)
+      by_panels(static_cast<int>(std::min<Index>(threads, shape_.groups())));
+    else
+      by_rows(threads);
   }
-  const int wanted = double(M) * double(N) * double(K) < least_team_work ? 1 : get_num_threads();
-  // With a bias and accumulation both asked for, the bias is added to C first.
-  if (accumulate && bias)
-    for (Index m = 0; m < M; ++m)
-      for (Index n = 0; n < N; ++n) C[m * ldc + n] += bias[n];
-  const Start begin = accumulate ? Start::Continue : bias ? Start::Bias : Start::Zero;
-  const auto multiply = [&](Index g, const S* panel, Depth depth, Index m0, Index m1, Start from, LinesAhead<S>& next) {
-    multiply_group(shape, panel, g, depth, m1 - m0, a.data() + m0, c.data() + m0, from,
-                   start.data() + shape.first_column(g), &next);
-  };
-  const bool many_panels = shape.groups() >= 8 * wanted && M * K * Index(sizeof(S)) <= most_bytes_of_rows;
-  if (M < 16 * wanted || many_panels) {  // threads take panels, and each packs one after the other
-    const Index size = max_vectors * lanes<S> * K;
-    const int team = static_cast<int>(std::min<Index>(wanted, shape.groups()));
-    Buffer<S> panels(team * size);
-    return parallel(team, [&](int id, int count) {
+
+ private:
+  /// Threads take panels, and each packs one after the other.
+  void by_panels(int threads) {
+    const Index size = max_vectors * lanes<S> * depth_;
+    Buffer<S> panels(threads * size);
+    a_.resize(static_cast<std::size_t>(rows_));
+    aim(a_.data(), 0, rows_, 0);
+    Deal groups(threads);
+    Barrier dealt;
+    parallel(threads, [&](int id, int count) {
       S* const panel = panels.data() + id * size;
-      const Index end = share_begin(shape.groups(), id + 1, count);
-      for (Index g = share_begin(shape.groups(), id, count); g < end; ++g) {
-        columns.pack(g, 0, K, panel);
-        LinesAhead<S> next = columns.ahead(g + 1, std::min(g + 2, end), 0, K, tiles_over<S>(M));
-        multiply(g, panel, Depth::contiguous(K), 0, M, begin, next);
+      groups.start(shape_.groups(), id, count);
+      dealt.wait(count);
+      for (Deal::Range one; groups.take(1, 1, id, count, &one);) {
+        columns_.pack(one.first, 0, depth_, panel);
+        LinesAhead<S> next = columns_.ahead(one.last, one.last + one.next, 0, depth_, tiles_over<S>(rows_));
+        multiply(one.first, panel, depth_, a_.data(), 0, rows_, start_, next);
       }
     });
   }
-  const Index run = K > deepest ? run_of_deep : std::max<Index>(1, K);
-  const Index size = shape.packets() * lanes<S> * run;
-  Buffer<S> panels(run < K ? 2 * size : size);  // one is packed while others may still multiply by the other
-  Barrier packed;
-  parallel(wanted, [&](int id, int count) {
-    const Index g0 = share_begin(shape.groups(), id, count), g1 = share_begin(shape.groups(), id + 1, count);
-    const Index m0 = share_begin(M, id, count), m1 = share_begin(M, id + 1, count);
-    S* now = panels.data();
-    for (Index k = 0; k == 0 || k < K; k += run) {
-      const Index steps = std::min(run, K - k);
-      const PanelShape<S> of_run{N, steps, max_vectors};
-      for (Index g = g0; g < g1; ++g) columns.pack(g, k, steps, now + of_run.offset(g));
-      packed.wait(count);
-      LinesAhead<S> next =
-          columns.ahead(g0, g1, k + steps, std::min(run, K - k - steps), tiles_over<S>(m1 - m0) * shape.groups());
-      for (Index g = 0; g < shape.groups(); ++g)
-        multiply(g, now + of_run.offset(g), Depth::contiguous(steps), m0, m1, k == 0 ? begin : Start::Continue, next);
-      for (Index m = m0; run < K && m < m1; ++m) a[std::size_t(m)] += steps;  // this thread's own rows
-      now = panels.data() + (now == panels.data() ? size : 0);
-    }
-  });
-}
+
+  /// Threads pack all panels together, a run of the sum at a time, and take them with a part of the rows.
+  void by_rows(int threads) {
+    const Index run = depth_ > deepest ? run_of_deep : std::max<Index>(1, depth_), G = shape_.groups();
+    const Index size = shape_.packets() * lanes<S> * run;
+    // Of two runs: one is made ready while others may still multiply by the other.
+    const Index copies = run < depth_ ? 2 : 1;
+    Buffer<S> panels(copies * size);
+    a_.resize(static_cast<std::size_t>(copies * rows_));
+    Deal deals[2]{Deal(threads), Deal(threads)};
+    Barrier packed;
+    parallel(threads, [&](int id, int count) {
+      const Index g0 = share_begin(G, id, count), g1 = share_begin(G, id + 1, count);
+      const Index parts = count * std::clamp<Index>(pieces / G, 1, std::max<Index>(1, rows_ / count / least_rows));
+      for (Index k = 0, odd = 0; k == 0 || k < depth_; k += run, odd ^= 1) {
+        const Index steps = std::min(run, depth_ - k);
+        const PanelShape<S> of_run{shape_.columns, steps, max_vectors};
+        S* const now = panels.data() + odd * size;
+        const S** const a = a_.data() + odd * rows_;
+        for (Index g = g0; g < g1; ++g) columns_.pack(g, k, steps, now + of_run.offset(g));
+        aim(a, share_begin(rows_, id, count), share_begin(rows_, id + 1, count), k);
+        deals[odd].start(parts * G, id, count);
+        packed.wait(count);
+        LinesAhead<S> next =
+            columns_.ahead(g0, g1, k + steps, std::min(run, depth_ - k - steps), tiles_over<S>(rows_ / count) * G);
+        for (Deal::Range one; deals[odd].take(1, 1, id, count, &one);) {
+          const Index part = one.first / G, g = one.first % G;
+          multiply(g, now + of_run.offset(g), steps, a, rows_ * part / parts, rows_ * (part + 1) / parts,
+                   k == 0 ? start_ : Start::Continue, next);
+        }
+      }
+    });
+  }
+
+  /// Points `a` to what rows [m0, m1) have from step k of the sum on.
+  void aim(const S** a, Index m0, Index m1, Index k) const {
+    for (Index m = m0; m < m1; ++m) a[m] = A_.data + m * A_.ld + k;
+  }
+  void multiply(Index g, const S* panel, Index depth, const S* const* a, Index m0, Index m1, Start start,
+                LinesAhead<S>& next) const {
+    const S* const bias = start == Start::Bias ? bias_.data() + shape_.first_column(g) : nullptr;
+    multiply_group(shape_, panel, g, Depth::contiguous(depth), m1 - m0, a + m0, c_.data() + m0, start, bias, &next);
+  }
+
+  Index rows_, depth_;
+  ConstMatrix<S> A_;
+  Columns<S> columns_;
+  const PanelShape<S>& shape_ = columns_.shape;
+  std::vector<const S*> a_;
+  std::vector<S*> c_;
+  Buffer<S> bias_;
+  Start start_ = Start::Zero;
+};
 
 /// A is stored transposed: C is a sum of outer products of stored rows. of_a: null, or for the sums of their columns.
 template <class S>
@@ -149,7 +190,7 @@ void gemm(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, I
           bool accumulate) {
   if (M == 0 || N == 0) return;
   if (A.trans == Trans::No)
-    gemm_rows(M, N, K, A, B, C, ldc, bias, accumulate);
+    RowProduct<S>(M, N, K, A, B, C, ldc).make(bias, accumulate);
   else
     gemm_outer<S>(M, N, K, A, B, C, ldc, bias, accumulate, nullptr);
 }

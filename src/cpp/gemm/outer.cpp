@@ -9,6 +9,8 @@ namespace {
 
 constexpr Index longest_run = 640;
 constexpr Index block_bytes = Index(1) << 18;  // of tiles that a thread cuts at once
+/// Tiles that are cut at once at least.
+constexpr Index least_tiles = 2;
 /// Rows of A read side by side while they are cut into tiles.
 constexpr Index rows_together = 8;
 /// Rows up to which an outer product is a matter of writing C, and columns of B up to which it is one of reading A.
@@ -200,7 +202,8 @@ int outer_threads(const OuterSum<S>* sums, int count) {
 template <class S>
 OuterTeam<S>::OuterTeam(const OuterSum<S>* sums, int count, Index most, int team)
     : run_(std::min(most, longest_run)),
-      block_(std::max<Index>(1, block_bytes / std::max<Index>(1, tile_columns<S> * run_ * Index(sizeof(S))))) {
+      block_(std::max<Index>(1, block_bytes / std::max<Index>(1, tile_columns<S> * run_ * Index(sizeof(S))))),
+      deal_(team) {
   Index panels = 0, tiles = 0;
   for (int k = 0; k < count; ++k) {
     const OuterSum<S>& sum = sums[k];
@@ -235,12 +238,11 @@ void OuterTeam<S>::add(const OuterSum<S>& sum, Index first, Index last, bool acc
   if (sum.of_a) add_columns(last - first, sum.a + first, m0, m1, sum.of_a, accumulate);
 }
 
-/// Tiles of A go to threads in whole; every thread needs all panels of B, which are packed together.
+/// Tiles of A go to threads in whole, as they come; every thread needs all panels of B, which are packed together.
 template <class S>
 void OuterTeam<S>::add_run(const OuterSum<S>& sum, Index first, Index run, bool accumulate, int id, int team) {
   constexpr int tile = tile_columns<S>;
   const Index step = tile * run_, packets = sum.a_columns / lanes<S>;
-  const Index t0 = share_begin(tiles_of(sum), id, team), t1 = share_begin(tiles_of(sum), id + 1, team);
   const S* const* const a = sum.a + first;
   bool whole = false;
   for (int k = 0; k < sum.count; ++k)
@@ -269,15 +271,16 @@ void OuterTeam<S>::add_run(const OuterSum<S>& sum, Index first, Index run, bool 
       pack_rows(product.b + first, run, shape.first_column(g), shape.columns - shape.first_column(g), shape.vectors(g),
                 at + shape.offset(g));
   });
+  deal_.start(tiles_of(sum), id, team);
   barrier_.wait(team);
   Index groups = 0;
   for_products([&](const OuterProduct<S>&, const PanelShape<S>& shape, S*) { groups += shape.groups(); });
   S* const tiles = tiles_.data() + id * block_ * step;
-  for (Index first_tile = t0; first_tile < t1; first_tile += block_) {
-    const Index end = std::min(t1, first_tile + block_);
+  for (Deal::Range mine; deal_.take(least_tiles, block_, id, team, &mine);) {
+    const Index first_tile = mine.first, end = mine.last;
     cut_tiles(a, run, sum.a_columns, first_tile, end, step, tiles);
     if (sum.of_a) add_columns(run, a, first_tile * tile, std::min(sum.a_columns, end * tile), sum.of_a, accumulate);
-    LinesAhead<S> ahead(a, run, end * tile, std::min(sum.a_columns, std::min(t1, end + block_) * tile),
+    LinesAhead<S> ahead(a, run, end * tile, std::min(sum.a_columns, (end + mine.next) * tile),
                         (end - first_tile) * groups);
     for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
       for (Index g = 0; g < shape.groups(); ++g)

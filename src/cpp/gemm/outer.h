@@ -1,6 +1,7 @@
 // Sums of outer products over many rows: weight gradients.
 #pragma once
 
+#include "core/deal.h"
 #include "core/threads.h"
 #include "gemm/panels.h"
 
@@ -43,11 +44,12 @@ class OuterTeam {
   void add_run(const OuterSum<S>& sum, Index first, Index run, bool accumulate, int id, int team);
 
   Index run_;    // most rows at once
-  Index block_;  // tiles of A that a thread cuts at once: they stay in its cache while the panels of B pass
+  Index block_;  // most tiles of A that a thread cuts at once: they stay in its cache while the panels of B pass
   Buffer<S> panels_, tiles_;
   Buffer<S> trash_;  // where rows of C that are not wanted go
   Index widest_ = 0;
   Barrier barrier_;
+  Deal deal_;  // of tiles
 };
 
 /// All rows of all sums.
