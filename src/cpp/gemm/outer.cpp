@@ -238,64 +238,77 @@ void OuterTeam<S>::add(const OuterSum<S>& sum, Index first, Index last, bool acc
   if (sum.of_a) add_columns(last - first, sum.a + first, m0, m1, sum.of_a, accumulate);
 }
 
+/// The products that are made without packing; whether there are others.
+template <class S>
+bool OuterTeam<S>::add_narrow(const OuterSum<S>& sum, Index first, Index run, bool accumulate, int id, int team) {
+  const Index packets = sum.a_columns / lanes<S>;
+  const Index q0 = share_begin(packets, id, team), q1 = share_begin(packets, id + 1, team);
+  bool others = false;
+  for (int k = 0; k < sum.count; ++k)
+    if (is_narrow(sum, sum.products[k]))
+      outer_of_narrow(run, sum.a + first, sum.products[k].b + first, q0, q1, sum.products[k], accumulate);
+    else
+      others = true;
+  if (!others && sum.of_a) add_columns(run, sum.a + first, q0 * lanes<S>, q1 * lanes<S>, sum.of_a, accumulate);
+  return others;
+}
+
+/// use(product, shape, panels) for each product that goes in panels.
+template <class S>
+template <class F>
+void OuterTeam<S>::each_packed(const OuterSum<S>& sum, Index run, F&& use) {
+  S* at = panels_.data();
+  for (int k = 0; k < sum.count; ++k) {
+    if (is_narrow(sum, sum.products[k])) continue;
+    const PanelShape<S> shape{sum.products[k].b_columns, run, panel_width};
+    use(sum.products[k], shape, at);
+    at += shape.size();
+  }
+}
+
 /// Tiles of A go to threads in whole, as they come; every thread needs all panels of B, which are packed together.
 template <class S>
 void OuterTeam<S>::add_run(const OuterSum<S>& sum, Index first, Index run, bool accumulate, int id, int team) {
-  constexpr int tile = tile_columns<S>;
-  const Index step = tile * run_, packets = sum.a_columns / lanes<S>;
-  const S* const* const a = sum.a + first;
-  bool whole = false;
-  for (int k = 0; k < sum.count; ++k)
-    if (is_narrow(sum, sum.products[k]))
-      outer_of_narrow(run, a, sum.products[k].b + first, share_begin(packets, id, team),
-                      share_begin(packets, id + 1, team), sum.products[k], accumulate);
-    else
-      whole = true;
-  if (!whole) {
-    if (sum.of_a)
-      add_columns(run, a, share_begin(packets, id, team) * lanes<S>, share_begin(packets, id + 1, team) * lanes<S>,
-                  sum.of_a, accumulate);
-    return;
-  }
-  const auto for_products = [&](auto&& use) {
-    S* at = panels_.data();
-    for (int k = 0; k < sum.count; ++k) {
-      if (is_narrow(sum, sum.products[k])) continue;
-      const PanelShape<S> shape{sum.products[k].b_columns, run, panel_width};
-      use(sum.products[k], shape, at);
-      at += shape.size();
-    }
-  };
-  for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
+  if (!add_narrow(sum, first, run, accumulate, id, team)) return;
+  Index groups = 0;
+  each_packed(sum, run, [&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
+    groups += shape.groups();
     for (Index g = share_begin(shape.groups(), id, team); g < share_begin(shape.groups(), id + 1, team); ++g)
       pack_rows(product.b + first, run, shape.first_column(g), shape.columns - shape.first_column(g), shape.vectors(g),
                 at + shape.offset(g));
   });
   deal_.start(tiles_of(sum), id, team);
   barrier_.wait(team);
-  Index groups = 0;
-  for_products([&](const OuterProduct<S>&, const PanelShape<S>& shape, S*) { groups += shape.groups(); });
-  S* const tiles = tiles_.data() + id * block_ * step;
   for (Deal::Range mine; deal_.take(least_tiles, block_, id, team, &mine);) {
-    const Index first_tile = mine.first, end = mine.last;
-    cut_tiles(a, run, sum.a_columns, first_tile, end, step, tiles);
-    if (sum.of_a) add_columns(run, a, first_tile * tile, std::min(sum.a_columns, end * tile), sum.of_a, accumulate);
-    LinesAhead<S> ahead(a, run, end * tile, std::min(sum.a_columns, (end + mine.next) * tile),
-                        (end - first_tile) * groups);
-    for_products([&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* at) {
-      for (Index g = 0; g < shape.groups(); ++g)
-        for (Index t = first_tile; t < end; ++t) {
-          const Index next_end = t + 1 < end ? std::min((t + 2) * tile, sum.a_columns) : 0;
-          for (Index m = (t + 1) * tile; m < next_end; ++m)
-            for (int v = 0; product.c[m] && v < shape.vectors(g); ++v)
-              ahead.also(product.c[m] + shape.first_column(g) + v * lanes<S>);
-          outer_tile_product(shape, at + shape.offset(g), g, tiles + (t - first_tile) * step,
-                             static_cast<int>(std::min<Index>(tile, sum.a_columns - t * tile)), product.c + t * tile,
-                             trash_.data() + id * widest_, accumulate ? Start::Continue : Start::Zero, ahead);
-        }
-    });
+    const Index last = std::min(sum.a_columns, mine.last * tile_columns<S>);
+    LinesAhead<S> ahead(sum.a + first, run, last, std::min(sum.a_columns, (mine.last + mine.next) * tile_columns<S>),
+                        (mine.last - mine.first) * groups);
+    add_tiles(sum, first, run, mine, accumulate, id, ahead);
+    if (sum.of_a) add_columns(run, sum.a + first, mine.first * tile_columns<S>, last, sum.of_a, accumulate);
   }
   barrier_.wait(team);  // the next run is packed where this one was
+}
+
+/// Some tiles of A with all panels, over one run.
+template <class S>
+void OuterTeam<S>::add_tiles(const OuterSum<S>& sum, Index first, Index run, Deal::Range range, bool accumulate, int id,
+                             LinesAhead<S>& ahead) {
+  constexpr int tile = tile_columns<S>;
+  const Index step = tile * run_;
+  S* const tiles = tiles_.data() + id * block_ * step;
+  cut_tiles(sum.a + first, run, sum.a_columns, range.first, range.last, step, tiles);
+  each_packed(sum, run, [&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* panels) {
+    for (Index g = 0; g < shape.groups(); ++g)
+      for (Index t = range.first; t < range.last; ++t) {
+        const Index next_end = t + 1 < range.last ? std::min((t + 2) * tile, sum.a_columns) : 0;
+        for (Index m = (t + 1) * tile; m < next_end; ++m)
+          for (int v = 0; product.c[m] && v < shape.vectors(g); ++v)
+            ahead.also(product.c[m] + shape.first_column(g) + v * lanes<S>);
+        outer_tile_product(shape, panels + shape.offset(g), g, tiles + (t - range.first) * step,
+                           static_cast<int>(std::min<Index>(tile, sum.a_columns - t * tile)), product.c + t * tile,
+                           trash_.data() + id * widest_, accumulate ? Start::Continue : Start::Zero, ahead);
+      }
+  });
 }
 
 template <class S>

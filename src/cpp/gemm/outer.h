@@ -41,7 +41,12 @@ class OuterTeam {
   void add(const OuterSum<S>& sum, Index first, Index last, bool accumulate, int id, int team);
 
  private:
+  bool add_narrow(const OuterSum<S>& sum, Index first, Index run, bool accumulate, int id, int team);
+  template <class F>
+  void each_packed(const OuterSum<S>& sum, Index run, F&& use);
   void add_run(const OuterSum<S>& sum, Index first, Index run, bool accumulate, int id, int team);
+  void add_tiles(const OuterSum<S>& sum, Index first, Index run, Deal::Range range, bool accumulate, int id,
+                 LinesAhead<S>& ahead);
 
   Index run_;    // most rows at once
   Index block_;  // most tiles of A that a thread cuts at once: they stay in its cache while the panels of B pass
