@@ -10,24 +10,19 @@
 
 namespace unrolled {
 
-template <class S>
-class ForwardPoint {
+/// What points see in both directions: what the step was given, and what came before it.
+template <class S, class Tile>
+class Point {
  public:
   using V = Vec<S>;
   static constexpr bool regularised = false;
-  ForwardPoint(const ForwardTile<S>& tile, Index row, Index block)
+  Point(const Tile& tile, Index row, Index block)
       : t_(tile),
         row_(row),
         unit_((tile.first_block + block) * lanes<S>),
         valid_(tile.units - unit_),
-        slots_(tile.slots[row] + unit_ * tile.slot_count),
-        saved_(tile.saved ? tile.saved[row] + unit_ * tile.slot_count : nullptr),
-        u_(tile.u + row * tile.u_row + block * tile.u_block) {}
+        slots_(tile.slots[row] + unit_ * tile.slot_count) {}
 
-  /// Input part of the gate in `slot`, or what an earlier phase has set there.
-  V a(int slot) const { return V::load(slots_ + slot * lanes<S>); }
-  /// Recurrent part of the gate in `slot`.
-  V u(int slot) const { return V::load(u_ + (slot - t_.first_slot) * lanes<S>); }
   V h_prev() const { return V::load_partial(t_.h_prev[row_] + unit_, valid_); }
   V state_prev(int state) const { return V::load(t_.state_prev[state][row_] + unit_); }
   V stream(int stream) const { return V::load(t_.stream[stream][row_] + unit_); }
@@ -39,6 +34,28 @@ class ForwardPoint {
   int choice(int k) const { return static_cast<int>(t_.numbers[k]); }
   /// What variational dropout multiplies h[t-1] by, for a cell that makes the operand of its matrices of it.
   V recurrent_mask() const { return V(S(1)); }
+
+ protected:
+  const Tile& t_;
+  const Index row_, unit_, valid_;
+  S* const slots_;
+};
+
+template <class S>
+class ForwardPoint : public Point<S, ForwardTile<S>> {
+  using Base = Point<S, ForwardTile<S>>;
+
+ public:
+  using V = Vec<S>;
+  ForwardPoint(const ForwardTile<S>& tile, Index row, Index block)
+      : Base(tile, row, block),
+        saved_(tile.saved ? tile.saved[row] + unit_ * tile.slot_count : nullptr),
+        u_(tile.u + row * tile.u_row + block * tile.u_block) {}
+
+  /// Input part of the gate in `slot`, or what an earlier phase has set there.
+  V a(int slot) const { return V::load(slots_ + slot * lanes<S>); }
+  /// Recurrent part of the gate in `slot`.
+  V u(int slot) const { return V::load(u_ + (slot - t_.first_slot) * lanes<S>); }
 
   void set_output(V h) { h.store_partial(t_.y[row_] + unit_, valid_); }
   void set_stream(int stream, V value) { value.store(t_.stream[stream][row_] + unit_); }
@@ -56,34 +73,21 @@ class ForwardPoint {
   }
 
  protected:
-  const ForwardTile<S>& t_;
-  const Index row_, unit_, valid_;
-  S *const slots_, *const saved_;
+  using Base::t_, Base::row_, Base::unit_, Base::valid_, Base::slots_;
+  S* const saved_;
   const S* const u_;
 };
 
 template <class S>
-class BackwardPoint {
+class BackwardPoint : public Point<S, BackwardTile<S>> {
+  using Base = Point<S, BackwardTile<S>>;
+
  public:
   using V = Vec<S>;
-  static constexpr bool regularised = false;
-  BackwardPoint(const BackwardTile<S>& tile, Index row, Index block)
-      : t_(tile),
-        row_(row),
-        unit_((tile.first_block + block) * lanes<S>),
-        valid_(tile.units - unit_),
-        slots_(tile.slots[row] + unit_ * tile.slot_count) {}
+  using Base::Base;
 
   V saved(int slot) const { return V::load(slots_ + slot * lanes<S>); }
-  V h_prev() const { return V::load_partial(t_.h_prev[row_] + unit_, valid_); }
   V output() const { return V::load_partial(t_.y[row_] + unit_, valid_); }
-  V state_prev(int state) const { return V::load(t_.state_prev[state][row_] + unit_); }
-  V stream(int stream) const { return V::load(t_.stream[stream][row_] + unit_); }
-  V vector(int k) const { return V::load(t_.vectors[k] + unit_); }
-  V scalar() const { return t_.scalar ? V(t_.scalar[row_]) : V(S(1)); }
-  V number(int k) const { return V(static_cast<S>(t_.numbers[k])); }
-  int choice(int k) const { return static_cast<int>(t_.numbers[k]); }
-  V recurrent_mask() const { return V(S(1)); }
 
   /// Gradient of the output h[t]: the loss's own and that of later steps. Read it before set_dh_prev.
   V dh() const {
@@ -130,9 +134,7 @@ class BackwardPoint {
   }
 
  protected:
-  const BackwardTile<S>& t_;
-  const Index row_, unit_, valid_;
-  S* const slots_;
+  using Base::t_, Base::row_, Base::unit_, Base::valid_, Base::slots_;
 };
 
 namespace detail {
