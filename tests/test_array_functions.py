@@ -146,6 +146,7 @@ def test_scores_of_scikit_learn_take_tensors() -> None:
         lambda a, t: np.add.at(a, [0, 1, 2], t),
         np.copyto,
         lambda a, t: np.copyto(dst=a, src=t),
+        lambda a, t: np.put(a=a, ind=[0, 1, 2], v=t),
         lambda a, t: np.put(a, [0, 1, 2], t),
         lambda a, t: np.cumsum(t, out=a),
         lambda a, t: np.full_like(a, t[0]),
@@ -158,3 +159,10 @@ def test_nothing_is_written_of_what_would_lose_its_gradient(write):
     assert not array.any()
     with ur.no_grad():
         write(array, t)
+
+
+def test_whole_numbers_are_written_where_no_gradient_could_be() -> None:
+    whole, t = np.zeros(3, int), ur.Tensor(np.arange(3.0), requires_grad=True)
+    np.copyto(whole, t, casting="unsafe")
+    np.copyto(dst=whole, src=t + 1, casting="unsafe")
+    assert whole.tolist() == [1, 2, 3]

@@ -26,8 +26,15 @@ _VALUES = {
     "unique_inverse", "unique_values", "zeros_like",
 }  # fmt: skip
 
-# Functions that write into an array.
-_WRITERS = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"}
+# Functions that write into their first argument, and its name.
+_WRITERS = {
+    "copyto": "dst",
+    "fill_diagonal": "a",
+    "place": "arr",
+    "put": "a",
+    "put_along_axis": "arr",
+    "putmask": "a",
+}
 
 # What to use instead, where it is not the op of the same name in `ur.ops`.
 _INSTEAD = {
@@ -67,7 +74,10 @@ def on_arrays(function: Any, args: Any, options: Any) -> Any:
     if function.__name__ in _OURS:
         return function._implementation(*args, **options)
     if function.__name__ in _WRITERS:
-        refuse_lost(name, plain(args[0]) if args else 0.0, (args[1:], options))  # before anything is written
+        target = _WRITERS[function.__name__]
+        sources = [value for key, value in options.items() if key != target]
+        # Before anything is written.
+        refuse_lost(name, args[0] if args else options.get(target), (args[1:], sources))
     refuse_lost(name, options.get("out"), (args, options))
     if function.__name__ == "full_like":
         refuse_lost(name, 0.0, (args[1:], options))  # what it is filled with
