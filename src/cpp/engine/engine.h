@@ -285,7 +285,7 @@ class Run {
   void chunk_bias_gradient(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, int id, int team);
   /// Whether chunk k adds to what the weight gradients hold: the last one is the first to be summed.
   bool adds(const InputGradients<S>& wanted, Index k) const { return wanted.continues || k + 1 < chunks_.count(); }
-  void chunk_gradients(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, Deal& places, int id, int team);
+  void chunk_gradients(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, Deal& places, int id, int count);
   void symbol_gradients(const Inputs<S>& in, const InputGradients<S>& wanted, int id, int count);
   void vector_gradients(const InputGradients<S>& wanted);
   void scalar_gradient(S* dscalar, int id, int count);

@@ -9,8 +9,7 @@ namespace unrolled {
 template <class S>
 class Run<S>::InputProduct {
  public:
-  static constexpr Index most = 96;   // rows whose slots stay in the second-level cache
-  static constexpr Index least = 48;  // for which all panels are worth being read
+  static constexpr Index most = 96;  // rows whose slots stay in the second-level cache
   explicit InputProduct(const Run& run) : run_(run) {
     const CellInfo& cell = run.kernel_->info;
     const PanelShape<S>& shape = run.back_.input.shape;
@@ -81,12 +80,12 @@ void Run<S>::chunk_bias_gradient(const Inputs<S>& in, const InputGradients<S>& w
 /// Gradients of the input and the bias from the steps of chunk k, whose places have been dealt.
 template <class S>
 void Run<S>::chunk_gradients(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, Deal& places, int id,
-                             int team) {
+                             int count) {
   const Index first = chunks_[k].first;
   if (!in.ids && (wanted.dx || makes_input()))
-    for (Deal::Range mine; places.take(InputProduct::least, InputProduct::most, id, team, &mine);)
+    for (Deal::Range mine; places.take(rows_worth_panels, InputProduct::most, id, count, &mine);)
       input_gradient(wanted.dx, first + mine.first, first + mine.last);
-  chunk_bias_gradient(in, wanted, k, id, team);
+  chunk_bias_gradient(in, wanted, k, id, count);
 }
 
 /// Gradients of the table and of the bias from the sums of its symbols.

@@ -1,8 +1,5 @@
 // The phases of a forward step: recurrent products, tile by tile, and the cell's point function on each tile's sums
 // while they are in the first-level cache.
-//
-// The Depth of a tile is made where the Tile is, not once before them: a wide copy of what was written in parts a
-// moment ago waits for all the stores before it.
 #include <algorithm>
 
 #include "engine/engine.h"

@@ -28,6 +28,7 @@ class Schedule {
   Index rows(Index s) const { return first_[static_cast<std::size_t>(s + 1)] - first_[static_cast<std::size_t>(s)]; }
   /// Place of the first row of step s; of the step behind the last one, all places.
   Index first(Index s) const { return first_[static_cast<std::size_t>(s)]; }
+  /// The step of a place; of the one behind the last, the number of steps.
   Index step_of(Index place) const {
     return static_cast<Index>(std::upper_bound(first_.begin(), first_.end(), place) - first_.begin()) - 1;
   }

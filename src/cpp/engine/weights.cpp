@@ -147,7 +147,7 @@ void ForwardWeights<S>::pack_share(const CellInfo& cell, Sizes sizes, const Para
 }
 
 template <class S>
-void SlotMatrix<S>::multiply(Index first_group, Index last_group, Depth depth, Index count, const S* const* a,
+void SlotMatrix<S>::multiply(Index first_group, Index last_group, const Depth& depth, Index count, const S* const* a,
                              S* const* c, Start start, bool back) const {
   if (packed) return multiply_groups(shape, panels.data(), first_group, last_group, depth, count, a, c, start, back);
   const Index first = shape.first_column(first_group), last = std::min(columns, shape.first_column(last_group));

@@ -131,7 +131,7 @@ struct SlotMatrix {
   PanelShape<S> shape{};
   Buffer<S> panels;
   bool packed = true;  // else the rows are read where they are: each of them but a few times
-  void multiply(Index first_group, Index last_group, Depth depth, Index count, const S* const* a, S* const* c,
+  void multiply(Index first_group, Index last_group, const Depth& depth, Index count, const S* const* a, S* const* c,
                 Start start, bool back = false) const;
 };
 

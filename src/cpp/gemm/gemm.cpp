@@ -14,8 +14,8 @@ namespace {
 constexpr Index deepest = 4096, run_of_deep = 512;
 /// Rows of up to so many bytes stay in a core's own cache while many panels pass.
 constexpr Index most_bytes_of_rows = Index(1) << 19;
-/// Pieces of each thread's work that others may take over, and rows for which a panel is worth being read.
-constexpr Index pieces = 8, least_rows = 48;
+/// Pieces of each thread's work that others may take over.
+constexpr Index pieces = 8;
 
 /// Tiles of a panel over so many rows.
 template <class S>
@@ -58,32 +58,42 @@ struct Columns {
 template <class S>
 class RowProduct {
  public:
-  RowProduct(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc)
-      : rows_(M), depth_(K), A_(A), columns_(B, N, K), c_(static_cast<std::size_t>(M)) {
-    for (Index m = 0; m < M; ++m) c_[std::size_t(m)] = C + m * ldc;
-  }
-
   /// C (+)= A B + bias; null: none.
-  void make(const S* bias, bool accumulate) {
-    const Index N = shape_.columns, width = shape_.packets() * lanes<S>;
-    start_ = accumulate ? Start::Continue : bias ? Start::Bias : Start::Zero;
+  RowProduct(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias,
+             bool accumulate)
+      : rows_(M),
+        depth_(K),
+        A_(A),
+        columns_(B, N, K),
+        c_(static_cast<std::size_t>(M)),
+        start_(accumulate ? Start::Continue
+               : bias     ? Start::Bias
+                          : Start::Zero) {
+    for (Index m = 0; m < M; ++m) c_[std::size_t(m)] = C + m * ldc;
     if (bias && accumulate)
       for (S* const row : c_)
         for (Index n = 0; n < N; ++n) row[n] += bias[n];
     if (start_ == Start::Bias) {
+      const Index width = shape().packets() * lanes<S>;
       bias_.resize(width);
       bias_.fill_zero(width);
       std::copy_n(bias, N, bias_.data());
     }
-    const int threads = double(rows_) * double(N) * double(depth_) < least_team_work ? 1 : get_num_threads();
-    const bool many_panels = shape_.groups() >= 8 * threads && rows_ * depth_ * Index(sizeof(S)) <= most_bytes_of_rows;
+  }
+
+  void run() {
+    const int threads =
+        double(rows_) * double(shape().columns) * double(depth_) < least_team_work ? 1 : get_num_threads();
+    const bool many_panels = shape().groups() >= 8 * threads && rows_ * depth_ * Index(sizeof(S)) <= most_bytes_of_rows;
     if (rows_ < 16 * threads || many_panels)
-      by_panels(static_cast<int>(std::min<Index>(threads, shape_.groups())));
+      by_panels(static_cast<int>(std::min<Index>(threads, shape().groups())));
     else
       by_rows(threads);
   }
 
  private:
+  const PanelShape<S>& shape() const { return columns_.shape; }
+
   /// Threads take panels, and each packs one after the other.
   void by_panels(int threads) {
     const Index size = max_vectors * lanes<S> * depth_;
@@ -94,7 +104,7 @@ class RowProduct {
     Barrier dealt;
     parallel(threads, [&](int id, int count) {
       S* const panel = panels.data() + id * size;
-      groups.start(shape_.groups(), id, count);
+      groups.start(shape().groups(), id, count);
       dealt.wait(count);
       for (Deal::Range one; groups.take(1, 1, id, count, &one);) {
         columns_.pack(one.first, 0, depth_, panel);
@@ -106,8 +116,8 @@ class RowProduct {
 
   /// Threads pack all panels together, a run of the sum at a time, and take them with a part of the rows.
   void by_rows(int threads) {
-    const Index run = depth_ > deepest ? run_of_deep : std::max<Index>(1, depth_), G = shape_.groups();
-    const Index size = shape_.packets() * lanes<S> * run;
+    const Index run = depth_ > deepest ? run_of_deep : std::max<Index>(1, depth_), G = shape().groups();
+    const Index size = shape().packets() * lanes<S> * run;
     // Of two runs: one is made ready while others may still multiply by the other.
     const Index copies = run < depth_ ? 2 : 1;
     Buffer<S> panels(copies * size);
@@ -116,10 +126,11 @@ class RowProduct {
     Barrier packed;
     parallel(threads, [&](int id, int count) {
       const Index g0 = share_begin(G, id, count), g1 = share_begin(G, id + 1, count);
-      const Index parts = count * std::clamp<Index>(pieces / G, 1, std::max<Index>(1, rows_ / count / least_rows));
+      const Index parts =
+          count * std::clamp<Index>(pieces / G, 1, std::max<Index>(1, rows_ / count / rows_worth_panels));
       for (Index k = 0, odd = 0; k == 0 || k < depth_; k += run, odd ^= 1) {
         const Index steps = std::min(run, depth_ - k);
-        const PanelShape<S> of_run{shape_.columns, steps, max_vectors};
+        const PanelShape<S> of_run{shape().columns, steps, max_vectors};
         S* const now = panels.data() + odd * size;
         const S** const a = a_.data() + odd * rows_;
         for (Index g = g0; g < g1; ++g) columns_.pack(g, k, steps, now + of_run.offset(g));
@@ -143,18 +154,17 @@ class RowProduct {
   }
   void multiply(Index g, const S* panel, Index depth, const S* const* a, Index m0, Index m1, Start start,
                 LinesAhead<S>& next) const {
-    const S* const bias = start == Start::Bias ? bias_.data() + shape_.first_column(g) : nullptr;
-    multiply_group(shape_, panel, g, Depth::contiguous(depth), m1 - m0, a + m0, c_.data() + m0, start, bias, &next);
+    const S* const bias = start == Start::Bias ? bias_.data() + shape().first_column(g) : nullptr;
+    multiply_group(shape(), panel, g, Depth::contiguous(depth), m1 - m0, a + m0, c_.data() + m0, start, bias, &next);
   }
 
   Index rows_, depth_;
   ConstMatrix<S> A_;
   Columns<S> columns_;
-  const PanelShape<S>& shape_ = columns_.shape;
   std::vector<const S*> a_;
   std::vector<S*> c_;
   Buffer<S> bias_;
-  Start start_ = Start::Zero;
+  Start start_;
 };
 
 /// A is stored transposed: C is a sum of outer products of stored rows. of_a: null, or for the sums of their columns.
@@ -190,7 +200,7 @@ void gemm(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, I
           bool accumulate) {
   if (M == 0 || N == 0) return;
   if (A.trans == Trans::No)
-    RowProduct<S>(M, N, K, A, B, C, ldc).make(bias, accumulate);
+    RowProduct<S>(M, N, K, A, B, C, ldc, bias, accumulate).run();
   else
     gemm_outer<S>(M, N, K, A, B, C, ldc, bias, accumulate, nullptr);
 }

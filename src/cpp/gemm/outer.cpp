@@ -9,6 +9,12 @@ namespace {
 
 constexpr Index longest_run = 640;
 constexpr Index block_bytes = Index(1) << 18;  // of tiles that a thread cuts at once
+/// Steps of a sum that take as long as a line of C from memory.
+constexpr Index steps_ahead = 64;
+/// Sums of so few steps are a matter of writing C; their panels, if no larger than this, come from a core's own cache.
+constexpr Index few_steps = 64, most_panel_bytes = Index(1) << 19;
+/// A larger C comes from memory.
+constexpr Index most_cached_bytes = Index(1) << 24;
 /// Tiles that are cut at once at least.
 constexpr Index least_tiles = 2;
 /// Rows of A read side by side while they are cut into tiles.
@@ -160,20 +166,43 @@ void outer_of_narrow(Index rows, const S* const* a, const S* const* b, Index fir
              [&](auto columns) { outer_of_columns<S, columns>(rows, a, b, first, last, product.c, accumulate); });
 }
 
-/// C of one panel and one tile of A, over one run.
+/// C of one panel and one tile of A, over one run. all: no row of C is null. Then c is read where it has long been: a
+/// wide load of what has just been written in parts waits for all stores before it, here those of the tile before.
 template <class S>
 void outer_tile_product(const PanelShape<S>& shape, const S* panel, Index group, const S* tile_data, int in_tile,
-                        S* const* c, S* trash, Start start, LinesAhead<S>& ahead) {
-  if (std::all_of(c, c + in_tile, [](const S* row) { return row == nullptr; })) return;
+                        S* const* c, bool all, S* trash, Start start, LinesAhead<S>& ahead) {
   const S* from[max_tile_rows];
+  for (int r = 0; r < in_tile; ++r) from[r] = tile_data + r;
   S* to[max_tile_rows];
-  for (int r = 0; r < in_tile; ++r) {
-    from[r] = tile_data + r;
-    to[r] = c[r] ? c[r] : trash;
+  if (!all) {
+    if (std::all_of(c, c + in_tile, [](const S* row) { return row == nullptr; })) return;
+    for (int r = 0; r < in_tile; ++r) to[r] = c[r] ? c[r] : trash;
+    c = to;
   }
   const Depth depth{1, shape.depth, 0, tile_columns<S>};
-  multiply_group(shape, panel, group, depth, in_tile, from, to, start, static_cast<const S*>(nullptr), &ahead);
+  multiply_group(shape, panel, group, depth, in_tile, from, c, start, static_cast<const S*>(nullptr), &ahead);
 }
+
+/// All tiles of a range with all panels: a panel with one tile after the other, or a tile with one panel after the
+/// other, which writes neighbouring columns of C.
+struct TileOrder {
+  TileOrder(Deal::Range range, Index groups, bool by_rows)
+      : tile(range.first), range_(range), groups_(groups), by_rows_(by_rows) {}
+  bool ended() const { return by_rows_ ? tile >= range_.last : group >= groups_; }
+  void advance() {
+    if (by_rows_ ? ++group < groups_ : ++tile < range_.last) return;
+    if (by_rows_)
+      group = 0, ++tile;
+    else
+      tile = range_.first, ++group;
+  }
+  Index tile, group = 0;
+
+ private:
+  Deal::Range range_;
+  Index groups_;
+  bool by_rows_;
+};
 
 template <class S>
 Index tiles_of(const OuterSum<S>& sum) {
@@ -238,7 +267,7 @@ void OuterTeam<S>::add(const OuterSum<S>& sum, Index first, Index last, bool acc
   if (sum.of_a) add_columns(last - first, sum.a + first, m0, m1, sum.of_a, accumulate);
 }
 
-/// The products that are made without packing; whether there are others.
+/// The products that are made without packing, and where all are, the sums of A; whether there are others.
 template <class S>
 bool OuterTeam<S>::add_narrow(const OuterSum<S>& sum, Index first, Index run, bool accumulate, int id, int team) {
   const Index packets = sum.a_columns / lanes<S>;
@@ -294,20 +323,27 @@ template <class S>
 void OuterTeam<S>::add_tiles(const OuterSum<S>& sum, Index first, Index run, Deal::Range range, bool accumulate, int id,
                              LinesAhead<S>& ahead) {
   constexpr int tile = tile_columns<S>;
-  const Index step = tile * run_;
+  const Index step = tile * run_, ahead_by = 1 + steps_ahead / run;
   S* const tiles = tiles_.data() + id * block_ * step;
   cut_tiles(sum.a + first, run, sum.a_columns, range.first, range.last, step, tiles);
   each_packed(sum, run, [&](const OuterProduct<S>& product, const PanelShape<S>& shape, S* panels) {
-    for (Index g = 0; g < shape.groups(); ++g)
-      for (Index t = range.first; t < range.last; ++t) {
-        const Index next_end = t + 1 < range.last ? std::min((t + 2) * tile, sum.a_columns) : 0;
-        for (Index m = (t + 1) * tile; m < next_end; ++m)
-          for (int v = 0; product.c[m] && v < shape.vectors(g); ++v)
-            ahead.also(product.c[m] + shape.first_column(g) + v * lanes<S>);
-        outer_tile_product(shape, panels + shape.offset(g), g, tiles + (t - range.first) * step,
-                           static_cast<int>(std::min<Index>(tile, sum.a_columns - t * tile)), product.c + t * tile,
-                           trash_.data() + id * widest_, accumulate ? Start::Continue : Start::Zero, ahead);
-      }
+    S* const* const end = product.c + std::min(range.last * tile, sum.a_columns);
+    const bool all = std::find(product.c + range.first * tile, end, nullptr) == end;
+    const bool by_rows = run <= few_steps && shape.size() * Index(sizeof(S)) <= most_panel_bytes;
+    // Neighbouring columns the processor asks for by itself, from caches soon enough.
+    const bool asks = !by_rows || sum.a_columns * shape.columns * Index(sizeof(S)) > most_cached_bytes;
+    TileOrder now(range, shape.groups(), by_rows), later = now;
+    for (Index n = 0; n < ahead_by; ++n) later.advance();
+    for (; !now.ended(); now.advance(), later.advance()) {
+      const Index g = now.group, t = now.tile;
+      if (asks && !later.ended())
+        for (Index m = later.tile * tile, last = std::min(m + tile, sum.a_columns); m < last; ++m)
+          for (int v = 0; product.c[m] && v < shape.vectors(later.group); ++v)
+            ahead.also(product.c[m] + shape.first_column(later.group) + v * lanes<S>);
+      outer_tile_product(shape, panels + shape.offset(g), g, tiles + (t - range.first) * step,
+                         static_cast<int>(std::min<Index>(tile, sum.a_columns - t * tile)), product.c + t * tile, all,
+                         trash_.data() + id * widest_, accumulate ? Start::Continue : Start::Zero, ahead);
+    }
   });
 }
 

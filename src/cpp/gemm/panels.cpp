@@ -38,8 +38,8 @@ void pack_rows(const S* const* rows, Index depth, Index first, Index valid, int 
 }
 
 template <class S>
-void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, Depth depth, Index rows, const S* const* a,
-                    S* const* c, Start start, const S* bias, LinesAhead<S>* ahead) {
+void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, const Depth& depth, Index rows,
+                    const S* const* a, S* const* c, Start start, const S* bias, LinesAhead<S>* ahead) {
   constexpr int P = lanes<S>;
   const int vectors = shape.vectors(group);
   const Index first = shape.first_column(group);
@@ -47,20 +47,23 @@ void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, Dep
   const bool whole = valid == vectors * P;
   alignas(64) S partial[max_tile_rows * max_vectors * P];
   for_row_tiles(rows, tile_rows<S>(vectors), [&](Index r0, int count) {
+    Tile<S> tile{depth, a + r0, panel, c + r0, P, start, bias, 0, 0, ahead ? ahead->next() : Ahead{}, first};
+    if (whole) return run_tile(count, vectors, tile);
     S* out[max_tile_rows];
     for (int r = 0; r < count; ++r) {
-      out[r] = whole ? c[r0 + r] + first : partial + r * vectors * P;
-      if (!whole && start == Start::Continue) std::memcpy(out[r], c[r0 + r] + first, sizeof(S) * std::size_t(valid));
+      out[r] = partial + r * vectors * P;
+      if (start == Start::Continue) std::memcpy(out[r], c[r0 + r] + first, sizeof(S) * std::size_t(valid));
     }
-    run_tile(count, vectors, Tile<S>{depth, a + r0, panel, out, P, start, bias, 0, 0, ahead ? ahead->next() : Ahead{}});
-    if (!whole)
-      for (int r = 0; r < count; ++r) std::memcpy(c[r0 + r] + first, out[r], sizeof(S) * std::size_t(valid));
+    tile.out = out;
+    tile.out_first = 0;
+    run_tile(count, vectors, tile);
+    for (int r = 0; r < count; ++r) std::memcpy(c[r0 + r] + first, out[r], sizeof(S) * std::size_t(valid));
   });
 }
 
 template <class S>
-void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, Index last, Depth depth, Index rows,
-                     const S* const* a, S* const* c, Start start, bool back) {
+void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, Index last, const Depth& depth,
+                     Index rows, const S* const* a, S* const* c, Start start, bool back) {
   constexpr int P = lanes<S>;
   const Index whole = std::min(last, shape.columns / (shape.width * P));
   const int most = most_at_once(shape.width * P * shape.depth * Index(sizeof(S)), shape.size() * Index(sizeof(S)));
@@ -83,7 +86,7 @@ void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, I
 namespace {
 
 template <class S, int packets>
-void unpacked_kernel(const S* const* rows, Index first, Depth depth, const S* a, S* c, Start start) {
+void unpacked_kernel(const S* const* rows, Index first, const Depth& depth, const S* a, S* c, Start start) {
   constexpr int P = lanes<S>;
   Vec<S> acc[packets];
 #pragma GCC unroll 16
@@ -102,21 +105,22 @@ void unpacked_kernel(const S* const* rows, Index first, Depth depth, const S* a,
 }  // namespace
 
 template <class S>
-void multiply_unpacked(const S* const* rows, Index first, Index last, Depth depth, const S* a, S* c, Start start) {
+void multiply_unpacked(const S* const* rows, Index first, Index last, const Depth& depth, const S* a, S* c,
+                       Start start) {
   constexpr int P = lanes<S>, most = max_vectors * most_panels;
   for (; first + most * P <= last; first += most * P) unpacked_kernel<S, most>(rows, first, depth, a, c, start);
   for (; first + 4 * P <= last; first += 4 * P) unpacked_kernel<S, 4>(rows, first, depth, a, c, start);
   for (; first < last; first += P) unpacked_kernel<S, 1>(rows, first, depth, a, c, start);
 }
 
-#define UNROLLED_PANELS(S)                                                                                         \
-  template void pack_transposed<S>(const S* const*, int, Index, S*);                                               \
-  template void pack_rows<S>(const S* const*, Index, Index, Index, int, S*);                                       \
-  template void multiply_group<S>(const PanelShape<S>&, const S*, Index, Depth, Index, const S* const*, S* const*, \
-                                  Start, const S*, LinesAhead<S>*);                                                \
-  template void multiply_groups<S>(const PanelShape<S>&, const S*, Index, Index, Depth, Index, const S* const*,    \
-                                   S* const*, Start, bool);                                                        \
-  template void multiply_unpacked<S>(const S* const*, Index, Index, Depth, const S*, S*, Start);
+#define UNROLLED_PANELS(S)                                                                                             \
+  template void pack_transposed<S>(const S* const*, int, Index, S*);                                                   \
+  template void pack_rows<S>(const S* const*, Index, Index, Index, int, S*);                                           \
+  template void multiply_group<S>(const PanelShape<S>&, const S*, Index, const Depth&, Index, const S* const*,         \
+                                  S* const*, Start, const S*, LinesAhead<S>*);                                         \
+  template void multiply_groups<S>(const PanelShape<S>&, const S*, Index, Index, const Depth&, Index, const S* const*, \
+                                   S* const*, Start, bool);                                                            \
+  template void multiply_unpacked<S>(const S* const*, Index, Index, const Depth&, const S*, S*, Start);
 UNROLLED_PANELS(float)
 UNROLLED_PANELS(double)
 

@@ -46,22 +46,26 @@ void for_row_tiles(Index rows, int most, F&& tile) {
   }
 }
 
+/// Rows for which packed panels are worth being read once more.
+inline constexpr Index rows_worth_panels = 48;
+
 /// For one group: c[r][column of the group] = start + a[r] . panel, for all rows, writing valid columns only.
 /// c[r] points to column 0 of the whole matrix; rows are dense (column after column). Runs on the calling thread;
 /// `ahead` is asked for meanwhile.
 template <class S>
-void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, Depth depth, Index rows, const S* const* a,
-                    S* const* c, Start start, const S* bias, LinesAhead<S>* ahead = nullptr);
+void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, const Depth& depth, Index rows,
+                    const S* const* a, S* const* c, Start start, const S* bias, LinesAhead<S>* ahead = nullptr);
 
 /// The same without bias for the groups [first, last) of a packed matrix, front to back or back to front; a single row
 /// takes several at once.
 template <class S>
-void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, Index last, Depth depth, Index rows,
-                     const S* const* a, S* const* c, Start start, bool back);
+void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, Index last, const Depth& depth,
+                     Index rows, const S* const* a, S* const* c, Start start, bool back);
 
 /// c[first .. last) = start + a . B for a single row a and a matrix that is not packed: `rows` points to the rows of B,
 /// as many as the sum is deep; columns first and last are whole packets. The same bits as from panels.
 template <class S>
-void multiply_unpacked(const S* const* rows, Index first, Index last, Depth depth, const S* a, S* c, Start start);
+void multiply_unpacked(const S* const* rows, Index first, Index last, const Depth& depth, const S* a, S* c,
+                       Start start);
 
 }  // namespace unrolled

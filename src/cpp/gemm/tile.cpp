@@ -23,7 +23,7 @@ void tile_kernel(const Tile<S>& t) {
   Vec<S> acc[rows][vectors];
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) {
-    const S* const start = t.start == Start::Continue ? t.out[r] : from;
+    const S* const start = t.start == Start::Continue ? t.out[r] + t.out_first : from;
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) acc[r][v] = Vec<S>::load(start + v * from_step);
   }
@@ -65,10 +65,11 @@ void tile_kernel(const Tile<S>& t) {
       }
     }
   }
+  while (ahead.begin != ahead.end) __builtin_prefetch(*ahead.begin++);  // of a sum of few steps
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) acc[r][v].store(t.out[r] + v * t.out_step);
+    for (int v = 0; v < vectors; ++v) acc[r][v].store(t.out[r] + t.out_first + v * t.out_step);
 }
 
 template <class S, int panels, int vectors>

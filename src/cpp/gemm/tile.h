@@ -51,16 +51,17 @@ struct Ahead {
 
 template <class S>
 struct Tile {
-  Depth depth;
-  const S* const* a;  // [rows] start of each row
-  const S* panel;     // for each k of the sum, `vectors` packets
-  S* const* out;      // [rows] where packet 0 of each row goes
-  Index out_step;     // from packet to packet of a row
+  const Depth& depth;  // no copy: a wide load of what has just been written in parts waits for all stores before it
+  const S* const* a;   // [rows] start of each row
+  const S* panel;      // for each k of the sum, `vectors` packets
+  S* const* out;       // [rows] where packet 0 of each row goes
+  Index out_step;      // from packet to packet of a row
   Start start;
   const S* bias;             // `vectors` packets, read if start is Bias
   Index panel_step = 0;      // of run_row: from panel to panel
   Index out_panel_step = 0;  // of run_row: the same where the packets go
   Ahead ahead{};             // of run_tile
+  Index out_first = 0;       // of run_tile: scalars from out[r] to packet 0
 };
 
 /// Runs a tile of `rows` <= tile_rows(vectors) rows and `vectors` <= max_vectors packets.
