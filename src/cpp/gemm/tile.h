@@ -54,7 +54,7 @@ struct Tile {
   const Depth& depth;  // no copy: a wide load of what has just been written in parts waits for all stores before it
   const S* const* a;   // [rows] start of each row
   const S* panel;      // for each k of the sum, `vectors` packets
-  S* const* out;       // [rows] where packet 0 of each row goes
+  S* const* out;       // [rows] the rows that packets go to, from `out_first` on
   Index out_step;      // from packet to packet of a row
   Start start;
   const S* bias;             // `vectors` packets, read if start is Bias
