@@ -1,5 +1,8 @@
-// The number of threads for the time of one test.
+// The number of threads for the time of one test, and what threads do in their own time.
 #pragma once
+
+#include <chrono>
+#include <thread>
 
 #include "core/threads.h"
 
@@ -17,5 +20,14 @@ class Threads {
  private:
   const int before_;
 };
+
+/// Whether `what()` becomes true within some seconds.
+template <class F>
+bool happens(F&& what) {
+  using Clock = std::chrono::steady_clock;
+  for (const auto end = Clock::now() + std::chrono::seconds(20); Clock::now() < end; std::this_thread::yield())
+    if (what()) return true;
+  return false;
+}
 
 }  // namespace unrolled::testing

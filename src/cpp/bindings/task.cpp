@@ -8,24 +8,27 @@
 namespace unrolled::bindings {
 namespace {
 
-/// A core for each, and more left over only where a call is too small to share its own.
-bool worth_running_together(const std::vector<Task>& tasks) {
-  constexpr double small = 2e7;
+/// A core for each, and more left over only where a call is too small to share its own; else a team of one.
+Team team_for(const std::vector<Task>& tasks) {
+  constexpr double small = 2e7, least_awake_work = 1.5e5;
   double total = 0, most = 0;
   for (const Task& task : tasks) {
     total += task.work;
     most = std::max(most, task.work);
   }
-  const int threads = get_num_threads();
-  if (tasks.size() < 2 || threads < 2 || total < least_team_work) return false;
-  return threads <= static_cast<int>(tasks.size()) || most < small;
+  const int threads = get_num_threads(), count = static_cast<int>(tasks.size());
+  if (count < 2 || threads < 2 || total < least_awake_work) return 1;
+  const bool awake_only = total < least_team_work;
+  if (awake_only && (crowded() || !note_short_work())) return 1;
+  return threads <= count || most < small ? Team{count, awake_only} : 1;
 }
 
 }  // namespace
 
 void run(const std::vector<Task>& tasks) {
   const pybind11::gil_scoped_release release;
-  if (!worth_running_together(tasks)) {
+  const Team team = team_for(tasks);
+  if (team.wanted == 1) {
     for (const Task& task : tasks) task.run();
     return;
   }
@@ -35,7 +38,7 @@ void run(const std::vector<Task>& tasks) {
   for (const Task& task : tasks) by_work.push_back(&task);
   std::stable_sort(by_work.begin(), by_work.end(), [](const Task* a, const Task* b) { return a->work > b->work; });
   std::vector<std::exception_ptr> errors(tasks.size());
-  parallel(static_cast<int>(tasks.size()), [&](int id, int count) {
+  parallel(team, [&](int id, int count) {
     for (std::size_t k = std::size_t(id); k < tasks.size(); k += std::size_t(count)) try {
         by_work[k]->run();
       } catch (...) {

@@ -14,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include "core/standby.h"
+
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
@@ -69,10 +71,7 @@ std::atomic<bool> in_forked_child{false};
 
 std::atomic<std::int64_t> crowded_until{0};
 
-std::int64_t now_us() {
-  using namespace std::chrono;
-  return duration_cast<microseconds>(steady_clock::now().time_since_epoch()).count();
-}
+using detail::now_us;
 
 // One late thread may be chance, as another library's threads still spinning; four teams in a row that were late are
 // not.
@@ -91,6 +90,7 @@ void note_team(bool late) {
 void after_fork_in_child() {
   team_taken.store(false);
   in_forked_child.store(true);
+  standby::forget();
 }
 
 // At load, not at the first team: the program may have used OpenMP's pool itself before it forks.
@@ -152,56 +152,78 @@ std::int64_t processor_us() {
   return std::int64_t(time.tv_sec) * 1'000'000 + time.tv_nsec / 1000;
 }
 
-/// A body with a watch on its first thread: how long it worked, and how long it then waited for the others.
-class Watched {
+/// A watch on one team: whether its threads came together in time.
+class Watch {
  public:
-  Watched(detail::Body body, void* context) : body_(body), context_(context) { long_waits.store(0); }
-  static void run(void* watched, int id, int count) {
-    auto* const self = static_cast<Watched*>(watched);
+  Watch() { long_waits.store(0, std::memory_order_relaxed); }
+  /// `late`: what else is known of its `count` threads.
+  void judge(int count, bool late) const {
+    late = late || long_waits.load(std::memory_order_relaxed) > 0;
+    // A thread may also be late because the system had to find memory for it. Waiting threads spin, so a team that had
+    // its cores used them: the clock is costly and asked only when there is suspicion.
+    if (late && suspicious_) late = 5 * (processor_us() - processor_) < 4 * count * (now_us() - begin);
+    note_team(late);
+  }
+  const std::int64_t begin = now_us();
+  static std::atomic<int> long_waits;  // of the team that runs, one for another
+
+ private:
+  const bool suspicious_ = late_teams.load(std::memory_order_relaxed) > 0;
+  const std::int64_t processor_ = suspicious_ ? processor_us() : 0;
+};
+std::atomic<int> Watch::long_waits{0};
+
+/// By threads that OpenMP wakes where they sleep. It gives how many they were, and when the first of them was done.
+class WokenTeam {
+ public:
+  WokenTeam(detail::Body body, void* context) : body_(body), context_(context) {}
+  void run(int count) {
+    const bool plain = in_forked_child.load(std::memory_order_relaxed) || !system_grants(count);
+    (plain ? run_with_plain_threads : run_with_openmp)(count, share, this);
+  }
+  /// The first thread waited for the others longer than it worked.
+  bool late(std::int64_t begin) const {
+    constexpr std::int64_t noise = 500;
+    return now_us() - end_ > end_ - begin + noise;
+  }
+  int count() const { return count_; }
+
+ private:
+  static void share(void* team, int id, int count) {
+    auto* const self = static_cast<WokenTeam*>(team);
     self->body_(self->context_, id, count);
     if (id != 0) return;
     self->end_ = now_us();
     self->count_ = count;
   }
-  void judge() const {
-    constexpr std::int64_t noise = 500;
-    const std::int64_t now = now_us();
-    bool late = now - end_ > end_ - begin_ + noise || long_waits.load(std::memory_order_relaxed) > 0;
-    // A thread may also be late because the system had to find memory for it. Waiting threads spin, so a team that had
-    // its cores used them: the clock is costly and asked only when there is suspicion.
-    if (late && suspicious_) late = 5 * (processor_us() - processor_) < 4 * count_ * (now - begin_);
-    note_team(late);
-  }
-  static std::atomic<int> long_waits;  // at barriers, of the team that runs
-
- private:
   detail::Body body_;
   void* context_;
-  const bool suspicious_ = late_teams.load(std::memory_order_relaxed) > 0;
-  const std::int64_t processor_ = suspicious_ ? processor_us() : 0;
-  const std::int64_t begin_ = now_us();
-  std::int64_t end_ = begin_;
+  std::int64_t end_ = 0;
   int count_ = 1;
 };
-std::atomic<int> Watched::long_waits{0};
 
 }  // namespace
 
 int get_num_threads() { return thread_limit().load(std::memory_order_relaxed); }
 void set_num_threads(int count) { thread_limit().store(std::max(1, count), std::memory_order_relaxed); }
 
-void detail::run_team(int wanted, Body body, void* context) {
+void detail::run_team(Team team, Body body, void* context) {
   FlushDenormals flush;
-  const int count = crowded() ? 1 : std::min(wanted, get_num_threads());
+  const int count = crowded() ? 1 : std::min(team.wanted, get_num_threads());
   if (count <= 1 || team_taken.exchange(true, std::memory_order_acquire)) {
     body(context, 0, 1);
     return;
   }
-  Watched watched{body, context};
-  const bool plain = in_forked_child.load(std::memory_order_relaxed) || !system_grants(count);
-  const auto run = plain ? run_with_plain_threads : run_with_openmp;
-  run(count, Watched::run, &watched);
-  watched.judge();
+  const Watch watch;
+  if (standby::run(count, body, context)) {
+    watch.judge(count, false);
+  } else if (team.awake_only) {
+    body(context, 0, 1);
+  } else {
+    WokenTeam woken(body, context);
+    woken.run(count);
+    watch.judge(woken.count(), woken.late(watch.begin));
+  }
   team_taken.store(false, std::memory_order_release);
 }
 
@@ -217,14 +239,20 @@ void Barrier::wait(int count) {
   }
 }
 
+std::int64_t detail::now_us() {
+  using namespace std::chrono;
+  return duration_cast<microseconds>(steady_clock::now().time_since_epoch()).count();
+}
+
+void detail::pause() {
+#if defined(__SSE2__)
+  _mm_pause();
+#endif
+}
+
 void Patience::pause() {
   constexpr int some_tens_of_microseconds = 2000;
-  if (++spins_ < some_tens_of_microseconds) {
-#if defined(__SSE2__)
-    _mm_pause();
-#endif
-    return;
-  }
+  if (++spins_ < some_tens_of_microseconds) return detail::pause();
   // The other thread has lost its core.
   if (since_ == 0) since_ = now_us();
   std::this_thread::yield();
@@ -232,13 +260,16 @@ void Patience::pause() {
 
 Patience::~Patience() {
   constexpr std::int64_t time_slice = 3000;  // shorter waits may be work that was not shared evenly
-  if (since_ > 0 && now_us() - since_ > time_slice) Watched::long_waits.fetch_add(1, std::memory_order_relaxed);
+  if (since_ > 0 && now_us() - since_ > time_slice) Watch::long_waits.fetch_add(1, std::memory_order_relaxed);
 }
 
-bool crowded() { return now_us() < crowded_until.load(std::memory_order_relaxed); }
+bool crowded() {
+  const std::int64_t until = crowded_until.load(std::memory_order_relaxed);
+  return until != 0 && now_us() < until;  // the clock takes longer than the rest
+}
 
 bool note_short_work() {
-  constexpr std::int64_t close_us = 300;  // much less than idle threads spin
+  constexpr std::int64_t close_us = 300;  // much less than threads on standby stay awake
   constexpr int a_while = 16;
   static std::atomic<std::int64_t> last{0};
   static std::atomic<int> in_a_row{0};
@@ -246,7 +277,7 @@ bool note_short_work() {
   const bool close = now - last.exchange(now, std::memory_order_relaxed) < close_us;
   const int row = close ? std::min(in_a_row.load(std::memory_order_relaxed) + 1, a_while) : 0;
   in_a_row.store(row, std::memory_order_relaxed);
-  return row == a_while;
+  return row == a_while && standby::ready(get_num_threads() - 1);
 }
 
 #if defined(__SSE2__)

@@ -11,21 +11,30 @@ namespace unrolled {
 
 /// Multiply-adds of a product from which a team is woken for it: about twenty microseconds of one thread.
 inline constexpr double least_team_work = 2e6;
-/// The same while the threads of a team wait awake, see `note_short_work`.
-inline constexpr double least_awake_work = 3e5;
+
+/// What a piece of work asks for.
+struct Team {
+  Team(int threads, bool only_awake = false) : wanted(threads), awake_only(only_awake) {}  // NOLINT: an int is one
+  int wanted;
+  bool awake_only;  // shorter than what it takes to wake a thread, see `note_short_work`
+};
 
 namespace detail {
 using Body = void (*)(void* context, int id, int count);
-void run_team(int wanted, Body body, void* context);
+void run_team(Team team, Body body, void* context);
+std::int64_t now_us();
+/// Tells the processor that this thread waits for another.
+void pause();
 }  // namespace detail
 
 /// Runs body(id, count) once for every id in [0, count), at the same time, and returns when all have ended.
-/// count is min(wanted, get_num_threads()), less where the system grants fewer threads, and 1 when another call of this
-/// process holds the team or the caller is inside one: results never depend on it. body must not throw.
+/// count is min(team.wanted, get_num_threads()), less where the system grants fewer threads or few are awake, and 1
+/// when another call of this process holds the team or the caller is inside one: results never depend on it. body must
+/// not throw.
 template <class F>
-void parallel(int wanted, F&& body) {
+void parallel(Team team, F&& body) {
   detail::run_team(
-      wanted, [](void* context, int id, int count) { (*static_cast<std::remove_reference_t<F>*>(context))(id, count); },
+      team, [](void* context, int id, int count) { (*static_cast<std::remove_reference_t<F>*>(context))(id, count); },
       &body);
 }
 
@@ -84,8 +93,8 @@ class Milestone {
 bool crowded();
 
 /// Takes down that there is short work: what a team would do sooner only if its threads are awake, since to wake them
-/// takes longer than the work. Gives whether they are: idle threads spin for a while before they sleep, so they are
-/// once such work has come close after one another for some time. To be asked once for each piece of it.
+/// takes longer than the work. Gives whether they are, see standby.h, which begins once such work has come close after
+/// one another for some time. To be asked once for each piece of it.
 bool note_short_work();
 
 /// While it lives, denormal numbers count as zero on this thread; the caller's floating-point state is restored

@@ -16,14 +16,16 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
   WeightSums<S> listed = weight_sums(in, y, wanted);
   const std::vector<OuterSum<S>> sums = listed.sums();
   // One team for both where both want as many threads: it finds the gradients of a chunk in its caches.
-  const int count_of_sums = static_cast<int>(sums.size()), threads = outer_threads(sums.data(), count_of_sums);
+  const int count_of_sums = static_cast<int>(sums.size());
+  const Team sums_team = outer_team(sums.data(), count_of_sums);
   std::optional<OuterTeam<S>> outer;
-  if (threads == partition_.threads()) outer.emplace(sums.data(), count_of_sums, chunks_.most_places(), threads);
+  if (sums_team.wanted == partition_.threads())
+    outer.emplace(sums.data(), count_of_sums, chunks_.most_places(), sums_team.wanted);
   Barrier packed, done, summed, rows_done;
   Handover handovers[2]{Handover(partition_.threads()), Handover(partition_.threads())};  // of this chunk, of the next
   Deal deals[2]{Deal(partition_.threads()), Deal(partition_.threads())};                  // their places
   const bool with_scalar = wanted.dscalar != nullptr;
-  parallel(partition_.threads(), [&](int id, int count) {
+  parallel(partition_.team(), [&](int id, int count) {
     if (!wanted.continues) back_.pack_share(cell, id, count);
     if (wanted.dx && in.lengths && !in.ids) schedule_.clear_past_ends(wanted.dx, sizes_.input, sizes_.input, id, count);
     packed.wait(count);
@@ -55,7 +57,7 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
       input_backward(in, wanted, id, count);
     }
   });
-  if (!outer) weight_gradients(sums, threads, wanted);
+  if (!outer) weight_gradients(sums, sums_team, wanted);
   finish_gradients(in, wanted);
 }
 
@@ -64,7 +66,7 @@ template <class S>
 void Run<S>::prepare_backward(const Parameters<S>& parameters, const Inputs<S>& in, const OutputGradients<S>& given,
                               const InputGradients<S>& wanted, bool alone) {
   const CellInfo& cell = kernel_->info;
-  plan_partition(Direction::Backward, alone);
+  plan_partition(Pass::Backward, 0, alone);
   plan_threads();
   plan_regular_threads();
   const bool with_rows = wanted.dx != nullptr || makes_input();

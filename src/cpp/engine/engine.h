@@ -151,7 +151,7 @@ class Run {
   bool takes_shares() const;
   void plan(const Inputs<S>& in, bool keep, bool alone);
   void plan_memory(Index batch);
-  void plan_partition(Direction direction, bool alone);
+  void plan_partition(Pass pass, Index fresh, bool alone);
   void plan_threads();
   void load_initial(const Inputs<S>& in);
   void write_last(const S* y, const Outputs<S>& out);
@@ -292,7 +292,7 @@ class Run {
   std::vector<S*> rows_of(S* dW, Index columns, Space space, int stride, int first, int gates,
                           const int* gate_of) const;
   WeightSums<S> weight_sums(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
-  void weight_gradients(const std::vector<OuterSum<S>>& sums, int threads, const InputGradients<S>& wanted);
+  void weight_gradients(const std::vector<OuterSum<S>>& sums, Team team, const InputGradients<S>& wanted);
   void symbol_weight_gradients(const Inputs<S>& in, const InputGradients<S>& wanted);
 
   const CellKernel<S>* kernel_ = nullptr;

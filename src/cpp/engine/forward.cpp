@@ -29,7 +29,8 @@ void Run<S>::plan(const Inputs<S>& in, bool keep, bool alone) {
   }
   units_[static_cast<int>(Space::Kept)] = padded<S>(sizes_.kept);
   schedule_.plan(in.T, in.B, in.lengths, in.reset, in.reverse);
-  plan_partition(Direction::Forward, alone);
+  const Index fresh = in.h0 == nullptr && cell.output_is_state ? in.B : 0;  // see starts_at_zero
+  plan_partition(keep ? Pass::Forward : Pass::Inference, fresh, alone);
 
   const Index rows = (in.B + partition_.row_shares - 1) / partition_.row_shares;
   const Index by_cache = chunk_bytes / std::max<Index>(1, rows * slot_row_[0] * Index(sizeof(S)));
@@ -82,7 +83,7 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
   Barrier packed, made, tabled;
   Handover handover(partition_.threads());
   const Index steps = schedule_.steps();
-  parallel(partition_.threads(), [&](int id, int count) {
+  parallel(partition_.team(), [&](int id, int count) {
     if (pack_from) {
       weights.pack_share(cell.info, sizes, *pack_from, id, count);
       packed.wait(count);

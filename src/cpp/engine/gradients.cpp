@@ -226,13 +226,13 @@ WeightSums<S> Run<S>::weight_sums(const Inputs<S>& in, const S* y, const InputGr
   return sums;
 }
 
-/// The sums, chunk by chunk as backward takes them, by a team of their own of so many threads.
+/// The sums, chunk by chunk as backward takes them, by a team of their own.
 template <class S>
-void Run<S>::weight_gradients(const std::vector<OuterSum<S>>& sums, int threads, const InputGradients<S>& wanted) {
-  OuterTeam<S> outer(sums.data(), static_cast<int>(sums.size()), chunks_.most_places(), threads);
-  parallel(threads, [&](int id, int team) {
+void Run<S>::weight_gradients(const std::vector<OuterSum<S>>& sums, Team team, const InputGradients<S>& wanted) {
+  OuterTeam<S> outer(sums.data(), static_cast<int>(sums.size()), chunks_.most_places(), team.wanted);
+  parallel(team, [&](int id, int count) {
     for (Index k = chunks_.count(); k-- > 0;)
-      for (const OuterSum<S>& sum : sums) outer.add(sum, chunks_[k].first, chunks_[k].last, adds(wanted, k), id, team);
+      for (const OuterSum<S>& sum : sums) outer.add(sum, chunks_[k].first, chunks_[k].last, adds(wanted, k), id, count);
   });
 }
 
@@ -263,7 +263,7 @@ void Run<S>::symbol_weight_gradients(const Inputs<S>& in, const InputGradients<S
   template void Run<S>::start_gradients(const Inputs<S>&, const InputGradients<S>&);                         \
   template void Run<S>::vector_gradients(const InputGradients<S>&);                                          \
   template WeightSums<S> Run<S>::weight_sums(const Inputs<S>&, const S*, const InputGradients<S>&);          \
-  template void Run<S>::weight_gradients(const std::vector<OuterSum<S>>&, int, const InputGradients<S>&);    \
+  template void Run<S>::weight_gradients(const std::vector<OuterSum<S>>&, Team, const InputGradients<S>&);   \
   template void Run<S>::symbol_weight_gradients(const Inputs<S>&, const InputGradients<S>&);
 UNROLLED_GRADIENTS(float)
 UNROLLED_GRADIENTS(double)

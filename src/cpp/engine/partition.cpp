@@ -10,6 +10,9 @@ namespace {
 // Multiply-adds of one step below which waiting for another thread (0.1 to 0.2 microseconds) eats what halving the step
 // saves.
 constexpr double least_step_work = 3e4;
+// Multiply-adds of a call from which threads on standby share it: in training as many there as back, so that backward
+// finds in a thread's caches what that has written.
+constexpr double least_awake_inference = 9e4, least_awake_training = 3e5;
 // Rows per thread from which a tile's arithmetic outweighs streaming the weights: below it, threads share the units
 // instead.
 constexpr Index least_rows = 4;
@@ -21,29 +24,32 @@ constexpr double most_that_stay = 2e5;
 
 }  // namespace
 
-Partition choose_partition(Direction direction, Index places, Index rows, Index input, Index hidden, int gates,
-                           int lanes, int most_threads) {
-  const double step = double(gates) * double(hidden) * double(hidden + input);
-  const double work = double(places) * step;
-  if (most_threads <= 1 || work < least_awake_work || crowded()) return {};
-  const int by_rows = static_cast<int>(std::min<Index>(most_threads, rows / least_rows));
-  const bool by_units = double(rows) * step >= least_step_work;
-  if (work < least_team_work) {
+Partition choose_partition(const Load& load, int most_threads) {
+  const double gates = double(load.gates) * double(load.hidden), step = gates * double(load.hidden + load.input);
+  const bool inference = load.pass == Pass::Inference;
+  const double spared = inference ? double(load.fresh) * gates * double(load.hidden) : 0;
+  const double work = double(load.places) * step - spared,
+               least = inference ? least_awake_inference : least_awake_training;
+  if (most_threads <= 1 || work < least || crowded()) return {};
+  const int by_rows = static_cast<int>(std::min<Index>(most_threads, load.rows / least_rows));
+  const bool by_units = double(load.rows) * step >= least_step_work;
+  const bool awake_only = work < least_team_work;
+  if (awake_only) {
     const bool worth_it = by_rows > 1 || by_units;
     if (!worth_it || !note_short_work()) return {};
   }
-  const Index panels = (hidden + lanes * blocks_per_share - 1) / (lanes * blocks_per_share);
+  const Index share = load.lanes * blocks_per_share, panels = (load.hidden + share - 1) / share;
   // Where the weights are too many for a core's own cache, threads that split the units read half of them each, and
   // those that split the rows all of them.
-  const bool heavy = double(gates) * double(hidden) * double(hidden) >=
-                     (direction == Direction::Forward ? least_heavy_forward : least_heavy_backward);
-  if (heavy && panels >= 4 * most_threads) return {1, most_threads};
-  if (by_rows >= most_threads) return {most_threads, 1};
-  if (!by_units) return {std::max(1, by_rows), 1};
+  const bool heavy =
+      gates * double(load.hidden) >= (load.pass == Pass::Backward ? least_heavy_backward : least_heavy_forward);
+  if (heavy && panels >= 4 * most_threads) return {1, most_threads, awake_only};
+  if (by_rows >= most_threads) return {most_threads, 1, awake_only};
+  if (!by_units) return {std::max(1, by_rows), 1, awake_only};
   // Too few rows for all: the threads of each row share split the units.
   const int row_shares = std::max(1, by_rows);
   const int unit_shares = static_cast<int>(std::min<Index>(most_threads / row_shares, panels));
-  return {row_shares, std::max(1, unit_shares)};
+  return {row_shares, std::max(1, unit_shares), awake_only};
 }
 
 Index pipeline_steps(Index layers, Index T, Index B, double weights, double work) {

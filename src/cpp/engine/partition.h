@@ -2,6 +2,7 @@
 // team is worth being woken for anything are in core/threads.h.
 #pragma once
 
+#include "core/threads.h"
 #include "engine/cell.h"
 
 namespace unrolled {
@@ -11,18 +12,27 @@ namespace unrolled {
 /// every phase, threads of different row shares never; in backward all of them meet after every chunk of steps.
 struct Partition {
   int row_shares = 1, unit_shares = 1;
+  bool awake_only = false;  // as in Team
   int threads() const { return row_shares * unit_shares; }
+  Team team() const { return {threads(), awake_only}; }
 };
 
 /// Shares of units are multiples of this many packets: the widest panel.
 inline constexpr Index blocks_per_share = 4;
 
-enum class Direction { Forward, Backward };
+enum class Pass { Inference, Forward, Backward };
 
-/// The partition for `places` valid steps of at most `rows` rows, cells with `gates` gates of `hidden` units and
-/// `input` inputs.
-Partition choose_partition(Direction direction, Index places, Index rows, Index input, Index hidden, int gates,
-                           int lanes, int most_threads);
+/// What a call of a cell has to do.
+struct Load {
+  Pass pass;
+  Index rows;    // at most, of a step
+  Index places;  // valid steps of all rows
+  Index fresh;   // of these, the ones whose past is known to be zero and not multiplied
+  Index input, hidden;
+  int gates, lanes;
+};
+
+Partition choose_partition(const Load& load, int most_threads);
 
 /// Steps of a part of a sequence of T steps of B rows, where its layers run as a pipeline (pipeline.h) with the threads
 /// there are; 0: one after the other, each shared among them. `weights`: recurrent ones of the largest layer; `work`:

@@ -43,7 +43,7 @@ void Run<S>::finish_backward(const Inputs<S>& in, const S* y, const InputGradien
   }
   WeightSums<S> listed = weight_sums(in, y, wanted);
   const std::vector<OuterSum<S>> sums = listed.sums();
-  weight_gradients(sums, outer_threads(sums.data(), static_cast<int>(sums.size())), wanted);
+  weight_gradients(sums, outer_team(sums.data(), static_cast<int>(sums.size())), wanted);
   finish_gradients(in, wanted);
 }
 

@@ -96,11 +96,11 @@ bool Run<S>::takes_shares() const {
 }
 
 template <class S>
-void Run<S>::plan_partition(Direction direction, bool alone) {
+void Run<S>::plan_partition(Pass pass, Index fresh, bool alone) {
   const CellInfo& cell = kernel_->info;
   const int gates = std::max(cell.input_gates, cell.weight_gates());
-  partition_ = choose_partition(direction, schedule_.places(), schedule_.batch(), sizes_.row, sizes_.hidden, gates,
-                                lanes<S>, alone ? 1 : get_num_threads());
+  const Load load{pass, schedule_.batch(), schedule_.places(), fresh, sizes_.row, sizes_.hidden, gates, lanes<S>};
+  partition_ = choose_partition(load, alone ? 1 : get_num_threads());
 }
 
 template <class S>
@@ -225,7 +225,7 @@ template struct ThreadRows<double>;
   template bool Run<S>::takes_shares() const;                                     \
   template bool Run<S>::hands_over(int) const;                                    \
   template void Run<S>::hand_over(Handover&, Steps, Index, Index, Shares&) const; \
-  template void Run<S>::plan_partition(Direction, bool);                          \
+  template void Run<S>::plan_partition(Pass, Index, bool);                        \
   template void Run<S>::plan_threads();                                           \
   template void Run<S>::plan_norms();                                             \
   template void Run<S>::load_initial(const Inputs<S>&);                           \

@@ -212,7 +212,7 @@ Index tiles_of(const OuterSum<S>& sum) {
 }  // namespace
 
 template <class S>
-int outer_threads(const OuterSum<S>* sums, int count) {
+Team outer_team(const OuterSum<S>* sums, int count) {
   double work = 0, most_writes = 0;
   for (int k = 0; k < count; ++k) {
     double columns = 0;
@@ -223,9 +223,9 @@ int outer_threads(const OuterSum<S>* sums, int count) {
     else
       most_writes = std::max(most_writes, writes);
   }
-  bool team = work >= least_team_sums || most_writes >= least_team_writes;
-  if (!team && most_writes >= least_awake_writes && !crowded()) team = note_short_work();
-  return team ? get_num_threads() : 1;
+  if (work >= least_team_sums || most_writes >= least_team_writes) return get_num_threads();
+  if (most_writes >= least_awake_writes && !crowded() && note_short_work()) return {get_num_threads(), true};
+  return 1;
 }
 
 template <class S>
@@ -351,16 +351,16 @@ template <class S>
 void accumulate_outer(const OuterSum<S>* sums, int count, bool accumulate) {
   Index most = 0;
   for (int k = 0; k < count; ++k) most = std::max(most, sums[k].rows);
-  const int wanted = outer_threads(sums, count);
-  OuterTeam<S> outer(sums, count, most, wanted);
+  const Team wanted = outer_team(sums, count);
+  OuterTeam<S> outer(sums, count, most, wanted.wanted);
   parallel(wanted, [&](int id, int team) {
     for (int k = 0; k < count; ++k) outer.add(sums[k], 0, sums[k].rows, accumulate, id, team);
   });
 }
 
-#define UNROLLED_OUTER(S)                                 \
-  template int outer_threads<S>(const OuterSum<S>*, int); \
-  template class OuterTeam<S>;                            \
+#define UNROLLED_OUTER(S)                               \
+  template Team outer_team<S>(const OuterSum<S>*, int); \
+  template class OuterTeam<S>;                          \
   template void accumulate_outer<S>(const OuterSum<S>*, int, bool);
 UNROLLED_OUTER(float)
 UNROLLED_OUTER(double)

@@ -27,9 +27,9 @@ struct OuterSum {
   S* of_a = nullptr;  // [a_columns]
 };
 
-/// Threads that the sums are worth.
+/// The team that the sums are worth.
 template <class S>
-int outer_threads(const OuterSum<S>* sums, int count);
+Team outer_team(const OuterSum<S>* sums, int count);
 
 /// A team that makes sums one after the other, some rows at a time, and may do other things in between.
 template <class S>

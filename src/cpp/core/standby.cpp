@@ -1,0 +1,176 @@
+#include "core/standby.h"
+
+#include <semaphore.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <new>
+#include <thread>
+
+namespace unrolled::standby {
+namespace {
+
+/// A thread on standby. It may have lost its core, and is asked before it is relied on.
+class Helper {
+ public:
+  /// False where the system refuses a thread.
+  bool start() {
+    sem_init(&sleep_, 0, 0);
+    try {
+      std::thread([this] { serve(); }).detach();
+    } catch (const std::exception&) {
+      return false;
+    }
+    return true;
+  }
+
+  /// Gives whether it is awake; wakes it if not.
+  bool awake() {
+    if (state_.load(std::memory_order_relaxed) == Asleep && change(Asleep, Waking)) sem_post(&sleep_);
+    return state_.load(std::memory_order_relaxed) > Waking;
+  }
+
+  /// It waits for a question.
+  bool idle() const { return state_.load(std::memory_order_relaxed) == Awake; }
+
+  // What one caller does, in this order: `begin` if all that it asks answer, else `dismiss`.
+  void ask() { change(Awake, Asked); }
+  bool answers() const {
+    // A neighbouring core answers within 60 to 100 nanoseconds. The host of a virtual machine may place its processors
+    // where it takes 500, for seconds: work that is shared then ends later than on one of them.
+    constexpr int some_tenths_of_a_microsecond = 8;
+    for (int spins = 0; spins < some_tenths_of_a_microsecond && state_.load(std::memory_order_relaxed) == Asked;
+         ++spins)
+      detail::pause();
+    return state_.load(std::memory_order_relaxed) == Ready;
+  }
+  void dismiss() {
+    if (!change(Asked, Awake)) change(Ready, Awake);
+  }
+  void begin(detail::Body body, void* context, int id, int count) {
+    body_ = body;
+    context_ = context;
+    id_ = id;
+    count_ = count;
+    state_.store(Working, std::memory_order_release);
+  }
+  void wait_for_end() const {
+    for (Patience patience; state_.load(std::memory_order_acquire) == Working; patience.pause()) {
+    }
+  }
+
+ private:
+  enum State : int { Asleep, Waking, Awake, Asked, Ready, Working };
+
+  /// Gives whether it was in that state.
+  bool change(State from, State to) { return state_.compare_exchange_strong(from, to, std::memory_order_relaxed); }
+
+  [[noreturn]] void serve() {
+    const FlushDenormals flush;
+    state_.store(Awake, std::memory_order_relaxed);
+    for (;;) {
+      wait_for_question();
+      if (!change(Asked, Ready)) continue;  // dismissed meanwhile
+      for (Patience patience; state_.load(std::memory_order_relaxed) == Ready; patience.pause()) {
+      }
+      if (state_.load(std::memory_order_acquire) != Working) continue;
+      body_(context_, id_, count_);
+      state_.store(Awake, std::memory_order_release);
+    }
+  }
+
+  /// Until it is asked; sleeps after a while, until it is woken.
+  void wait_for_question() {
+    constexpr std::int64_t a_while_us = 1000;
+    constexpr unsigned spins_per_look_at_the_clock = 256;
+    std::int64_t since = detail::now_us();
+    for (unsigned spins = 1; state_.load(std::memory_order_relaxed) != Asked; ++spins) {
+      detail::pause();
+      if (spins % spins_per_look_at_the_clock != 0 || detail::now_us() - since < a_while_us) continue;
+      if (!change(Awake, Asleep)) continue;
+      while (sem_wait(&sleep_) != 0) {  // a signal
+      }
+      state_.store(Awake, std::memory_order_relaxed);
+      since = detail::now_us();
+    }
+  }
+
+  alignas(128) std::atomic<State> state_{Waking};  // two lines: processors fetch them in pairs
+  detail::Body body_ = nullptr;
+  void* context_ = nullptr;
+  int id_ = 0, count_ = 0;
+  sem_t sleep_;
+};
+
+constexpr int most = 63;
+Helper helpers[most];  // their threads outlive whatever ends at exit
+std::atomic<int> started{0};
+std::atomic<bool> starting{false};  // by one thread at a time
+std::atomic<bool> refused{false};
+
+std::atomic<int> late_in_a_row{0};
+std::atomic<std::int64_t> far_until{0};
+
+/// True for a while after threads have repeatedly not answered in time.
+bool far() {
+  const std::int64_t until = far_until.load(std::memory_order_relaxed);
+  return until != 0 && detail::now_us() < until;
+}
+
+void note_answers(bool in_time) {
+  if (in_time) return late_in_a_row.store(0, std::memory_order_relaxed);
+  constexpr int too_often = 3;  // once may be an interrupt
+  constexpr std::int64_t a_while_us = 10'000;
+  if (late_in_a_row.fetch_add(1, std::memory_order_relaxed) + 1 >= too_often)
+    far_until.store(detail::now_us() + a_while_us, std::memory_order_relaxed);
+}
+
+void start(int count) {
+  if (refused.load(std::memory_order_relaxed) || starting.exchange(true, std::memory_order_acquire)) return;
+  for (int k = started.load(std::memory_order_relaxed); k < count; ++k) {
+    if (!helpers[k].start()) {
+      refused.store(true, std::memory_order_relaxed);
+      break;
+    }
+    started.store(k + 1, std::memory_order_release);
+  }
+  starting.store(false, std::memory_order_release);
+}
+
+}  // namespace
+
+bool ready(int count) {
+  if (count > most || far()) return false;
+  if (started.load(std::memory_order_relaxed) < count) start(count);
+  const int there = std::min(count, started.load(std::memory_order_acquire));
+  bool all = there == count;
+  for (int k = 0; k < there; ++k) all = helpers[k].awake() && all;
+  return all;
+}
+
+bool run(int wanted, detail::Body body, void* context) {
+  const int others = wanted - 1;
+  if (others > started.load(std::memory_order_acquire)) return false;
+  for (int k = 0; k < others; ++k)
+    if (!helpers[k].idle()) return false;
+  for (int k = 0; k < others; ++k) helpers[k].ask();
+  bool all = true;
+  for (int k = 0; k < others; ++k) all = helpers[k].answers() && all;
+  note_answers(all);
+  if (!all) {
+    for (int k = 0; k < others; ++k) helpers[k].dismiss();
+    return false;
+  }
+  for (int k = 0; k < others; ++k) helpers[k].begin(body, context, k + 1, wanted);
+  body(context, 0, wanted);
+  for (int k = 0; k < others; ++k) helpers[k].wait_for_end();
+  return true;
+}
+
+void forget() {
+  const int there = started.exchange(0, std::memory_order_relaxed);
+  for (int k = 0; k < there; ++k) new (&helpers[k]) Helper;
+  starting.store(false, std::memory_order_relaxed);
+}
+
+}  // namespace unrolled::standby

@@ -1,0 +1,20 @@
+// Threads on standby: awake for a moment after each piece of work, they begin the next one within a tenth of a
+// microsecond. A region of OpenMP takes half of one to begin and end, and hundreds where its threads sleep.
+#pragma once
+
+#include "core/threads.h"
+
+namespace unrolled::standby {
+
+/// Gives whether `count` threads are awake and answered in time when they were last asked; starts or wakes them for
+/// later where not.
+bool ready(int count);
+
+/// As `detail::run_team`, with `wanted - 1` of these threads. False, and nothing has run, unless all of them are awake
+/// and answer in time. For one caller at a time.
+bool run(int wanted, detail::Body body, void* context);
+
+/// In a child after fork, which has none of these threads.
+void forget();
+
+}  // namespace unrolled::standby
