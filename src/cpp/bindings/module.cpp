@@ -9,6 +9,7 @@
 #include "bindings/memory.h"
 #include "bindings/ops.h"
 #include "bindings/optim.h"
+#include "bindings/packed_linear.h"
 #include "bindings/quick_wiring.h"
 #include "bindings/recurrent.h"
 #include "bindings/tape_record.h"
@@ -66,6 +67,7 @@ PYBIND11_MODULE(UNROLLED_MODULE, m) {
   unrolled::bindings::bind_recurrent(m);
   unrolled::bindings::bind_quick_wiring(m);
   unrolled::bindings::bind_ops(m);
+  unrolled::bindings::bind_packed_linear(m);
   unrolled::bindings::bind_optim(m);
   m.def("orthonormal_columns", &orthonormal_columns, py::arg("matrix").noconvert(),
         "Makes the columns of a float64 matrix orthonormal in place; see init/orthogonal.h.");

@@ -63,7 +63,7 @@ void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, con
 
 template <class S>
 void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, Index last, const Depth& depth,
-                     Index rows, const S* const* a, S* const* c, Start start, bool back) {
+                     Index rows, const S* const* a, S* const* c, Start start, bool back, const S* bias) {
   constexpr int P = lanes<S>;
   const Index whole = std::min(last, shape.columns / (shape.width * P));
   const int most = most_at_once(shape.width * P * shape.depth * Index(sizeof(S)), shape.size() * Index(sizeof(S)));
@@ -72,12 +72,13 @@ void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, I
     const int count = single ? panels_at_once(last - first < whole - first ? last - first : whole - first, most) : 1;
     const Index group = back ? last - count : first;
     const S* const panel = packed + shape.offset(group) + depth.skipped * shape.vectors(group) * P;
+    const S* const of_group = start == Start::Bias ? bias + shape.first_column(group) : nullptr;
     if (single) {
       S* out = c[0] + shape.first_column(group);
       const Index width = shape.width * P;
-      run_row(count, shape.width, Tile<S>{depth, a, panel, &out, P, start, nullptr, width * shape.depth, width});
+      run_row(count, shape.width, Tile<S>{depth, a, panel, &out, P, start, of_group, width * shape.depth, width});
     } else {
-      multiply_group(shape, panel, group, depth, rows, a, c, start, static_cast<const S*>(nullptr));
+      multiply_group(shape, panel, group, depth, rows, a, c, start, of_group);
     }
     (back ? last : first) += back ? -count : count;
   }
@@ -119,7 +120,7 @@ void multiply_unpacked(const S* const* rows, Index first, Index last, const Dept
   template void multiply_group<S>(const PanelShape<S>&, const S*, Index, const Depth&, Index, const S* const*,         \
                                   S* const*, Start, const S*, LinesAhead<S>*);                                         \
   template void multiply_groups<S>(const PanelShape<S>&, const S*, Index, Index, const Depth&, Index, const S* const*, \
-                                   S* const*, Start, bool);                                                            \
+                                   S* const*, Start, bool, const S*);                                                  \
   template void multiply_unpacked<S>(const S* const*, Index, Index, const Depth&, const S*, S*, Start);
 UNROLLED_PANELS(float)
 UNROLLED_PANELS(double)

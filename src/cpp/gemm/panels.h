@@ -56,11 +56,11 @@ template <class S>
 void multiply_group(const PanelShape<S>& shape, const S* panel, Index group, const Depth& depth, Index rows,
                     const S* const* a, S* const* c, Start start, const S* bias, LinesAhead<S>* ahead = nullptr);
 
-/// The same without bias for the groups [first, last) of a packed matrix, front to back or back to front; a single row
-/// takes several at once.
+/// The same for the groups [first, last) of a packed matrix, front to back or back to front; a single row takes several
+/// at once. `bias`: of all columns.
 template <class S>
 void multiply_groups(const PanelShape<S>& shape, const S* packed, Index first, Index last, const Depth& depth,
-                     Index rows, const S* const* a, S* const* c, Start start, bool back);
+                     Index rows, const S* const* a, S* const* c, Start start, bool back, const S* bias = nullptr);
 
 /// c[first .. last) = start + a . B for a single row a and a matrix that is not packed: `rows` points to the rows of B,
 /// as many as the sum is deep; columns first and last are whole packets. The same bits as from panels.
