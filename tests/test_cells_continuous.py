@@ -139,7 +139,7 @@ def test_exponential_euler_is_exact_for_a_frozen_drive() -> None:
     [
         ("x", TypeError, "CTRNN: dt is a str, expected a number or an array"),
         (np.ones(5), ValueError, r"CTRNN: dt has shape \(5,\), expected a number, \(6,\) or \(6, 3\)"),
-        (-1.0, ValueError, "CTRNN: dt has a negative or infinite number, expected 0 or more"),
+        (-1.0, ValueError, "CTRNN: dt has a negative, infinite or missing"),
         (np.array([True] * 6), TypeError, "CTRNN: dt has dtype bool, expected numbers"),
     ],
 )

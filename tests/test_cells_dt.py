@@ -161,7 +161,7 @@ def test_a_mean_may_be_given_and_stay() -> None:
         ({"mask": np.ones((7, 5, 3))}, TypeError, "GRUD: mask has dtype float64, expected bool"),
         ({"mask": np.ones((7, 5), bool)}, ValueError, r"GRUD: mask has shape \(7, 5\), expected \(7, 5, 3\)"),
         ({"dt": ur.Tensor(np.ones((7, 5)))}, TypeError, "GRUD: dt has dtype float64, expected float32"),
-        ({"dt": np.full(7, np.nan)}, ValueError, "GRUD: dt has a negative or infinite number"),
+        ({"dt": np.full(7, np.nan)}, ValueError, "GRUD: dt has a negative, infinite or missing"),
     ],
 )
 def test_wrong_arguments(options: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -48,6 +48,7 @@ INPUTS: list[Refusal] = [
     ("list", x_of().tolist(), TypeError, r"x.*list"),
     ("None", None, TypeError, r"x.*None"),
     ("string", "x", TypeError, r"x.*str"),
+    ("masked", np.ma.masked_equal(x_of(), 0), TypeError, r"x is a masked array"),
 ]
 
 LENGTHS: list[Refusal] = [

@@ -144,6 +144,33 @@ def test_pad_takes_lists():
     assert lengths.tolist() == [3, 0, 1]
 
 
+@pytest.mark.parametrize(
+    ("sequences", "value", "error", "message"),
+    [
+        (
+            [[], [1, 2], [0.5, 0.7]],
+            0,
+            TypeError,
+            "sequence 2 has dtype float64, expected int64 as sequence 1",
+        ),
+        ([[1], [1, 2]], 0.5, ValueError, "value=0.5 is no int64"),
+        ([[1], [1, 2]], np.nan, ValueError, "value=nan is no int64"),
+        ([[True], [False, True]], 2, ValueError, "value=2 is no bool"),
+        ([np.zeros((2, 4)), np.zeros((2, 3))], 0, ValueError, r"expected \(time, 4\) as sequence 0"),
+        ([np.zeros(2), np.zeros((2, 3))], 0, ValueError, r"expected \(time\) as sequence 0"),
+    ],
+)
+def test_pad_loses_nothing(sequences, value, error, message):
+    with pytest.raises(error, match=f"pad: .*{message}"):
+        pad(sequences, value=value)
+
+
+def test_pad_takes_values_that_a_type_rounds():
+    padded, _ = pad([np.zeros(1, np.float32), np.zeros(2, np.float32)], value=0.1)
+    assert padded[1, 0] == np.float32(0.1)
+    assert np.isnan(pad([[1.0], [1.0, 2.0]], value=np.nan)[0][1, 0])
+
+
 def test_windows():
     series = np.arange(10.0)
     inputs, targets = windows(series, 3, horizon=2, stride=2)

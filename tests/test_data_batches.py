@@ -71,6 +71,17 @@ def sequences(count=40):
     return [np.full((length, 2), index, float) for index, length in enumerate(lengths)], lengths
 
 
+def test_buckets_say_at_once_which_sequence_is_of_another_kind():
+    good = [np.zeros((0, 2)), np.ones((1, 2), np.float32), np.ones((2, 2), np.float32)]
+    for index, bad in ((1, np.ones((1, 2))), (2, np.ones((2, 3), np.float32))):
+        several = [*good[:index], bad, *good[index + 1 :]]
+        with pytest.raises((TypeError, ValueError), match=r"BucketBatches: sequence [12] has"):
+            BucketBatches(several, np.arange(3), 2)
+        with pytest.raises((TypeError, ValueError), match=r"BucketBatches, targets: sequence [12] has"):
+            BucketBatches(good, several, 2)
+    assert len(list(BucketBatches(good, np.arange(3), 2))) == 2
+
+
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_buckets_hold_every_sequence_once_with_little_padding(shuffle):
     xs, lengths = sequences()

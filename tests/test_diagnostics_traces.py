@@ -224,6 +224,18 @@ def test_layers_inside_a_model_by_name():
     assert model.parameters()[f"{names[3]}.W_ih"].grad is None
 
 
+def test_a_cell_is_watched_once_at_a_time():
+    cell = ur.RNN(2, 3)
+    x = np.zeros((4, 1, 2), np.float32)
+    with diagnostics.watch(cell) as seen:
+        with pytest.raises(RuntimeError, match="layer '' is being watched already"), diagnostics.watch(cell):
+            pass
+        cell(x)
+    with diagnostics.watch(cell) as again:
+        cell(x)
+    assert len(seen.traces[""]) == len(again.traces[""]) == 1
+
+
 def test_a_trace_keeps_the_parameters_of_the_call():
     cell, x, state = setting(ur.LSTM)
     with diagnostics.watch(cell) as seen:

@@ -24,6 +24,8 @@ CASES: list[tuple[Call, type[Exception], str]] = [
         ValueError,
         r"add: the shapes \(2, 3\) and \(2,\) cannot be broadcast",
     ),
+    (lambda: Tensor(np.ma.masked_less([1.0, 2.0], 2)), TypeError, "Tensor: data is a masked array"),
+    (lambda: ops.tanh(np.ma.masked_less(np.float32([1, 2]), 2)), TypeError, "Tensor: data is a masked array"),
     (lambda: A + "text", TypeError, "received dtype <U4, expected float32, float64"),
     (lambda: A * None, TypeError, "received dtype object"),
     (lambda: A * 1j, TypeError, "received dtype complex128"),

@@ -169,8 +169,11 @@ def compare(bench: Bench, model: Model, text: list[str]) -> Iterator[Row]:
         sides["torch"] = torch_trainer(model, V)
     losses: dict[str, list[float]] = {side: [] for side in sides}
     seconds: dict[str, list[float]] = {side: [] for side in sides}
+    order = list(sides)
     for first in range(0, len(x), BLOCK):
-        for side, train in sides.items():
+        order.reverse()  # none always follows the same other
+        for side in order:
+            train = sides[side]
             settle()
             for i in range(first, min(first + BLOCK, len(x))):
                 begin = time.perf_counter()

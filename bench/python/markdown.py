@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .report import MEANS, figure, groups, mean, missed_means
-from .rows import FASTEST, OURS, PEERS, Goal, Row, row_of
+from .rows import FASTEST, OURS, PEERS, Goal, Row, missed_rows, row_of
 from .workloads import CELLS
 
 TITLES = {"torch": "PyTorch", "onnxruntime": "ONNX Runtime", "jax": "JAX", FASTEST: "the fastest peer"}
@@ -115,11 +115,9 @@ def beside(goal: Goal) -> str:
 
 
 def losers(rows: list[Row]) -> list[str]:
-    missed = [(row, goal, ratio) for row in rows for goal, ratio in row.missed()]
-    missed.sort(key=lambda each: each[2] / each[1].target)
     lines = [
         f"- {row.group}, {row.name}: {ratio_text(ratio, goal.target)} of {goal.target:.2f} beside {beside(goal)}"
-        for row, goal, ratio in missed
+        for row, goal, ratio in missed_rows(rows)
     ]
     lines += [
         f"- {group}, geometric mean: {achieved:.2f} of {goal.target:.2f} beside {beside(goal)}"

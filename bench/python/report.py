@@ -15,7 +15,7 @@ import numpy as np
 
 import unrolled as ur
 
-from .rows import FASTEST, OURS, PEERS, Goal, Row
+from .rows import FASTEST, OURS, PEERS, Goal, Row, missed_rows
 from .sides import Side
 from .timing import Times, geometric_mean
 
@@ -107,14 +107,11 @@ def summary(rows: list[Row]) -> list[str]:
             lines.append(f"  mean over {goal.text(achieved)}")
     failed = [row for row in rows if row.failure]
     lines += [f"NO RESULT: {row.group} {row.name}: {row.failure}" for row in failed]
-    missed = [(row, goal, ratio) for row in rows for goal, ratio in row.missed()]
-    missed.sort(key=lambda each: each[2] / each[1].target)
-    missed_rows = sum(1 for row in rows if row.missed())
     lines.append(f"means below target: {len(missed_means(rows))}")
-    lines.append(f"rows below target: {missed_rows} of {len(rows)}")
+    lines.append(f"rows below target: {sum(1 for row in rows if row.missed())} of {len(rows)}")
     lines += [
         f"  {row.group:<17} {row.name:<44} {goal.against} {ratio:.2f} of {goal.target:.2f}"
-        for row, goal, ratio in missed
+        for row, goal, ratio in missed_rows(rows)
     ]
     return lines
 

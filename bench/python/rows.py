@@ -68,6 +68,12 @@ class Row:
         return [(goal, ratio) for goal, ratio in self.achieved() if goal.missed_by(ratio)]
 
 
+def missed_rows(rows: list[Row]) -> list[tuple[Row, Goal, float]]:
+    """What is below its target, worst first."""
+    missed = [(row, goal, ratio) for row in rows for goal, ratio in row.missed()]
+    return sorted(missed, key=lambda each: each[2] / each[1].target)
+
+
 def row_of(saved: dict[str, Any], group: str) -> Row:
     """A row from the JSON file of another run."""
     return Row(
@@ -143,8 +149,4 @@ class Bench:
 
     def _time(self, row: Row, calls: dict[str, Call], seconds: float, most: int) -> None:
         times = interleave({name: call.run for name, call in calls.items()}, seconds, most, self.clock)
-        row.times = {
-            name: Times(t.median / work, t.low / work, t.high / work, t.samples)
-            for name, t in times.items()
-            for work in [calls[name].work]
-        }
+        row.times = {name: of_call.for_each(calls[name].work) for name, of_call in times.items()}

@@ -33,9 +33,13 @@ class Times:
     samples: int
 
     @staticmethod
-    def of(values: list[float], factor: float = 1.0) -> Times:
-        low, median, high = np.quantile(values, [0.25, 0.5, 0.75]) * factor
+    def of(values: list[float]) -> Times:
+        low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
         return Times(float(median), float(low), float(high), len(values))
+
+    def for_each(self, work: float) -> Times:
+        """Of one of so many pieces of work that a call does."""
+        return Times(self.median / work, self.low / work, self.high / work, self.samples)
 
 
 def settle() -> None:

@@ -7,6 +7,7 @@
 
 #include "core/threads.h"
 #include "gemm/gemm.h"
+#include "gemm/packed_matrix.h"
 
 namespace {
 
@@ -42,14 +43,13 @@ const Sizes all_sizes[] = {{1, 1, 1},   {1, 64, 64},  {3, 17, 5},     {7, 33, 0}
 /// Rows of C are `spare` longer than N, to see that nothing is written beside it.
 template <class S>
 struct Problem {
-  Problem(Sizes sizes, Trans ta, Trans tb, bool bias, bool accumulate)
+  Problem(Sizes sizes, Trans ta, Trans tb, bool bias)
       : M(sizes.M),
         N(sizes.N),
         K(sizes.K),
         ta(ta),
         tb(tb),
         with_bias(bias),
-        accumulate(accumulate),
         a(random_values<S>(M * K + 3 * std::max(M, K), 1)),
         b(random_values<S>(K * N + 2 * std::max(K, N), 2)),
         bias(random_values<S>(N, 3)),
@@ -65,8 +65,7 @@ struct Problem {
     for (Index m = 0; m < M; ++m)
       for (Index n = 0; n < N; ++n) {
         S& sum = result[std::size_t(m * (N + spare) + n)];
-        if (!accumulate) sum = 0;
-        if (with_bias) sum += bias[std::size_t(n)];
+        sum = with_bias ? bias[std::size_t(n)] : 0;
         for (Index k = 0; k < K; ++k) sum = multiply_add(at_a(m, k), at_b(k, n), sum);
       }
     return result;
@@ -74,14 +73,14 @@ struct Problem {
   std::vector<S> computed() const {
     std::vector<S> result = c;
     gemm<S>(M, N, K, {a.data(), lda(), ta}, {b.data(), ldb(), tb}, result.data(), N + spare,
-            with_bias ? bias.data() : nullptr, accumulate);
+            with_bias ? bias.data() : nullptr);
     return result;
   }
 
   static constexpr Index spare = 5;
   Index M, N, K;
   Trans ta, tb;
-  bool with_bias, accumulate;
+  bool with_bias;
   std::vector<S> a, b, bias, c;
 };
 
@@ -97,28 +96,26 @@ TEST_CASE_TEMPLATE("products equal their definition at any number of threads", S
   for (const Sizes& sizes : all_sizes)
     for (Trans ta : {Trans::No, Trans::Yes})
       for (Trans tb : {Trans::No, Trans::Yes})
-        for (bool bias : {false, true})
-          for (bool accumulate : {false, true}) {
-            CAPTURE(sizes.M);
-            CAPTURE(sizes.N);
-            CAPTURE(sizes.K);
-            CAPTURE((ta == Trans::Yes));
-            CAPTURE((tb == Trans::Yes));
-            CAPTURE(bias);
-            CAPTURE(accumulate);
-            const Problem<S> problem(sizes, ta, tb, bias, accumulate);
-            const std::vector<S> expected = problem.expected();
-            for (int threads : {1, 2, 3}) {
-              CAPTURE(threads);
-              set_num_threads(threads);
-              CHECK(same_bits(problem.computed(), expected));
-            }
+        for (bool bias : {false, true}) {
+          CAPTURE(sizes.M);
+          CAPTURE(sizes.N);
+          CAPTURE(sizes.K);
+          CAPTURE((ta == Trans::Yes));
+          CAPTURE((tb == Trans::Yes));
+          CAPTURE(bias);
+          const Problem<S> problem(sizes, ta, tb, bias);
+          const std::vector<S> expected = problem.expected();
+          for (int threads : {1, 2, 3}) {
+            CAPTURE(threads);
+            set_num_threads(threads);
+            CHECK(same_bits(problem.computed(), expected));
           }
+        }
   set_num_threads(before);
 }
 
 TEST_CASE_TEMPLATE("NaN and infinity go where the definition puts them", S, float, double) {
-  Problem<S> problem({9, 20, 6}, Trans::No, Trans::Yes, true, false);
+  Problem<S> problem({9, 20, 6}, Trans::No, Trans::Yes, true);
   problem.a[std::size_t(2 * problem.lda() + 1)] = std::numeric_limits<S>::quiet_NaN();
   problem.b[std::size_t(4 * problem.ldb() + 3)] = std::numeric_limits<S>::infinity();
   const std::vector<S> got = problem.computed();
@@ -128,6 +125,39 @@ TEST_CASE_TEMPLATE("NaN and infinity go where the definition puts them", S, floa
       CHECK(std::isnan(value) == (m == 2));
       CHECK(std::isinf(value) == (m != 2 && n == 4));
     }
+}
+
+TEST_CASE_TEMPLATE("a matrix that stays packed gives the bits of a product", S, float, double) {
+  const int before = get_num_threads();
+  for (const Sizes& sizes : {Sizes{1, 1, 1},
+                             {1, 70, 31},
+                             {1, 257, 300},
+                             {2, 64, 16},
+                             {7, 33, 40},
+                             {48, 100, 67},
+                             {1, 900, 300},
+                             {3, 2000, 400}})
+    for (Trans trans : {Trans::No, Trans::Yes})
+      for (bool with_bias : {false, true}) {
+        const auto [M, N, K] = sizes;
+        CAPTURE(M);
+        CAPTURE(N);
+        CAPTURE(with_bias);
+        const std::vector<S> A = random_values<S>(M * K, 1), B = random_values<S>(K * N, 2), b = random_values<S>(N, 3);
+        const S* const bias = with_bias ? b.data() : nullptr;
+        const ConstMatrix<S> stored{B.data(), trans == Trans::No ? N : K, trans};
+        std::vector<S> expected(std::size_t(M * N)), got(std::size_t(M * N));
+        gemm<S>(M, N, K, {A.data(), K}, stored, expected.data(), N, bias);
+        const PackedMatrix<S> packed(N, K, stored, bias);
+        for (int threads : {1, 2, 3})
+          for (int call = 0; call < 20; ++call) {  // threads on standby come after a while
+            set_num_threads(threads);
+            std::fill(got.begin(), got.end(), S(7));
+            packed.multiply(M, A.data(), got.data());
+            CHECK(same_bits(got, expected));
+          }
+      }
+  set_num_threads(before);
 }
 
 TEST_CASE_TEMPLATE("gradients of a linear layer from one reading", S, float, double) {

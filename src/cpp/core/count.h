@@ -1,6 +1,7 @@
 // Small numbers made known to the compiler, so that sums as many stay in registers.
 #pragma once
 
+#include <cassert>
 #include <type_traits>
 
 #include "core/packet.h"
@@ -13,6 +14,7 @@ inline constexpr int most_count = 4;
 template <class F>
 void with_count(Index count, F&& use) {
   static_assert(most_count == 4);
+  assert(1 <= count && count <= most_count);
   switch (count) {
     case 1:
       return use(std::integral_constant<int, 1>());

@@ -89,10 +89,10 @@ class Run {
   /// What one thread of a team does: those rows of [first_row, last_row) that it gets where `turns` threads are dealt
   /// them there and back again, and `turn` is its place among these; some unit blocks of each space.
   struct Shares {
-    Index first_row, last_row, turn, turns;
-    Blocks of_space[spaces];
-    Milestone* team;     // of the threads that share the units of these rows; null: this one has no part in them
-    int share, sharing;  // which of them this one is, and how many they are
+    Index first_row = 0, last_row = 0, turn = 0, turns = 1;
+    Blocks of_space[spaces] = {};
+    Milestone* team = nullptr;   // of the threads that share the units of these rows; null: this one has none
+    int share = 0, sharing = 1;  // which of them this one is, and how many they are
     /// What this thread has written is there for the others.
     void arrive() const {
       if (sharing > 1) team[share].pass();

@@ -59,12 +59,15 @@ void Run<S>::bias_gradient(const S* rows, Index count, S* db, bool accumulate, i
   for (Index block = share_begin(blocks, id, team); block < share_begin(blocks, id + 1, team); ++block) {
     V sum[most_input_gates];
     const auto target = [&](int gate) { return db + cell.input_gate[gate] * H + block * P; };
-    for (int gate = 0; gate < cell.input_gates; ++gate)
-      sum[gate] = accumulate ? V::load_partial(target(gate), H - block * P) : V::zero();
+    for (int gate = 0; gate < cell.input_gates; ++gate) sum[gate] = V::zero();
     const S* slots = rows + (block * cell.slots + cell.input_first) * P;
     for (Index row = 0; row < count; ++row, slots += slot_row_[0])
       for (int gate = 0; gate < cell.input_gates; ++gate) sum[gate] += V::load(slots + gate * P);
-    for (int gate = 0; gate < cell.input_gates; ++gate) sum[gate].store_partial(target(gate), H - block * P);
+    for (int gate = 0; gate < cell.input_gates; ++gate) {
+      const Index valid = H - block * P;
+      if (accumulate) sum[gate] += V::load_partial(target(gate), valid);  // of chunks: more exact than one running sum
+      sum[gate].store_partial(target(gate), valid);
+    }
   }
 }
 

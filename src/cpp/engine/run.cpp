@@ -34,22 +34,23 @@ typename Run<S>::Shares Run<S>::shares(int id, int count) const {
   // The runtime may have granted another number of threads than was planned: then the first one does it all.
   const bool as_planned = count == partition_.threads();
   const Partition part = as_planned ? partition_ : Partition{};
-  if (!as_planned && id > 0) return {0, 0, 0, 1, {}, nullptr, 0, 1};
+  Shares mine;
+  if (!as_planned && id > 0) return mine;
   const int row_share = id / part.unit_shares, unit_share = id % part.unit_shares;
   // Rows of unequal length, the longest first, are dealt out there and back again, so that no thread has all the longer
   // ones; else neighbours stay together, and so do their cache lines.
   const bool equal = schedule_.equal();
   const Index batch = schedule_.batch();
-  return {equal ? share_begin(batch, row_share, part.row_shares) : 0,
-          equal ? share_begin(batch, row_share + 1, part.row_shares) : batch,
-          equal ? 0 : row_share,
-          equal ? 1 : part.row_shares,
-          {blocks_of_share(Space::Hidden, unit_share, part.unit_shares),
-           blocks_of_share(Space::Output, unit_share, part.unit_shares),
-           blocks_of_share(Space::Kept, unit_share, part.unit_shares)},
-          &milestones_[static_cast<std::size_t>(row_share * part.unit_shares)],
-          unit_share,
-          part.unit_shares};
+  mine.first_row = equal ? share_begin(batch, row_share, part.row_shares) : 0;
+  mine.last_row = equal ? share_begin(batch, row_share + 1, part.row_shares) : batch;
+  mine.turn = equal ? 0 : row_share;
+  mine.turns = equal ? 1 : part.row_shares;
+  for (const Space space : {Space::Hidden, Space::Output, Space::Kept})
+    mine.of_space[static_cast<int>(space)] = blocks_of_share(space, unit_share, part.unit_shares);
+  mine.team = &milestones_[static_cast<std::size_t>(row_share * part.unit_shares)];
+  mine.share = unit_share;
+  mine.sharing = part.unit_shares;
+  return mine;
 }
 
 /// Whether threads take rows over from one another.

@@ -28,22 +28,16 @@ Index tiles_over(Index rows) {
 template <class S>
 class RowProduct {
  public:
-  /// C (+)= A B + bias; null: none.
-  RowProduct(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias,
-             bool accumulate)
+  /// C = A B + bias; null: none.
+  RowProduct(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias)
       : rows_(M),
         depth_(K),
         A_(A),
         columns_(B, N, K),
         c_(static_cast<std::size_t>(M)),
-        start_(accumulate ? Start::Continue
-               : bias     ? Start::Bias
-                          : Start::Zero) {
+        start_(bias ? Start::Bias : Start::Zero) {
     for (Index m = 0; m < M; ++m) c_[std::size_t(m)] = C + m * ldc;
-    if (bias && accumulate)
-      for (S* const row : c_)
-        for (Index n = 0; n < N; ++n) row[n] += bias[n];
-    if (start_ == Start::Bias) {
+    if (bias) {
       const Index width = shape().packets() * lanes<S>;
       bias_.resize(width);
       bias_.fill_zero(width);
@@ -140,7 +134,7 @@ class RowProduct {
 /// A is stored transposed: C is a sum of outer products of stored rows. of_a: null, or for the sums of their columns.
 template <class S>
 void gemm_outer(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias,
-                bool accumulate, S* of_a) {
+                S* of_a) {
   Buffer<S> b_rows;
   if (B.trans == Trans::Yes) {
     b_rows.resize(K * N);
@@ -156,35 +150,33 @@ void gemm_outer(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S
   }
   for (Index m = 0; m < M; ++m) {
     c[std::size_t(m)] = C + m * ldc;
-    for (Index n = 0; n < N && bias; ++n) C[m * ldc + n] = accumulate ? C[m * ldc + n] + bias[n] : bias[n];
+    for (Index n = 0; n < N && bias; ++n) C[m * ldc + n] = bias[n];
   }
   const OuterProduct<S> product{b.data(), N, c.data()};
   const OuterSum<S> sum{K, a.data(), M, &product, 1, of_a};
-  accumulate_outer(&sum, 1, accumulate || bias != nullptr);
+  accumulate_outer(&sum, 1, bias != nullptr);
 }
 
 }  // namespace
 
 template <class S>
-void gemm(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias,
-          bool accumulate) {
+void gemm(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias) {
   if (M == 0 || N == 0) return;
   if (A.trans == Trans::No)
-    RowProduct<S>(M, N, K, A, B, C, ldc, bias, accumulate).run();
+    RowProduct<S>(M, N, K, A, B, C, ldc, bias).run();
   else
-    gemm_outer<S>(M, N, K, A, B, C, ldc, bias, accumulate, nullptr);
+    gemm_outer<S>(M, N, K, A, B, C, ldc, bias, nullptr);
 }
 
 template <class S>
 void linear_gradients(Index rows, Index outputs, Index inputs, const S* dy, const S* x, S* dW, S* db) {
   if (outputs == 0) return;
-  gemm_outer<S>(outputs, inputs, rows, {dy, outputs, Trans::Yes}, {x, inputs}, dW, inputs, nullptr, false, db);
+  gemm_outer<S>(outputs, inputs, rows, {dy, outputs, Trans::Yes}, {x, inputs}, dW, inputs, nullptr, db);
 }
 
-template void gemm<float>(Index, Index, Index, ConstMatrix<float>, ConstMatrix<float>, float*, Index, const float*,
-                          bool);
-template void gemm<double>(Index, Index, Index, ConstMatrix<double>, ConstMatrix<double>, double*, Index, const double*,
-                           bool);
+template void gemm<float>(Index, Index, Index, ConstMatrix<float>, ConstMatrix<float>, float*, Index, const float*);
+template void gemm<double>(Index, Index, Index, ConstMatrix<double>, ConstMatrix<double>, double*, Index,
+                           const double*);
 
 template void linear_gradients<float>(Index, Index, Index, const float*, const float*, float*, float*);
 template void linear_gradients<double>(Index, Index, Index, const double*, const double*, double*, double*);

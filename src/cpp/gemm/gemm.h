@@ -16,11 +16,10 @@ struct ConstMatrix {
   Trans trans = Trans::No;  // op(A) = A or A'
 };
 
-/// C (M x N) = op(A) (M x K) op(B) (K x N) + 1 bias', or C += ... where `accumulate`. bias (N) may be null.
+/// C (M x N) = op(A) (M x K) op(B) (K x N) + 1 bias'. bias (N) may be null.
 /// C must not overlap A or B. Throws std::bad_alloc when memory is short. float and double.
 template <class S>
-void gemm(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias = nullptr,
-          bool accumulate = false);
+void gemm(Index M, Index N, Index K, ConstMatrix<S> A, ConstMatrix<S> B, S* C, Index ldc, const S* bias = nullptr);
 
 /// Gradients of y = x W' + 1 b' from one reading of dy (rows x outputs): dW (outputs x inputs) = dy' x, and db
 /// (outputs), the sums of the columns of dy. inputs > 0.

@@ -18,7 +18,7 @@ class LinesAhead {
     at_once_ = tiles > 0 ? std::min(most_at_once, (lines + tiles - 1) / tiles) : 0;
   }
 
-  /// One more line for the next tile, wherever it lies.
+  /// One more line for the next tile, wherever it lies; no more of them than a tile writes.
   void also(const S* line) {
     if (count_ < most_others) lines_[count_++] = line;
   }

@@ -19,7 +19,7 @@ constexpr Index most_cached_bytes = Index(1) << 24;
 constexpr Index least_tiles = 2;
 /// Rows of A read side by side while they are cut into tiles.
 constexpr Index rows_together = 8;
-/// Rows up to which an outer product is a matter of writing C, and columns of B up to which it is one of reading A.
+/// Steps of a sum (rows of A and B) so few that nothing is packed, and columns of B so few that A alone is read.
 constexpr Index few_rows = 4, few_columns = 4;
 /// Scalars of C from which threads share the writing; threads that wait awake, from fewer on.
 constexpr double least_team_writes = 1 << 20, least_awake_writes = 1 << 18;
@@ -330,13 +330,14 @@ void OuterTeam<S>::add_tiles(const OuterSum<S>& sum, Index first, Index run, Dea
     S* const* const end = product.c + std::min(range.last * tile, sum.a_columns);
     const bool all = std::find(product.c + range.first * tile, end, nullptr) == end;
     const bool by_rows = run <= few_steps && shape.size() * Index(sizeof(S)) <= most_panel_bytes;
-    // Neighbouring columns the processor asks for by itself, from caches soon enough.
-    const bool asks = !by_rows || sum.a_columns * shape.columns * Index(sizeof(S)) > most_cached_bytes;
+    // Lines of C are asked for ahead, but those of rows that are written column after column, which the processor sees
+    // by itself, unless they come from memory.
+    const bool asks_for_c = !by_rows || sum.a_columns * shape.columns * Index(sizeof(S)) > most_cached_bytes;
     TileOrder now(range, shape.groups(), by_rows), later = now;
     for (Index n = 0; n < ahead_by; ++n) later.advance();
     for (; !now.ended(); now.advance(), later.advance()) {
       const Index g = now.group, t = now.tile;
-      if (asks && !later.ended())
+      if (asks_for_c && !later.ended())
         for (Index m = later.tile * tile, last = std::min(m + tile, sum.a_columns); m < last; ++m)
           for (int v = 0; product.c[m] && v < shape.vectors(later.group); ++v)
             ahead.also(product.c[m] + shape.first_column(later.group) + v * lanes<S>);

@@ -112,13 +112,13 @@ void sum_layer_gradients(const std::vector<const S*>& gates, Index gate_count,
       for (Index m = 0; m < gate_count; ++m) sums[k].push_back(dW + m * columns + Index(k) * operand_count);
       products.push_back({operands[k].data(), operand_count, sums[k].data()});
     }
-    const OuterSum<S> sum{rows, gates.data(), gate_count, products.data(), static_cast<int>(products.size())};
+    const OuterSum<S> sum{rows, gates.data(), gate_count, products.data(), static_cast<int>(products.size()), db};
     accumulate_outer(&sum, 1, false);
-  }
-  if (db)
+  } else if (db) {
     sum_rows(rows, gate_count, db, [&](Index row, S* partial) {
       for (Index i = 0; i < gate_count; ++i) partial[i] += gates[std::size_t(row)][i];
     });
+  }
 }
 
 }  // namespace unrolled::ops

@@ -14,3 +14,11 @@ def for_kernels(array: Array) -> Array:
     view of bytes from an odd one on."""
     array = np.asarray(array, order="C")
     return array if array.flags.aligned else array.copy()
+
+
+def refuse_masked(who: str, name: str, value: Any) -> None:
+    """Kernels would read what lies under the mask."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise TypeError(
+            f"{who}: {name} is a masked array, expected a value at every place; .filled(np.nan) marks missing ones"
+        )

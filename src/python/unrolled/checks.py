@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.arrays import for_kernels
+from unrolled.arrays import for_kernels, refuse_masked
 from unrolled.tensor import Tensor, as_tensor
 
 Array = np.ndarray[Any, Any]
@@ -127,6 +127,7 @@ def floats(
     _same_dtype(who, name, array.dtype, dtype)
     if not _fits(array.shape, shape):
         raise ValueError(f"{who}: {name} has shape {array.shape}, expected {why}")
+    refuse_masked(who, name, array)
     return for_kernels(array)
 
 

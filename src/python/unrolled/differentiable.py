@@ -9,7 +9,7 @@ import numpy as np
 
 from unrolled import tape
 from unrolled._native import core
-from unrolled.arrays import for_kernels
+from unrolled.arrays import for_kernels, refuse_masked
 from unrolled.operators import Operators
 from unrolled.row_gradient import RowGradient
 from unrolled.tape import Array, Node, PartialGradient
@@ -19,6 +19,7 @@ def checked_array(value: Any) -> Array:
     """The value as an array that kernels read, of a type that tensors hold; no copy where it is one already."""
     if isinstance(value, Differentiable):
         return value._data
+    refuse_masked("Tensor", "data", value)
     try:
         array = np.asarray(value, order="C")
     except ValueError as error:

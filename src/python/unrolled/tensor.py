@@ -143,11 +143,6 @@ class Tensor(Differentiable):
             raise ValueError(f"Tensor.item: the shape is {self.shape}, expected a single element")
         return self._data.item()
 
-    @property
-    def is_leaf(self) -> bool:
-        """Whether it was made by the user rather than by a recorded op."""
-        return self._node is None
-
     def detach(self) -> Tensor:
         """The same data (not a copy), cut from the graph."""
         detached = wrap(self.data)

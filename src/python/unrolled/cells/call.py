@@ -25,12 +25,12 @@ class Arguments(NamedTuple):
     x: Array
     weights: list[Array | None]
     states: Sequence[Array | None]
-    numbers: list[float]
-    regular: list[float]
+    numbers: list[float]  # options of the native cell
+    regular: list[float]  # regularisation, empty: none
     ids: Array | None = None  # (T, B): x is a table, and these are its rows to read
     lengths: Array | None = None
     reset: Array | None = None
-    scalar: Array | None = None
+    scalar: Array | None = None  # (T, B): one number per step and row, such as dt
     starts: Sequence[Array] = ()  # of every state: where a reset puts it; none: zeros
     reverse: bool = False
     keep: bool = False
@@ -97,7 +97,7 @@ def prepare(
     sizes = None if lengths is None else checks.lengths(who, lengths, T, B)
     cuts = None if reset is None else checks.resets(who, reset, T, B)
     weights = cell._call_weights()
-    given = [s if isinstance(s, Tensor) else None for s in state or states]
+    given = [s if isinstance(s, Tensor) else None for s in (states if state is None else state)]
     source = x if isinstance(x, Tensor) else None
     starts = [] if cuts is None else cell._starts()
     keep = needs_grad(source, *given, *weights, scalar, *starts)

@@ -88,7 +88,9 @@ class Timed(Recurrent):
         if array.ndim and not per_step and array.shape != shape:
             raise ValueError(f"{who}: dt has shape {array.shape}, expected a number, {shape[:1]} or {shape}")
         if not (np.isfinite(array) & (array >= 0)).all():
-            raise ValueError(f"{who}: dt has a negative or infinite number, expected 0 or more")
+            raise ValueError(
+                f"{who}: dt has a negative, infinite or missing (NaN) number, expected 0 or more"
+            )
         times = dt if isinstance(dt, Tensor) else as_tensor(array.astype(self.dtype))
         return ops.broadcast_to(ops.unsqueeze(times, 1) if per_step else times, shape)
 

@@ -16,29 +16,41 @@ def pad(sequences: Sequence[Any], *, value: float = 0) -> tuple[np.ndarray, np.n
     the rest.
     """
     arrays = [np.asarray(sequence) for sequence in sequences]
-    if not arrays:
-        raise ValueError("pad: the list of sequences is empty")
-    first = arrays[0]
-    for index, array in enumerate(arrays):
-        if array.ndim == 0:
-            raise ValueError(
-                f"pad: sequence {index} is a single number, expected an array of shape (time, ...)"
-            )
-        if array.dtype != first.dtype and array.size and first.size:
-            raise TypeError(
-                f"pad: sequence {index} has dtype {array.dtype}, expected {first.dtype} as sequence 0"
-            )
-        if array.shape[1:] != first.shape[1:]:
-            raise ValueError(
-                f"pad: sequence {index} has shape {array.shape}, expected (time, *{first.shape[1:]}) as "
-                "sequence 0"
-            )
+    dtype = dtype_of_all("pad", arrays)
+    if dtype.kind in "biu":
+        with np.errstate(invalid="ignore"):
+            if np.asarray(value).astype(dtype) != value:
+                raise ValueError(f"pad: value={value} is no {dtype}, the dtype of the sequences")
     lengths = np.array([len(array) for array in arrays], np.int64)
-    dtype = next((array.dtype for array in arrays if array.size), first.dtype)
-    padded = np.full((int(lengths.max()), len(arrays), *first.shape[1:]), value, dtype)
+    padded = np.full((int(lengths.max()), len(arrays), *arrays[0].shape[1:]), value, dtype)
     for index, array in enumerate(arrays):
         padded[: len(array), index] = array
     return padded, lengths
+
+
+def dtype_of_all(who: str, arrays: Sequence[np.ndarray]) -> np.dtype[Any]:
+    """The dtype of sequences (T_i, ...) that can be padded: all are alike but for their lengths. Empty ones may have
+    any, as `[]` has.
+    """
+    if not arrays:
+        raise ValueError(f"{who}: the list of sequences is empty")
+    model = next((index for index, array in enumerate(arrays) if array.size), 0)
+    for index, array in enumerate(arrays):
+        if array.ndim == 0:
+            raise ValueError(
+                f"{who}: sequence {index} is a single number, expected an array of shape (time, ...)"
+            )
+        if array.size and array.dtype != arrays[model].dtype:
+            raise TypeError(
+                f"{who}: sequence {index} has dtype {array.dtype}, expected {arrays[model].dtype} as "
+                f"sequence {model}"
+            )
+        if array.shape[1:] != arrays[0].shape[1:]:
+            expected = ", ".join(map(str, ("time", *arrays[0].shape[1:])))
+            raise ValueError(
+                f"{who}: sequence {index} has shape {array.shape}, expected ({expected}) as sequence 0"
+            )
+    return arrays[model].dtype
 
 
 def windows(series: Any, size: int, *, horizon: int = 1, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:

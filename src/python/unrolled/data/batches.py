@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unrolled import checks
-from unrolled.data.arrays import pad
+from unrolled.data.arrays import dtype_of_all, pad
 
 
 class Batch(NamedTuple):
@@ -210,16 +210,19 @@ class BucketBatches(Batches):
                 "as many of both, at least one"
             )
         self.sequences = [np.asarray(sequence) for sequence in sequences]
+        dtype_of_all("BucketBatches", self.sequences)
         self.lengths = np.array([len(sequence) for sequence in self.sequences], np.int64)
         self.per_step = not isinstance(targets, np.ndarray) and np.ndim(targets[0]) > 0
-        self.targets: Any = [np.asarray(t) for t in targets] if self.per_step else np.asarray(targets)
         if self.per_step:
-            for index, (length, target) in enumerate(zip(self.lengths, self.targets, strict=True)):
+            each = [np.asarray(target) for target in targets]
+            dtype_of_all("BucketBatches, targets", each)
+            for index, (length, target) in enumerate(zip(self.lengths, each, strict=True)):
                 if len(target) != length:
                     raise ValueError(
                         f"BucketBatches: targets {index} have {len(target)} steps, sequence {index} has "
                         f"{length}; one target per sequence goes into an array (N, ...)"
                     )
+        self.targets: Any = each if self.per_step else np.asarray(targets)
         self.batch_size, self.bucket = batch_size, batch_size * batches_per_bucket
 
     def __len__(self) -> int:

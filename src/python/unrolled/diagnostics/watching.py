@@ -49,13 +49,18 @@ def watch(model: Module) -> Iterator[Watch]:
     """Remembers the calls of every cell inside `model` (itself, in stacks, both directions, ...) within `with`.
 
     Outputs and gradients are the same bits as without. `step` is not seen, nor a cell that something else than a call
-    runs. One thread at a time may use a model that is being watched.
+    runs. One thread at a time may use a model that is being watched, and one `watch` at a time may see a cell.
     """
     if not isinstance(model, Module):
         raise TypeError(f"watch: model is a {type(model).__name__}, expected a Module")
     cells = {name: module for name, module in model.modules().items() if isinstance(module, Recurrent)}
     if not cells:
         raise ValueError(f"watch: {type(model).__name__} has no recurrent layer")
+    watched = [name for name, cell in cells.items() if "forward" in vars(cell)]
+    if watched:
+        raise RuntimeError(
+            f"watch: layer {watched[0]!r} is being watched already, or its forward was replaced"
+        )
     seen = Watch()
     try:
         for name, cell in cells.items():

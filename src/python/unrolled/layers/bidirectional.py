@@ -139,6 +139,10 @@ class Bidirectional(RecomputedParts):
     def _states(self, state: Any) -> tuple[Any, Any]:
         if state is None:
             return None, None
-        if not isinstance(state, tuple) or len(state) != 2:
-            raise ValueError(f"Bidirectional: state is {type(state).__name__}, expected (forward, backward)")
+        if not isinstance(state, tuple):
+            raise TypeError(
+                f"Bidirectional: state is a {checks.kind_of(state)}, expected (forward, backward)"
+            )
+        if len(state) != 2:
+            raise ValueError(f"Bidirectional: state is a tuple of {len(state)}, expected (forward, backward)")
         return state[0], state[1]

@@ -144,8 +144,9 @@ class Stack(RecomputedParts):
         if state is None:
             return [None] * len(self.cells)
         if not isinstance(state, (tuple, list)) or hasattr(state, "_fields") or len(state) != len(self.cells):
-            got = f"{len(state)} states" if type(state) in (tuple, list) else f"a {type(state).__name__}"
-            raise ValueError(
+            got = f"{len(state)} states" if type(state) in (tuple, list) else f"a {checks.kind_of(state)}"
+            kind = ValueError if isinstance(state, (tuple, list)) else TypeError
+            raise kind(
                 f"{type(self).__name__}: state is {got}, expected a tuple of {len(self.cells)} states, one per layer"
             )
         return state
