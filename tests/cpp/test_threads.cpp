@@ -57,7 +57,7 @@ long sum_with_team(int wanted, long size, int* team = nullptr) {
 TEST_CASE("calls must come close after one another for a while before a team counts as awake") {
   const auto calls = [](int count) {
     bool some = false;
-    for (int k = 0; k < count; ++k) some = note_short_work() || some;
+    for (int k = 0; k < count; ++k) some = awake_team(2).wanted == 2 || some;
     return some;
   };
   const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(2)); };
@@ -65,7 +65,7 @@ TEST_CASE("calls must come close after one another for a while before a team cou
   CHECK_FALSE(calls(16));
   CHECK(testing::happens([&] { return calls(17); }));  // this thread may lose its core between two calls
   pause();
-  CHECK_FALSE(note_short_work());
+  CHECK(awake_team(2).wanted == 1);
 }
 
 TEST_CASE("a child after fork works where only the program itself has used OpenMP") {

@@ -18,9 +18,8 @@ Team team_for(const std::vector<Task>& tasks) {
   }
   const int threads = get_num_threads(), count = static_cast<int>(tasks.size());
   if (count < 2 || threads < 2 || total < least_awake_work) return 1;
-  const bool awake_only = total < least_team_work;
-  if (awake_only && (crowded() || !note_short_work())) return 1;
-  return threads <= count || most < small ? Team{count, awake_only} : 1;
+  if (threads > count && most >= small) return 1;
+  return total < least_team_work ? awake_team(count) : count;
 }
 
 }  // namespace

@@ -102,8 +102,7 @@ class Helper {
   sem_t sleep_;
 };
 
-constexpr int most = 63;
-Helper helpers[most];  // their threads outlive whatever ends at exit
+Helper helpers[most - 1];  // their threads outlive whatever ends at exit
 std::atomic<int> started{0};
 std::atomic<bool> starting{false};  // by one thread at a time
 std::atomic<bool> refused{false};
@@ -140,7 +139,7 @@ void start(int count) {
 }  // namespace
 
 bool ready(int count) {
-  if (count > most || far()) return false;
+  if (count >= most || far()) return false;
   if (started.load(std::memory_order_relaxed) < count) start(count);
   const int there = std::min(count, started.load(std::memory_order_acquire));
   bool all = there == count;

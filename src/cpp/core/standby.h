@@ -6,6 +6,9 @@
 
 namespace unrolled::standby {
 
+/// Threads of a team, at most: short work is too short for more.
+inline constexpr int most = 8;
+
 /// Gives whether `count` threads are awake and answered in time when they were last asked; starts or wakes them for
 /// later where not.
 bool ready(int count);

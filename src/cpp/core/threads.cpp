@@ -268,7 +268,8 @@ bool crowded() {
   return until != 0 && now_us() < until;  // the clock takes longer than the rest
 }
 
-bool note_short_work() {
+Team awake_team(int threads) {
+  if (threads < 2 || crowded()) return 1;
   constexpr std::int64_t close_us = 300;  // much less than threads on standby stay awake
   constexpr int a_while = 16;
   static std::atomic<std::int64_t> last{0};
@@ -277,7 +278,8 @@ bool note_short_work() {
   const bool close = now - last.exchange(now, std::memory_order_relaxed) < close_us;
   const int row = close ? std::min(in_a_row.load(std::memory_order_relaxed) + 1, a_while) : 0;
   in_a_row.store(row, std::memory_order_relaxed);
-  return row == a_while && standby::ready(get_num_threads() - 1);
+  threads = std::min(threads, standby::most);
+  return row == a_while && standby::ready(threads - 1) ? Team{threads, true} : 1;
 }
 
 #if defined(__SSE2__)

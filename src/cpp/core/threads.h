@@ -16,7 +16,7 @@ inline constexpr double least_team_work = 2e6;
 struct Team {
   Team(int threads, bool only_awake = false) : wanted(threads), awake_only(only_awake) {}  // NOLINT: an int is one
   int wanted;
-  bool awake_only;  // shorter than what it takes to wake a thread, see `note_short_work`
+  bool awake_only;  // shorter than what it takes to wake a thread, see `awake_team`
 };
 
 namespace detail {
@@ -92,10 +92,10 @@ class Milestone {
 /// thread is faster then, and calls run on one.
 bool crowded();
 
-/// Takes down that there is short work: what a team would do sooner only if its threads are awake, since to wake them
-/// takes longer than the work. Gives whether they are, see standby.h, which begins once such work has come close after
-/// one another for some time. To be asked once for each piece of it.
-bool note_short_work();
+/// The team of at most so many threads for a piece of short work: what a team would do sooner only if its threads are
+/// awake, since to wake them takes longer than the work. They are, see standby.h, once such work has come close after
+/// one another for some time. To be asked for once for each piece of it.
+Team awake_team(int threads);
 
 /// While it lives, denormal numbers count as zero on this thread; the caller's floating-point state is restored
 /// afterwards.

@@ -31,13 +31,10 @@ Partition choose_partition(const Load& load, int most_threads) {
   const double work = double(load.places) * step - spared,
                least = inference ? least_awake_inference : least_awake_training;
   if (most_threads <= 1 || work < least || crowded()) return {};
+  const bool by_units = double(load.rows) * step >= least_step_work, awake_only = work < least_team_work;
+  if (awake_only && (by_units || load.rows >= 2 * least_rows)) most_threads = awake_team(most_threads).wanted;
   const int by_rows = static_cast<int>(std::min<Index>(most_threads, load.rows / least_rows));
-  const bool by_units = double(load.rows) * step >= least_step_work;
-  const bool awake_only = work < least_team_work;
-  if (awake_only) {
-    const bool worth_it = by_rows > 1 || by_units;
-    if (!worth_it || !note_short_work()) return {};
-  }
+  if (most_threads == 1 || (awake_only && !by_units && by_rows < 2)) return {};
   const Index share = load.lanes * blocks_per_share, panels = (load.hidden + share - 1) / share;
   // Where the weights are too many for a core's own cache, threads that split the units read half of them each, and
   // those that split the rows all of them.

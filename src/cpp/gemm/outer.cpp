@@ -224,8 +224,7 @@ Team outer_team(const OuterSum<S>* sums, int count) {
       most_writes = std::max(most_writes, writes);
   }
   if (work >= least_team_sums || most_writes >= least_team_writes) return get_num_threads();
-  if (most_writes >= least_awake_writes && !crowded() && note_short_work()) return {get_num_threads(), true};
-  return 1;
+  return most_writes >= least_awake_writes ? awake_team(get_num_threads()) : 1;
 }
 
 template <class S>

@@ -13,7 +13,7 @@ constexpr double least_awake_work = 1.5e5;
 
 Team team_for(double work) {
   if (work >= least_team_work) return get_num_threads();
-  return work >= least_awake_work && !crowded() && note_short_work() ? Team{get_num_threads(), true} : 1;
+  return work >= least_awake_work ? awake_team(get_num_threads()) : 1;
 }
 
 }  // namespace
