@@ -17,6 +17,7 @@ from .custom import custom
 from .first_call import first_calls
 from .grid import float64, inference, lengths, scaling, steps, training
 from .language_models import character, words
+from .linear import linear
 from .markdown import tables
 from .memory import memory
 from .rows import FASTEST, Bench, Row
@@ -28,6 +29,7 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "inference": inference,
     "training": training,
     "step": steps,
+    "linear": linear,
     "share": share,
     "lengths": lengths,
     "stacks": stacks,

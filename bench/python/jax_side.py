@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .workloads import Array, Call, Workload
+from .workloads import Array, Call, Product, Workload
 
 
 class Jax:
@@ -81,6 +81,11 @@ class Jax:
             return {"y": np.asarray(r[0])} | ({"h": np.asarray(r[1])} if w.single else {})
 
         return Call(lambda: self.jax.block_until_ready(forward(p, x)), results)
+
+    def linear(self, product: Product) -> Call:
+        x, W, b = (self.jax.numpy.asarray(array) for array in (product.x, product.W, product.b))
+        forward = self.jax.jit(lambda x: x @ W.T + b)  # weights are constants, as a service has them
+        return Call(lambda: self.jax.block_until_ready(forward(x)), lambda y: {"y": np.asarray(y)})
 
     def training(self, w: Workload) -> Call | None:
         if w.variable or w.dtype != "float32":

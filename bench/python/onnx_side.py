@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from .workloads import Array, Call, Part, Workload
+from .workloads import Array, Call, Part, Product, Workload
 
 # The position of each ONNX gate block among ours.
 BLOCKS = {"RNN": [0], "LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2]}
@@ -69,7 +70,13 @@ class OnnxRuntime:
             nodes, output = nodes[:-2], f"Y{w.layers - 1}"  # (T, 1, B, H) as it is
         if len(nodes) > 1:
             constants["features"] = np.array([0, 0, -1])
-        infos = [helper.make_tensor_value_info(name, numeric, None) for name in (output, "Y_h")]
+        return self.serialized(nodes, inputs, (output, "Y_h"), constants)
+
+    def serialized(
+        self, nodes: list[Any], inputs: list[Any], outputs: Iterable[str], constants: dict[str, Array]
+    ) -> bytes:
+        helper = self.onnx.helper
+        infos = [helper.make_tensor_value_info(name, self.onnx.TensorProto.FLOAT, None) for name in outputs]
         stored = [self.onnx.numpy_helper.from_array(np.ascontiguousarray(a), n) for n, a in constants.items()]
         graph = helper.make_graph(nodes, "network", inputs, infos, stored)
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
@@ -87,17 +94,27 @@ class OnnxRuntime:
         if w.dtype != "float32":
             return None
         feed = {"X": w.x} | ({"lengths": w.lengths.astype(np.int32)} if w.variable else {})
-        model = self.model(w)
-        sessions = [self.session(model, spinning) for spinning in (False, True)]
-        best = min(
-            sessions, key=lambda session: shortest(session, feed)
-        )  # which helps differs from row to row
+        best = self.best_session(self.model(w), feed)
 
         def results(r: Any) -> dict[str, Array]:
             y, h = r
             return {"y": y} if w.bidirectional else {"y": y[:, 0], "h": h[0]}
 
         return Call(lambda: best.run(None, feed), results)
+
+    def best_session(self, model: bytes, feed: dict[str, Array]) -> Any:
+        """With threads that spin or without: which helps differs from row to row."""
+        sessions = [self.session(model, spinning) for spinning in (False, True)]
+        return min(sessions, key=lambda session: shortest(session, feed))
+
+    def linear(self, product: Product) -> Call:
+        helper, feed = self.onnx.helper, {"X": product.x}
+        node = helper.make_node("Gemm", ["X", "W", "b"], ["Y"], transB=1)
+        given = helper.make_tensor_value_info("X", self.onnx.TensorProto.FLOAT, product.x.shape)
+        best = self.best_session(
+            self.serialized([node], [given], ["Y"], {"W": product.W, "b": product.b}), feed
+        )
+        return Call(lambda: best.run(None, feed), lambda r: {"y": r[0]})
 
     def training(self, w: Workload) -> None:
         return None

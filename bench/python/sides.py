@@ -10,7 +10,7 @@ import numpy as np
 
 import unrolled as ur
 
-from .workloads import Array, Call, Part, Workload, gradients
+from .workloads import Array, Call, Part, Product, Workload, gradients
 
 
 class Side(Protocol):
@@ -19,6 +19,7 @@ class Side(Protocol):
 
     def inference(self, w: Workload) -> Call | None: ...
     def training(self, w: Workload) -> Call | None: ...
+    def linear(self, product: Product) -> Call: ...
 
 
 class Unrolled:
@@ -68,6 +69,17 @@ class Unrolled:
             network.recompute = True
         options = {"lengths": w.lengths} if w.variable else {}
         return forward_and_backward(network, w.x, w.dy, parameters, options)
+
+    def linear(self, product: Product) -> Call:
+        outputs, inputs = product.W.shape
+        layer = ur.Linear(inputs, outputs)
+        layer.load_parameters({"W": product.W, "b": product.b})
+
+        def run() -> Any:
+            with ur.no_grad():
+                return layer(product.x)
+
+        return Call(run, lambda y: {"y": np.asarray(y)})
 
     def step(self, w: Workload) -> Call:
         cell = self.cell(w)

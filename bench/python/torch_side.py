@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from .workloads import Array, Call, Workload, gradients
+from .workloads import Array, Call, Product, Workload, gradients
 
 
 class Torch:
@@ -54,6 +54,19 @@ class Torch:
             return {"y": r[0].numpy(), **last}
 
         return Call(run, results)
+
+    def linear(self, product: Product) -> Call:
+        x, W, b = (self.torch.from_numpy(array) for array in (product.x, product.W, product.b))
+        layer = self.torch.nn.Linear(*product.W.shape[::-1])
+        with self.torch.no_grad():
+            layer.weight.copy_(W)
+            layer.bias.copy_(b)
+
+        def run() -> Any:
+            with self.torch.inference_mode():
+                return layer(x)
+
+        return Call(run, lambda y: {"y": y.numpy()})
 
     def training(self, w: Workload) -> Call:
         layer, named = self.layer(w)

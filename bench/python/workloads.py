@@ -39,6 +39,15 @@ STEP_SIZES = [32, 64, 128, 256]
 
 
 @dataclass(frozen=True)
+class Product:
+    """y = x W' + b: x (B, I), W (O, I), b (O,)."""
+
+    x: Array
+    W: Array
+    b: Array
+
+
+@dataclass(frozen=True)
 class Part:
     """One cell of a network, in one direction. Parameters in the layout of unrolled: W_ih (G*H, I), W_hh (G*H, H),
     b (G*H,), and b_hn (H,) for GRU."""
