@@ -1,6 +1,7 @@
 #include "core/standby.h"
 
 #include <semaphore.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -16,12 +17,17 @@ class Helper {
   /// False where the system refuses a thread.
   bool start() {
     sem_init(&sleep_, 0, 0);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);  // the thread begins like this: signals are for those of the program
+    bool granted = true;
     try {
       std::thread([this] { serve(); }).detach();
     } catch (const std::exception&) {
-      return false;
+      granted = false;
     }
-    return true;
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return granted;
   }
 
   /// Gives whether it is awake; wakes it if not.
@@ -167,8 +173,8 @@ bool run(int wanted, detail::Body body, void* context) {
 }
 
 void forget() {
-  const int there = started.exchange(0, std::memory_order_relaxed);
-  for (int k = 0; k < there; ++k) new (&helpers[k]) Helper;
+  started.store(0, std::memory_order_relaxed);
+  for (Helper& helper : helpers) new (&helper) Helper;
   starting.store(false, std::memory_order_relaxed);
 }
 
