@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,43 @@ def test_a_reference_written_through_and_dropped_leaves_no_stale_weights(case: C
     after = output()
     assert np.abs(before - after).max() > 1e-3
     assert_same_bits(after, copy.deepcopy(p.cell).step(p.x[0], state)[0])
+
+
+@pytest.mark.parametrize("sequence", [False, True])
+def test_an_array_whose_end_steps_the_cell(sequence: bool) -> None:
+    cell = ur.LSTM(3, 4, rng=np.random.default_rng(0))
+    x = np.ones((1, 2, 3), np.float32)
+
+    def run() -> np.ndarray:
+        with ur.no_grad():
+            return cell(x)[0].data if sequence else cell.step(x[0])[0]
+
+    ended = []
+    for _ in range(3):
+        run()
+    weakref.finalize(cell.W_hh._data, lambda: ended.append(run()))
+    cell.W_hh.data = np.ones((16, 4), np.float32)
+    after = [run() for _ in range(3)]
+    assert ended
+    fresh = copy.deepcopy(cell)
+    for y in after:
+        assert_same_bits(y.reshape(2, 4), fresh.step(x[0])[0])
+
+
+@pytest.mark.parametrize("sequence", [False, True])
+def test_a_bias_that_comes_later_counts(sequence: bool) -> None:
+    cell = ur.GRU(3, 4, bias=False, rng=np.random.default_rng(0))
+    x = np.ones((1, 2, 3), np.float32)
+
+    def run() -> np.ndarray:
+        with ur.no_grad():
+            return cell(x)[0].data[0] if sequence else cell.step(x[0])[0]
+
+    run(), run()
+    vars(cell)["b"] = ur.Tensor(np.ones(12, np.float32), requires_grad=True)
+    y = run()
+    assert_same_bits(y, copy.deepcopy(cell).step(x[0])[0])
+    assert_same_bits(run(), y)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

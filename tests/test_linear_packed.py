@@ -2,13 +2,16 @@
 
 import copy
 import pickle
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import unrolled as ur
 from unrolled import ops
+from unrolled.layers import linear
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +121,96 @@ def test_weights_that_are_computed_are_read_anew():
     layer.half.data[...] *= 2
     np.testing.assert_array_equal(layer(x).data, 2 * first)
     assert not kept(layer) or long_way(layer, x).tolist() == layer(x).data.tolist()
+
+
+def test_weights_that_a_property_chooses_are_read_anew():
+    class Two(ur.Linear):
+        second = False
+
+        @property
+        def W(self):
+            return self.B if Two.second else self.A
+
+        @W.setter
+        def W(self, value):
+            self.A, self.B = value, ur.Tensor(value.data * 2, requires_grad=True)
+
+    layer = Two(5, 7, rng=np.random.default_rng(0))
+    x = np.ones(5, np.float32)
+    layer(x), layer(x)
+    Two.second = True
+    np.testing.assert_array_equal(layer(x).data, long_way(layer, x))
+
+
+@pytest.mark.parametrize(
+    "write", [lambda layer, b: vars(layer).update(b=b), lambda layer, b: setattr(layer, "b", b)]
+)
+def test_a_bias_that_comes_later_counts(write):
+    layer, x = layer_and_x(bias=False)
+    layer(x), layer(x)
+    write(layer, ur.Tensor(np.ones(7, np.float32), requires_grad=True))
+    np.testing.assert_array_equal(layer(x).data, long_way(layer, x))
+
+
+def test_deleted_parameters_are_missed():
+    layer, x = layer_and_x()
+    layer(x), layer(x)
+    del layer.W
+    with pytest.raises(AttributeError, match="W"):
+        layer(x)
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (8, 5), (7,)])
+def test_what_the_layer_refuses_the_quick_way_refuses_too(shape):
+    layer, x = layer_and_x()
+    layer(x)
+    layer.W = ur.Tensor(np.ones(shape, np.float32), requires_grad=True)
+    for _ in range(3):
+        with pytest.raises(ValueError, match=r"Linear: x|linear: "):
+            layer(np.ones((2, 9), np.float32))
+    layer, x = layer_and_x(bias=False)
+    layer.W = ur.Tensor(np.ones((7, 5)), requires_grad=True)
+    for _ in range(3):
+        with pytest.raises(TypeError, match="Linear: x has dtype float64"):
+            layer(x.astype(np.float64))
+
+
+def test_an_array_whose_end_calls_the_layer():
+    layer, x = layer_and_x()
+    called = []
+    for _ in range(3):
+        layer(x)
+    weakref.finalize(layer.W._data, lambda: called.append(layer(x).data))
+    layer.W.data = np.ones((7, 5), np.float32)
+    for _ in range(3):
+        np.testing.assert_array_equal(layer(x).data, long_way(layer, x))
+    assert called
+
+
+def test_held_weights_are_not_packed_at_every_call(monkeypatch):
+    layer, x = layer_and_x()
+    made = []
+    packed = linear.core.PackedLinear
+    monkeypatch.setattr(
+        linear, "core", SimpleNamespace(PackedLinear=lambda *a: made.append(1) or packed(*a)), raising=True
+    )
+    held = layer.W.data
+    for _ in range(100):
+        layer(x)
+    assert 1 <= len(made) <= 7  # after 1, 2, 4 ... calls
+    del held
+    for _ in range(200):
+        layer(x)
+    assert kept(layer)
+
+
+def test_memory_is_given_back_to_training():
+    layer, x = layer_and_x()
+    layer(x)
+    layer.W.data[...] += 1
+    with ur.enable_grad():
+        layer(x)
+    assert layer._packed is None
 
 
 def test_tied_weights():

@@ -35,8 +35,7 @@ class PackedLinearOf final : public PackedLinear {
       : PackedLinear(std::move(tape), std::move(watch)) {
     const auto* const weights = arrays_.array(W, 2);
     const auto* const bias = weights && b != Py_None ? arrays_.array(b, 1, weights->dimensions[0]) : nullptr;
-    // Another W tomorrow, or one that is no matrix, of which the long way says what is wrong.
-    if (!watch_.sees_all() || weights == nullptr || (b != Py_None && bias == nullptr)) return;
+    if (weights == nullptr || (b != Py_None && bias == nullptr)) return;  // the long way says what is wrong
     W_ = reinterpret_cast<const S*>(weights->data);
     b_ = bias ? reinterpret_cast<const S*>(bias->data) : nullptr;
     outputs_ = weights->dimensions[0];
@@ -44,12 +43,17 @@ class PackedLinearOf final : public PackedLinear {
   }
 
   py::object product(PyObject* given) override {
+    if (!unchanged()) {  // for good
+      packed_.reset();
+      W_ = b_ = nullptr;
+    }
+    if (W_ == nullptr) return {};
     const auto x = py::reinterpret_borrow<py::object>(tape_->bare(given));  // another thread may exchange it
-    constexpr int most_dimensions = 3;
+    constexpr int most_dimensions = QuickArrays<S>::most_dimensions;
     const auto* found = arrays_.array(x.ptr(), 1, inputs_);
     int dimensions = 1;
     while (!found && dimensions < most_dimensions) found = arrays_.array(x.ptr(), ++dimensions, inputs_);
-    if (!found || W_ == nullptr || !unchanged()) return {};
+    if (!found) return {};
     Index rows = 1, sizes[most_dimensions];
     for (int k = 0; k < dimensions; ++k) sizes[k] = found->dimensions[k];
     for (int k = 0; k + 1 < dimensions; ++k) rows *= sizes[k];
@@ -92,7 +96,7 @@ PyMethodDef product_method =
 std::shared_ptr<PackedLinear> make_packed_linear(const py::object& W, const py::object& b, const py::object& layer,
                                                  const std::shared_ptr<TapeRecord>& tape) {
   if (tape == nullptr) throw std::invalid_argument("a tape is expected");
-  Watch watch(py::make_tuple(W, b), layer);  // before anything here refers to the arrays
+  Watch watch(py::make_tuple(W, b), layer, py::make_tuple("W", "b"));  // before anything here refers to the arrays
   const py::object weights = W.attr("_data"), bias = b.is_none() ? b : py::object(b.attr("_data"));
   return dispatch(array_of(weights, "W").dtype(), [&](auto scalar) -> std::shared_ptr<PackedLinear> {
     using S = decltype(scalar);
@@ -105,7 +109,7 @@ std::shared_ptr<PackedLinear> make_packed_linear(const py::object& W, const py::
 void bind_packed_linear(py::module_& m) {
   py::class_<PackedLinear, std::shared_ptr<PackedLinear>>(m, "PackedLinear", "A linear layer as it is now.")
       .def(py::init(&make_packed_linear), py::arg("W"), py::arg("b"), py::arg("layer"), py::arg("tape"),
-           "`layer`: whose attributes the Tensors are.")
+           "`layer`: whose attributes W and b are.")
       .def("unchanged", &PackedLinear::unchanged, "True if no parameter can have changed.")
       .def_property_readonly("product", [](const std::shared_ptr<PackedLinear>& linear) {
         return quick_function(linear, product_method);

@@ -72,6 +72,7 @@ PyObject* make_array(const py::dtype& dtype, int dimensions, const Py_intptr_t* 
 template <class S>
 class QuickArrays {
  public:
+  static constexpr int most_dimensions = 3;
   /// An array of S in native byte order, laid out for kernels, with so many dimensions; null if it is anything else.
   const py::detail::PyArray_Proxy* array(PyObject* object, int dimensions) const {
     if (Py_TYPE(object) != api_.PyArray_Type_) return nullptr;
@@ -90,7 +91,7 @@ class QuickArrays {
     return found && found->dimensions[0] == rows ? reinterpret_cast<const S*>(found->data) : nullptr;
   }
   PyObject* make(int dimensions, const Index* sizes, S** data) const {
-    Py_intptr_t shape[3];
+    Py_intptr_t shape[most_dimensions];
     std::copy_n(sizes, dimensions, shape);
     return make_array(dtype_, dimensions, shape, data);
   }

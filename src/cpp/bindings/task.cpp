@@ -9,24 +9,23 @@ namespace unrolled::bindings {
 namespace {
 
 /// A core for each, and more left over only where a call is too small to share its own; else a team of one.
-Team team_for(const std::vector<Task>& tasks) {
-  constexpr double small = 2e7, least_awake_work = 1.5e5;
+Team team_of(const std::vector<Task>& tasks) {
+  constexpr double small = 2e7;
   double total = 0, most = 0;
   for (const Task& task : tasks) {
     total += task.work;
     most = std::max(most, task.work);
   }
   const int threads = get_num_threads(), count = static_cast<int>(tasks.size());
-  if (count < 2 || threads < 2 || total < least_awake_work) return 1;
-  if (threads > count && most >= small) return 1;
-  return total < least_team_work ? awake_team(count) : count;
+  if (count < 2 || threads < 2 || (threads > count && most >= small)) return 1;
+  return team_for(total, count);
 }
 
 }  // namespace
 
 void run(const std::vector<Task>& tasks) {
   const pybind11::gil_scoped_release release;
-  const Team team = team_for(tasks);
+  const Team team = team_of(tasks);
   if (team.wanted == 1) {
     for (const Task& task : tasks) task.run();
     return;

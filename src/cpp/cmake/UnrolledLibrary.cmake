@@ -15,6 +15,8 @@ add_library(unrolled STATIC $<TARGET_OBJECTS:unrolled_kernels_native>)
 add_library(unrolled::unrolled ALIAS unrolled)
 set_target_properties(unrolled PROPERTIES LINKER_LANGUAGE CXX)
 target_compile_features(unrolled PUBLIC cxx_std_17)
+# Its threads outlive a plugin that is unloaded.
+target_link_options(unrolled INTERFACE "LINKER:-z,nodelete")
 target_include_directories(unrolled PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src/cpp/include>
                                            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_link_libraries(unrolled PRIVATE Threads::Threads)

@@ -11,6 +11,10 @@
 namespace unrolled::standby {
 namespace {
 
+/// A neighbouring core answers within 60 to 100 nanoseconds. The host of a virtual machine may place its processors
+/// where it takes 500, for seconds: work that is shared then ends later than on one of them.
+constexpr std::int64_t most_ns_for_an_answer = 250;
+
 /// A thread on standby. It may have lost its core, and is asked before it is relied on.
 class Helper {
  public:
@@ -40,14 +44,12 @@ class Helper {
   bool idle() const { return state_.load(std::memory_order_relaxed) == Awake; }
 
   // What one caller does, in this order: `begin` if all that it asks answer, else `dismiss`.
-  void ask() { change(Awake, Asked); }
-  bool answers() const {
-    // A neighbouring core answers within 60 to 100 nanoseconds. The host of a virtual machine may place its processors
-    // where it takes 500, for seconds: work that is shared then ends later than on one of them.
-    constexpr int some_tenths_of_a_microsecond = 8;
-    for (int spins = 0; spins < some_tenths_of_a_microsecond && state_.load(std::memory_order_relaxed) == Asked;
-         ++spins)
+  bool ask() { return change(Awake, Asked); }
+  bool answers(std::int64_t asked_ns) const {
+    for (int spins = 0; state_.load(std::memory_order_relaxed) == Asked; ++spins) {
       detail::pause();
+      if (spins > 1 && detail::now_ns() - asked_ns > most_ns_for_an_answer) break;
+    }
     return state_.load(std::memory_order_relaxed) == Ready;
   }
   void dismiss() {
@@ -77,8 +79,8 @@ class Helper {
     for (;;) {
       wait_for_question();
       if (!change(Asked, Ready)) continue;  // dismissed meanwhile
-      for (Patience patience; state_.load(std::memory_order_relaxed) == Ready; patience.pause()) {
-      }
+      for (int spins = 0; state_.load(std::memory_order_relaxed) == Ready; ++spins)
+        spins < 1000 ? detail::pause() : std::this_thread::yield();  // who asked may have lost its core
       if (state_.load(std::memory_order_acquire) != Working) continue;
       body_(context_, id_, count_);
       state_.store(Awake, std::memory_order_release);
@@ -88,11 +90,11 @@ class Helper {
   /// Until it is asked; sleeps after a while, until it is woken.
   void wait_for_question() {
     constexpr std::int64_t a_while_us = 1000;
-    constexpr unsigned spins_per_look_at_the_clock = 256;
+    constexpr unsigned look_at_the_clock_every = 256;
     std::int64_t since = detail::now_us();
     for (unsigned spins = 1; state_.load(std::memory_order_relaxed) != Asked; ++spins) {
       detail::pause();
-      if (spins % spins_per_look_at_the_clock != 0 || detail::now_us() - since < a_while_us) continue;
+      if (spins % look_at_the_clock_every != 0 || detail::now_us() - since < a_while_us) continue;
       if (!change(Awake, Asleep)) continue;
       while (sem_wait(&sleep_) != 0) {  // a signal
       }
@@ -111,7 +113,7 @@ class Helper {
 Helper helpers[most - 1];  // their threads outlive whatever ends at exit
 std::atomic<int> started{0};
 std::atomic<bool> starting{false};  // by one thread at a time
-std::atomic<bool> refused{false};
+std::atomic<std::int64_t> refused_until{0};
 
 std::atomic<int> late_in_a_row{0};
 std::atomic<std::int64_t> far_until{0};
@@ -131,10 +133,13 @@ void note_answers(bool in_time) {
 }
 
 void start(int count) {
-  if (refused.load(std::memory_order_relaxed) || starting.exchange(true, std::memory_order_acquire)) return;
+  const std::int64_t refused = refused_until.load(std::memory_order_relaxed);
+  if (refused != 0 && detail::now_us() < refused) return;
+  if (starting.exchange(true, std::memory_order_acquire)) return;
   for (int k = started.load(std::memory_order_relaxed); k < count; ++k) {
     if (!helpers[k].start()) {
-      refused.store(true, std::memory_order_relaxed);
+      constexpr std::int64_t a_second = 1'000'000;
+      refused_until.store(detail::now_us() + a_second, std::memory_order_relaxed);
       break;
     }
     started.store(k + 1, std::memory_order_release);
@@ -158,10 +163,12 @@ bool run(int wanted, detail::Body body, void* context) {
   if (others > started.load(std::memory_order_acquire)) return false;
   for (int k = 0; k < others; ++k)
     if (!helpers[k].idle()) return false;
-  for (int k = 0; k < others; ++k) helpers[k].ask();
-  bool all = true;
-  for (int k = 0; k < others; ++k) all = helpers[k].answers() && all;
-  note_answers(all);
+  bool asked = true;
+  for (int k = 0; k < others; ++k) asked = helpers[k].ask() && asked;  // one may have fallen asleep
+  const std::int64_t now = detail::now_ns();
+  bool all = asked;
+  for (int k = 0; k < others && all; ++k) all = helpers[k].answers(now);
+  if (asked) note_answers(all);
   if (!all) {
     for (int k = 0; k < others; ++k) helpers[k].dismiss();
     return false;

@@ -9,8 +9,8 @@ namespace unrolled::standby {
 /// Threads of a team, at most: short work is too short for more.
 inline constexpr int most = 8;
 
-/// Gives whether `count` threads are awake and answered in time when they were last asked; starts or wakes them for
-/// later where not.
+/// Gives whether `count` threads are awake, and near: not late with several answers in a row just now. Starts or wakes
+/// them for later where they are not.
 bool ready(int count);
 
 /// As `detail::run_team`, with `wanted - 1` of these threads. False, and nothing has run, unless all of them are awake

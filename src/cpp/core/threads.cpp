@@ -153,9 +153,9 @@ std::int64_t processor_us() {
 }
 
 /// A watch on one team: whether its threads came together in time.
-class Watch {
+class TeamWatch {
  public:
-  Watch() { long_waits.store(0, std::memory_order_relaxed); }
+  TeamWatch() { long_waits.store(0, std::memory_order_relaxed); }
   /// `late`: what else is known of its `count` threads.
   void judge(int count, bool late) const {
     late = late || long_waits.load(std::memory_order_relaxed) > 0;
@@ -171,7 +171,7 @@ class Watch {
   const bool suspicious_ = late_teams.load(std::memory_order_relaxed) > 0;
   const std::int64_t processor_ = suspicious_ ? processor_us() : 0;
 };
-std::atomic<int> Watch::long_waits{0};
+std::atomic<int> TeamWatch::long_waits{0};
 
 /// By threads that OpenMP wakes where they sleep. It gives how many they were, and when the first of them was done.
 class WokenTeam {
@@ -214,7 +214,7 @@ void detail::run_team(Team team, Body body, void* context) {
     body(context, 0, 1);
     return;
   }
-  const Watch watch;
+  const TeamWatch watch;
   if (standby::run(count, body, context)) {
     watch.judge(count, false);
   } else if (team.awake_only) {
@@ -239,9 +239,9 @@ void Barrier::wait(int count) {
   }
 }
 
-std::int64_t detail::now_us() {
+std::int64_t detail::now_ns() {
   using namespace std::chrono;
-  return duration_cast<microseconds>(steady_clock::now().time_since_epoch()).count();
+  return duration_cast<nanoseconds>(steady_clock::now().time_since_epoch()).count();
 }
 
 void detail::pause() {
@@ -260,7 +260,7 @@ void Patience::pause() {
 
 Patience::~Patience() {
   constexpr std::int64_t time_slice = 3000;  // shorter waits may be work that was not shared evenly
-  if (since_ > 0 && now_us() - since_ > time_slice) Watch::long_waits.fetch_add(1, std::memory_order_relaxed);
+  if (since_ > 0 && now_us() - since_ > time_slice) TeamWatch::long_waits.fetch_add(1, std::memory_order_relaxed);
 }
 
 bool crowded() {
@@ -280,6 +280,10 @@ Team awake_team(int threads) {
   in_a_row.store(row, std::memory_order_relaxed);
   threads = std::min(threads, standby::most);
   return row == a_while && standby::ready(threads - 1) ? Team{threads, true} : 1;
+}
+
+Team team_for(double work, int threads) {
+  return work >= least_team_work ? threads : work >= least_awake_work ? awake_team(threads) : 1;
 }
 
 #if defined(__SSE2__)

@@ -22,7 +22,8 @@ struct Team {
 namespace detail {
 using Body = void (*)(void* context, int id, int count);
 void run_team(Team team, Body body, void* context);
-std::int64_t now_us();
+std::int64_t now_ns();
+inline std::int64_t now_us() { return now_ns() / 1000; }
 /// Tells the processor that this thread waits for another.
 void pause();
 }  // namespace detail
@@ -92,10 +93,15 @@ class Milestone {
 /// thread is faster then, and calls run on one.
 bool crowded();
 
-/// The team of at most so many threads for a piece of short work: what a team would do sooner only if its threads are
-/// awake, since to wake them takes longer than the work. They are, see standby.h, once such work has come close after
-/// one another for some time. To be asked for once for each piece of it.
+/// The team of so many threads, or of one, for a piece of short work: what a team would do sooner only if its threads
+/// are awake, since to wake them takes longer than the work. They are, see standby.h, once such work has come close
+/// after one another for some time. To be asked for once for each piece of it.
 Team awake_team(int threads);
+
+/// Multiply-adds of a product, or of several calls, from which threads on standby share them.
+inline constexpr double least_awake_work = 1.5e5;
+/// The team of so many threads, or of fewer, for so many multiply-adds.
+Team team_for(double work, int threads);
 
 /// While it lives, denormal numbers count as zero on this thread; the caller's floating-point state is restored
 /// afterwards.

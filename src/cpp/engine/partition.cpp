@@ -22,31 +22,36 @@ constexpr double least_heavy_forward = 1e6, least_heavy_backward = 1.5e6;
 // Weights of a stack that stay in a core's own cache from part to part of a pipeline.
 constexpr double most_that_stay = 2e5;
 
-}  // namespace
-
-Partition choose_partition(const Load& load, int most_threads) {
-  const double gates = double(load.gates) * double(load.hidden), step = gates * double(load.hidden + load.input);
-  const bool inference = load.pass == Pass::Inference;
-  const double spared = inference ? double(load.fresh) * gates * double(load.hidden) : 0;
-  const double work = double(load.places) * step - spared,
-               least = inference ? least_awake_inference : least_awake_training;
-  if (most_threads <= 1 || work < least || crowded()) return {};
-  const bool by_units = double(load.rows) * step >= least_step_work, awake_only = work < least_team_work;
-  if (awake_only && (by_units || load.rows >= 2 * least_rows)) most_threads = awake_team(most_threads).wanted;
-  const int by_rows = static_cast<int>(std::min<Index>(most_threads, load.rows / least_rows));
-  if (most_threads == 1 || (awake_only && !by_units && by_rows < 2)) return {};
+/// How so many threads share a call.
+Partition split(const Load& load, double weights, double step, int threads) {
+  const int by_rows = static_cast<int>(std::min<Index>(threads, load.rows / least_rows));
   const Index share = load.lanes * blocks_per_share, panels = (load.hidden + share - 1) / share;
   // Where the weights are too many for a core's own cache, threads that split the units read half of them each, and
   // those that split the rows all of them.
-  const bool heavy =
-      gates * double(load.hidden) >= (load.pass == Pass::Backward ? least_heavy_backward : least_heavy_forward);
-  if (heavy && panels >= 4 * most_threads) return {1, most_threads, awake_only};
-  if (by_rows >= most_threads) return {most_threads, 1, awake_only};
-  if (!by_units) return {std::max(1, by_rows), 1, awake_only};
-  // Too few rows for all: the threads of each row share split the units.
+  const bool heavy = weights >= (load.pass == Pass::Backward ? least_heavy_backward : least_heavy_forward);
+  if (heavy && panels >= 4 * threads) return {1, threads};
+  if (by_rows >= threads) return {threads, 1};
   const int row_shares = std::max(1, by_rows);
-  const int unit_shares = static_cast<int>(std::min<Index>(most_threads / row_shares, panels));
-  return {row_shares, std::max(1, unit_shares), awake_only};
+  if (double(load.rows) * step < least_step_work) return {row_shares, 1};
+  // Too few rows for all: the threads of each row share split the units.
+  const int unit_shares = static_cast<int>(std::min<Index>(threads / row_shares, panels));
+  return {row_shares, std::max(1, unit_shares)};
+}
+
+}  // namespace
+
+Partition choose_partition(const Load& load, int most_threads) {
+  const double of_unit = double(load.gates) * double(load.hidden);
+  const double weights = of_unit * double(load.hidden), step = weights + of_unit * double(load.input);
+  const bool inference = load.pass == Pass::Inference;
+  const double work = double(load.places) * step - (inference ? double(load.fresh) * weights : 0);
+  if (most_threads <= 1 || work < (inference ? least_awake_inference : least_awake_training) || crowded()) return {};
+  Partition made = split(load, weights, step, most_threads);
+  if (work >= least_team_work || made.threads() == 1) return made;
+  const Team team = awake_team(made.threads());
+  if (team.wanted < made.threads()) made = split(load, weights, step, team.wanted);
+  made.awake_only = team.awake_only;
+  return made;
 }
 
 Index pipeline_steps(Index layers, Index T, Index B, double weights, double work) {

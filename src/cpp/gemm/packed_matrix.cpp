@@ -6,18 +6,6 @@
 #include "gemm/columns.h"
 
 namespace unrolled {
-namespace {
-
-// Multiply-adds of a product from which threads on standby share it.
-constexpr double least_awake_work = 1.5e5;
-
-Team team_for(double work) {
-  if (work >= least_team_work) return get_num_threads();
-  return work >= least_awake_work ? awake_team(get_num_threads()) : 1;
-}
-
-}  // namespace
-
 template <class S>
 PackedMatrix<S>::PackedMatrix(Index N, Index K, ConstMatrix<S> B, const S* bias)
     : shape_{N, K, max_vectors}, panels_(shape_.size()) {
@@ -42,11 +30,21 @@ void PackedMatrix<S>::multiply(Index M, const S* A, S* C) const {
     c[m] = C + m * shape_.columns;
   }
   const Start start = bias_.size() > 0 ? Start::Bias : Start::Zero;
-  const Index groups = shape_.groups();
-  parallel(team_for(double(M) * double(shape_.columns) * double(shape_.depth)), [&](int id, int count) {
-    multiply_groups(shape_, panels_.data(), share_begin(groups, id, count), share_begin(groups, id + 1, count),
-                    Depth::contiguous(shape_.depth), M, a, c, start, false, bias_.data());
-  });
+  const Index groups = shape_.groups(), tiles = M / tile_rows<S>(max_vectors);
+  const int threads = get_num_threads();
+  const bool by_rows = groups < threads && tiles > groups;  // else threads share the panels
+  const double work = double(M) * double(shape_.columns) * double(shape_.depth);
+  parallel(team_for(work, static_cast<int>(std::min<Index>(threads, by_rows ? tiles : groups))),
+           [&](int id, int count) {
+             const auto multiply = [&](Index g0, Index g1, Index m0, Index m1) {
+               multiply_groups(shape_, panels_.data(), g0, g1, Depth::contiguous(shape_.depth), m1 - m0, a + m0, c + m0,
+                               start, false, bias_.data());
+             };
+             if (by_rows)
+               multiply(0, groups, share_begin(M, id, count), share_begin(M, id + 1, count));
+             else
+               multiply(share_begin(groups, id, count), share_begin(groups, id + 1, count), 0, M);
+           });
 }
 
 template class PackedMatrix<float>;

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,16 @@ from unrolled import checks, ops
 from unrolled._native import core
 from unrolled.module import Module
 from unrolled.tensor import Tensor, is_grad_enabled, tape_record
+
+
+class _Packed(NamedTuple):
+    """W and b packed for calls without a tape, and the function for one."""
+
+    linear: core.PackedLinear
+    product: Callable[[Any], Tensor | None]
+
+
+_NOT_PACKED: dict[str, Any] = {"_packed": None, "_missed": 0}
 
 
 class Linear(Module):
@@ -31,7 +42,8 @@ class Linear(Module):
     Without a tape, W is kept packed from a call of few rows to the next, until a parameter changes.
     """
 
-    _packed: Any = None  # W and b for calls without a tape, and the function for one
+    _packed: _Packed | None = None
+    _missed = 0  # calls in a row that found changed weights
 
     def __init__(
         self,
@@ -52,8 +64,11 @@ class Linear(Module):
         self.b = Tensor(np.zeros(self.output_size, self.dtype), requires_grad=True) if bias else None
 
     def forward(self, x: Any) -> Tensor:
-        if not is_grad_enabled() and (y := self._product(x)) is not None:
-            return y
+        if not is_grad_enabled():
+            if (y := self._product(x)) is not None:
+                return y
+        elif self._packed is not None and not self._packed.linear.unchanged():
+            vars(self)["_packed"] = None  # gives its memory back
         return ops.linear(
             checks.features("Linear", x, self.dtype, "input_size", self.input_size), self.W, self.b
         )
@@ -61,16 +76,29 @@ class Linear(Module):
     def _product(self, x: Any) -> Tensor | None:
         """y without a tape, the quick way; None where x or the parameters need the long way."""
         packed = self._packed  # once: another thread may exchange it
-        y: Tensor | None = None if packed is None else packed[1](x)
-        if y is None and (packed is None or not packed[0].unchanged()):
-            made = core.PackedLinear(self.W, self.b, self, tape_record)
-            vars(self)["_packed"] = made, made.product
-            y = made.product(x)
+        if packed is not None and (y := packed.product(x)) is not None:
+            return y
+        if packed is not None and packed.linear.unchanged():
+            return None
+        # Weights of which somebody holds the array may change at any time: they are tried again after as many more.
+        vars(self)["_missed"] = missed = self._missed + 1
+        if missed & (missed - 1) or not self._is_as_made():
+            return None
+        linear = core.PackedLinear(self.W, self.b, self, tape_record)
+        packed = _Packed(linear, linear.product)
+        y = packed.product(x)
+        vars(self).update(_packed=packed, _missed=0 if linear.unchanged() else missed)
         return y
+
+    def _is_as_made(self) -> bool:
+        """Whether W and b are attributes, and W is what x is checked for."""
+        W, own = self.W, vars(self)
+        fits = W.shape == (self.output_size, self.input_size) and W.dtype == self.dtype
+        return fits and own.get("W") is W and "b" in own and own["b"] is self.b
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        vars(self)["_packed"] = None  # perhaps another Tensor in the place of a parameter
+        vars(self).update(_NOT_PACKED)  # perhaps another Tensor in the place of a parameter
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_packed": None}
+        return {**vars(self), **_NOT_PACKED}
