@@ -10,9 +10,9 @@ namespace {
 // Multiply-adds of one step below which waiting for another thread (0.1 to 0.2 microseconds) eats what halving the step
 // saves.
 constexpr double least_step_work = 3e4;
-// Multiply-adds of a call from which threads on standby share it: in training as many there as back, so that backward
-// finds in a thread's caches what that has written.
-constexpr double least_awake_inference = 9e4, least_awake_training = 3e5;
+// Multiply-adds of a call from which threads on standby share it, and of a single step of inference, in which they meet
+// once or twice. In training as many there as back, so that backward finds in a thread's caches what that has written.
+constexpr double least_awake_call = 3e5, least_awake_step = 9e4;
 // Rows per thread from which a tile's arithmetic outweighs streaming the weights: below it, threads share the units
 // instead.
 constexpr Index least_rows = 4;
@@ -43,9 +43,9 @@ Partition split(const Load& load, double weights, double step, int threads) {
 Partition choose_partition(const Load& load, int most_threads) {
   const double of_unit = double(load.gates) * double(load.hidden);
   const double weights = of_unit * double(load.hidden), step = weights + of_unit * double(load.input);
-  const bool inference = load.pass == Pass::Inference;
-  const double work = double(load.places) * step - (inference ? double(load.fresh) * weights : 0);
-  if (most_threads <= 1 || work < (inference ? least_awake_inference : least_awake_training) || crowded()) return {};
+  const bool single = load.pass == Pass::Inference && load.places <= load.rows;
+  const double work = double(load.places) * step - (single ? double(load.fresh) * weights : 0);
+  if (most_threads <= 1 || work < (single ? least_awake_step : least_awake_call) || crowded()) return {};
   Partition made = split(load, weights, step, most_threads);
   if (work >= least_team_work || made.threads() == 1) return made;
   const Team team = awake_team(made.threads());
