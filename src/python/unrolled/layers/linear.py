@@ -67,7 +67,7 @@ class Linear(Module):
         if not is_grad_enabled():
             if (y := self._product(x)) is not None:
                 return y
-        elif self._packed is not None and not self._packed.linear.unchanged():
+        elif (packed := self._packed) is not None and not packed.linear.unchanged():
             vars(self)["_packed"] = None  # gives its memory back
         return ops.linear(
             checks.features("Linear", x, self.dtype, "input_size", self.input_size), self.W, self.b
