@@ -58,26 +58,22 @@ class PackedLinearOf final : public PackedLinear {
     for (int k = 0; k < dimensions; ++k) sizes[k] = found->dimensions[k];
     for (int k = 0; k + 1 < dimensions; ++k) rows *= sizes[k];
     if (rows == 0 || rows > PackedMatrix<S>::most_rows) return {};
-    if (!packed_) packed_ = std::make_shared<PackedMatrix<S>>(outputs_, inputs_, stored(), b_);
+    if (!packed_)
+      packed_ = std::make_shared<PackedMatrix<S>>(outputs_, inputs_, ConstMatrix<S>{W_, inputs_, Trans::Yes}, b_);
+    const std::shared_ptr<const PackedMatrix<S>> packed = packed_;  // another call may find changed weights meanwhile
     sizes[dimensions - 1] = outputs_;
     S* y = nullptr;
     const auto result = py::reinterpret_steal<py::object>(arrays_.make(dimensions, sizes, &y));
-    multiply(rows, reinterpret_cast<const S*>(found->data), y);
+    {
+      constexpr double release_from = 4e5;  // multiply-adds; other Python threads run meanwhile
+      std::optional<py::gil_scoped_release> release;
+      if (double(rows) * double(outputs_) * double(inputs_) >= release_from) release.emplace();
+      packed->multiply(rows, reinterpret_cast<const S*>(found->data), y);
+    }
     return tape_->wrapper().wrap(result.ptr());
   }
 
  private:
-  ConstMatrix<S> stored() const { return {W_, inputs_, Trans::Yes}; }
-
-  /// A long product without the GIL, so that other Python threads run meanwhile.
-  void multiply(Index rows, const S* x, S* y) const {
-    constexpr double release_from = 4e5;  // multiply-adds
-    const std::shared_ptr<const PackedMatrix<S>> packed = packed_;
-    std::optional<py::gil_scoped_release> release;
-    if (double(rows) * double(outputs_) * double(inputs_) >= release_from) release.emplace();
-    packed->multiply(rows, x, y);
-  }
-
   QuickArrays<S> arrays_;
   const S *W_ = nullptr, *b_ = nullptr;  // of arrays that the watch keeps
   Index outputs_ = 0, inputs_ = 0;

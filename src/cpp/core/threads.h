@@ -29,9 +29,9 @@ void pause();
 }  // namespace detail
 
 /// Runs body(id, count) once for every id in [0, count), at the same time, and returns when all have ended.
-/// count is min(team.wanted, get_num_threads()), less where the system grants fewer threads or few are awake, and 1
-/// when another call of this process holds the team or the caller is inside one: results never depend on it. body must
-/// not throw.
+/// count is min(team.wanted, get_num_threads()), less where the system grants fewer threads, and 1 where threads
+/// that should be awake are not, when another call of this process holds the team or the caller is inside one: results
+/// never depend on it. body must not throw.
 template <class F>
 void parallel(Team team, F&& body) {
   detail::run_team(

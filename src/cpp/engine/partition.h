@@ -27,11 +27,12 @@ struct Load {
   Pass pass;
   Index rows;    // at most, of a step
   Index places;  // valid steps of all rows
-  Index fresh;   // of these, the ones whose past is known to be zero and not multiplied
+  Index fresh;   // of these, those of the first step if it starts from zeros, which are not multiplied
   Index input, hidden;
   int gates, lanes;
 };
 
+/// Of at most so many threads. Short work is shared only if they are awake, and must be asked about once.
 Partition choose_partition(const Load& load, int most_threads);
 
 /// Steps of a part of a sequence of T steps of B rows, where its layers run as a pipeline (pipeline.h) with the threads

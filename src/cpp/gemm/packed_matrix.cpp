@@ -6,6 +6,7 @@
 #include "gemm/columns.h"
 
 namespace unrolled {
+
 template <class S>
 PackedMatrix<S>::PackedMatrix(Index N, Index K, ConstMatrix<S> B, const S* bias)
     : shape_{N, K, max_vectors}, panels_(shape_.size()) {
