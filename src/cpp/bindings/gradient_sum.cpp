@@ -1,5 +1,6 @@
 #include "bindings/gradient_sum.h"
 
+#include <pybind11/gil_safe_call_once.h>
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
@@ -18,9 +19,11 @@ const py::detail::npy_api& numpy() { return py::detail::npy_api::get(); }
 /// The object as a plain array, if it is one of NumPy's kinds; else null.
 py::object plain_array(const py::object& object) {
   if (Py_TYPE(object.ptr()) == numpy().PyArray_Type_) return object;
-  static const auto* const module = new py::module_(py::module_::import("numpy"));
-  const bool array = is_array(object) || py::isinstance(object, module->attr("generic"));
-  return array ? module->attr("asarray")(object) : py::object();
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::module_> storage;
+  const py::module_& module =
+      storage.call_once_and_store_result([] { return py::module_::import("numpy"); }).get_stored();
+  const bool array = is_array(object) || py::isinstance(object, module.attr("generic"));
+  return array ? module.attr("asarray")(object) : py::object();
 }
 
 bool same_type(PyObject* type, PyObject* other) {

@@ -6,6 +6,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bindings/arrays.h"
 #include "bindings/watch.h"
 #include "ops/op.h"
@@ -155,6 +157,7 @@ py::tuple vjp(const Op& op, const py::sequence& inputs, const py::dict& attribut
     dx[i] = {in[i].spec, array.mutable_data(), true};
     results[i] = std::move(array);
   }
+  if (std::none_of(dx.begin(), dx.end(), [](const Array& array) { return bool(array); })) return results;
   py::gil_scoped_release release;
   op.vjp(in, constants, out, dy, dx);
   return results;

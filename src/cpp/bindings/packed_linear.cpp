@@ -2,10 +2,10 @@
 #include "bindings/packed_linear.h"
 
 #include <memory>
-#include <optional>
 #include <utility>
 
 #include "bindings/arrays.h"
+#include "bindings/quick_call.h"
 #include "bindings/quick_function.h"
 #include "bindings/tape_record.h"
 #include "bindings/watch.h"
@@ -48,7 +48,7 @@ class PackedLinearOf final : public PackedLinear {
       W_ = b_ = nullptr;
     }
     if (W_ == nullptr) return {};
-    const auto x = py::reinterpret_borrow<py::object>(tape_->bare(given));  // another thread may exchange it
+    const py::object x = tape_->bare(given);  // another thread may exchange the one of the Tensor
     constexpr int most_dimensions = QuickArrays<S>::most_dimensions;
     const auto* found = arrays_.array(x.ptr(), 1, inputs_);
     int dimensions = 1;
@@ -64,12 +64,8 @@ class PackedLinearOf final : public PackedLinear {
     sizes[dimensions - 1] = outputs_;
     S* y = nullptr;
     const auto result = py::reinterpret_steal<py::object>(arrays_.make(dimensions, sizes, &y));
-    {
-      constexpr double release_from = 4e5;  // multiply-adds; other Python threads run meanwhile
-      std::optional<py::gil_scoped_release> release;
-      if (double(rows) * double(outputs_) * double(inputs_) >= release_from) release.emplace();
-      packed->multiply(rows, reinterpret_cast<const S*>(found->data), y);
-    }
+    run(double(rows) * double(outputs_) * double(inputs_),
+        [&] { packed->multiply(rows, reinterpret_cast<const S*>(found->data), y); });
     return tape_->wrapper().wrap(result.ptr());
   }
 

@@ -27,12 +27,16 @@ class QuickCall {
   virtual const pybind11::object& y() const = 0;
 };
 
-/// Runs a call; a long one without the GIL, so that other Python threads run meanwhile.
-inline void run(QuickCall& call) {
-  constexpr double release_from = 4e5;  // multiply-adds
-  if (call.multiply_adds() < release_from) return call.run();
+/// Runs a piece of work; a long one without the GIL, so that other Python threads run meanwhile.
+template <class F>
+void run(double multiply_adds, F&& f) {
+  constexpr double release_from = 4e5;
+  if (multiply_adds < release_from) return f();
   const pybind11::gil_scoped_release release;
-  call.run();
+  f();
+}
+inline void run(QuickCall& call) {
+  run(call.multiply_adds(), [&] { call.run(); });
 }
 
 /// Steps of a part in which calls run as a pipeline, each of them behind or before its neighbour; 0: one after the

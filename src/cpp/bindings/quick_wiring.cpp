@@ -44,7 +44,7 @@ py::object side_by_side(const py::object& x, const Steppers& steppers, const std
     const TapeRecord& tape = steppers[k]->tape();
     const py::object state = tape.bare_items(states.at(k).ptr());
     calls.push_back(
-        steppers[k]->prepare(tape.bare(x.ptr()), state.ptr(), reverse.at(k), columns > 0 ? &joint : nullptr));
+        steppers[k]->prepare(tape.bare(x.ptr()).ptr(), state.ptr(), reverse.at(k), columns > 0 ? &joint : nullptr));
     if (calls.back() == nullptr) return py::none();
     SteppedCall* const call = calls.back().get();
     tasks.push_back({call->multiply_adds(), [call] { call->run(); }, {}});
@@ -66,7 +66,7 @@ py::object stacked(const py::object& x, const Steppers& steppers, const std::vec
   require_all(steppers);
   Calls calls;
   const TapeRecord& tape = steppers[0]->tape();
-  auto below = py::reinterpret_borrow<py::object>(tape.bare(x.ptr()));
+  py::object below = tape.bare(x.ptr());
   for (std::size_t k = 0; k < steppers.size(); ++k) {
     const py::object state = tape.bare_items(states.at(k).ptr());
     calls.push_back(steppers[k]->prepare(below.ptr(), state.ptr(), false));

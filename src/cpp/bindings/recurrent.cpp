@@ -40,7 +40,7 @@ Inputs<S> inputs_of(const SavedCall<S>& call, const py::array& x, const std::vec
     in.B = x.shape(1);
     in.x = data_of<S>(x, {in.T, in.B, I}, "x");
   } else {
-    const auto ids = py::cast<py::array>(options.ids);
+    const py::array ids = array_of(options.ids, "ids");
     if (x.ndim() != 2 || ids.ndim() != 2) throw std::invalid_argument("x, ids: two dimensions expected");
     if (call.cell->make_input) throw std::invalid_argument("ids: not for a cell that makes what W_ih multiplies");
     if (options.segment_steps > 0) throw std::invalid_argument("ids: not for a call in segments");

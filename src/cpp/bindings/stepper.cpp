@@ -45,7 +45,7 @@ class StepperOf final : public Stepper {
 
   py::object sequence(PyObject* x, PyObject* state, bool reverse) override {
     Call call(*this);
-    if (!call.prepare(tape_->bare(x), tape_->bare_items(state).ptr(), 3, reverse)) return {};
+    if (!call.prepare(tape_->bare(x).ptr(), tape_->bare_items(state).ptr(), 3, reverse)) return {};
     run(call);
     return constants(call);
   }

@@ -116,21 +116,21 @@ py::object TapeRecord::data(PyObject* tensor) const {
   return py::reinterpret_borrow<py::object>(data_.get(tensor));
 }
 
-PyObject* TapeRecord::bare(PyObject* object) const {
+py::object TapeRecord::bare(PyObject* object) const {
   const bool plain = py::type::handle_of(object).is(tensor_) && !lookup_.is_set(object);
-  return plain ? data_.get(object) : object;
+  return py::reinterpret_borrow<py::object>(plain ? data_.get(object) : object);
 }
 
 py::object TapeRecord::bare_items(PyObject* objects) const {
   if (!PyTuple_Check(objects)) return py::reinterpret_borrow<py::object>(objects);
   py::tuple all(PyTuple_GET_SIZE(objects));
-  for (std::size_t k = 0; k < all.size(); ++k) all[k] = py::handle(bare(PyTuple_GET_ITEM(objects, Py_ssize_t(k))));
+  for (std::size_t k = 0; k < all.size(); ++k) all[k] = bare(PyTuple_GET_ITEM(objects, Py_ssize_t(k)));
   return std::move(all);
 }
 
 py::object TapeInputs::add(PyObject* object) {
   append(is_a(object, tape_.tensor_) ? object : Py_None);
-  return py::reinterpret_borrow<py::object>(tape_.bare(object));
+  return tape_.bare(object);
 }
 
 py::object TapeInputs::add_items(PyObject* objects, int size) {

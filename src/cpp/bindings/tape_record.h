@@ -25,7 +25,7 @@ class TapeRecord {
   /// The array of any Tensor; None of None.
   py::object data(PyObject* tensor) const;
   /// The array of a Tensor; whatever else it is, as it is. So are rows of a table, which are better looked up.
-  PyObject* bare(PyObject* object) const;
+  py::object bare(PyObject* object) const;
   /// The same of the items of a tuple; whatever else it is, as it is.
   py::object bare_items(PyObject* objects) const;
   const Wrapper& wrapper() const { return *wrapper_; }

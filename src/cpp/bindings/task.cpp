@@ -37,11 +37,13 @@ void run(const std::vector<Task>& tasks) {
   std::stable_sort(by_work.begin(), by_work.end(), [](const Task* a, const Task* b) { return a->work > b->work; });
   std::vector<std::exception_ptr> errors(tasks.size());
   parallel(team, [&](int id, int count) {
-    for (std::size_t k = std::size_t(id); k < tasks.size(); k += std::size_t(count)) try {
+    for (std::size_t k = std::size_t(id); k < tasks.size(); k += std::size_t(count)) {
+      try {
         by_work[k]->run();
       } catch (...) {
         errors[k] = std::current_exception();
       }
+    }
   });
   for (const std::exception_ptr& error : errors)
     if (error) std::rethrow_exception(error);

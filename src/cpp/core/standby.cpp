@@ -1,12 +1,13 @@
 #include "core/standby.h"
 
 #include <semaphore.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <new>
 #include <thread>
+
+#include "core/signals.h"
 
 namespace unrolled::standby {
 namespace {
@@ -21,17 +22,13 @@ class Helper {
   /// False where the system refuses a thread.
   bool start() {
     sem_init(&sleep_, 0, 0);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);  // the thread begins like this: signals are for those of the program
-    bool granted = true;
+    const SignalsHeld held;
     try {
       std::thread([this] { serve(); }).detach();
     } catch (const std::exception&) {
-      granted = false;
+      return false;
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return granted;
+    return true;
   }
 
   /// Gives whether it is awake; wakes it if not.

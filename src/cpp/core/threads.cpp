@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/signals.h"
 #include "core/standby.h"
 
 #if defined(_OPENMP)
@@ -60,7 +61,7 @@ int environment_count() {
 }
 
 std::atomic<int>& thread_limit() {
-  static std::atomic<int> limit{std::min({affinity_count(), cgroup_count(), environment_count()})};
+  static std::atomic<int> limit{std::min({affinity_count(), cgroup_count(), environment_count(), most_threads})};
   return limit;
 }
 
@@ -100,6 +101,7 @@ void run_with_plain_threads(int wanted, detail::Body body, void* context) {
   std::atomic<int> count{0};  // 0 until all have been started
   std::vector<std::thread> others;
   try {
+    const SignalsHeld held;
     others.reserve(static_cast<std::size_t>(wanted - 1));
     for (int id = 1; id < wanted; ++id)
       others.emplace_back([&count, body, context, id] {
@@ -116,19 +118,6 @@ void run_with_plain_threads(int wanted, detail::Body body, void* context) {
   for (std::thread& thread : others) thread.join();
 }
 
-/// Whether this thread may start a team of OpenMP: its runtime ends the whole process where the system refuses a
-/// thread. Every thread that starts teams has a pool of its own, made at its first one, so that is when the system is
-/// asked.
-bool system_grants(int count) {
-  thread_local int granted = 1;
-  if (count <= granted) return true;
-  std::atomic<int> running{0};
-  run_with_plain_threads(
-      count, [](void* running, int, int) { static_cast<std::atomic<int>*>(running)->fetch_add(1); }, &running);
-  if (running == count) granted = count;
-  return running == count;
-}
-
 void run_with_openmp(int count, detail::Body body, void* context) {
 #if defined(_OPENMP)
   const int dynamic = omp_get_dynamic();  // the caller's
@@ -143,6 +132,22 @@ void run_with_openmp(int count, detail::Body body, void* context) {
 #else
   run_with_plain_threads(count, body, context);
 #endif
+}
+
+/// Whether this thread has a pool of OpenMP for teams of so many. Every thread that starts teams has a pool of its own,
+/// made here at its first one: OpenMP's runtime ends the whole process where the system refuses a thread, so that the
+/// system is asked with plain ones before.
+bool has_pool(int count) {
+  thread_local int most = 1;
+  if (count <= most) return true;
+  const auto join = [](void* running, int, int) { static_cast<std::atomic<int>*>(running)->fetch_add(1); };
+  std::atomic<int> running{0};
+  run_with_plain_threads(count, join, &running);
+  if (running < count) return false;
+  const SignalsHeld held;
+  run_with_openmp(count, join, &running);
+  most = count;
+  return true;
 }
 
 /// Processor time of all threads of this process.
@@ -178,7 +183,7 @@ class WokenTeam {
  public:
   WokenTeam(detail::Body body, void* context) : body_(body), context_(context) {}
   void run(int count) {
-    const bool plain = in_forked_child.load(std::memory_order_relaxed) || !system_grants(count);
+    const bool plain = in_forked_child.load(std::memory_order_relaxed) || !has_pool(count);
     (plain ? run_with_plain_threads : run_with_openmp)(count, share, this);
   }
   /// The first thread waited for the others longer than it worked.
@@ -205,7 +210,7 @@ class WokenTeam {
 }  // namespace
 
 int get_num_threads() { return thread_limit().load(std::memory_order_relaxed); }
-void set_num_threads(int count) { thread_limit().store(std::max(1, count), std::memory_order_relaxed); }
+void set_num_threads(int count) { thread_limit().store(std::clamp(count, 1, most_threads), std::memory_order_relaxed); }
 
 void detail::run_team(Team team, Body body, void* context) {
   FlushDenormals flush;

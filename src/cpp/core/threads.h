@@ -12,6 +12,9 @@ namespace unrolled {
 /// Multiply-adds of a product from which a team is woken for it: about twenty microseconds of one thread.
 inline constexpr double least_team_work = 2e6;
 
+/// No team has more threads, whatever is asked for.
+inline constexpr int most_threads = 1024;
+
 /// What a piece of work asks for.
 struct Team {
   Team(int threads, bool only_awake = false) : wanted(threads), awake_only(only_awake) {}  // NOLINT: an int is one

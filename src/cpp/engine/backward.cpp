@@ -155,7 +155,7 @@ void Run<S>::aim_backward(const Inputs<S>& in, const OutputGradients<S>& given, 
     at.slots[0][r] = slots_at(s, i, 0);
     if (cell.output_slots > 0) at.slots[1][r] = output_slots_at(s, i);
     at.h_prev[r] = output_before(y, s, i);
-    at.operand[r] = y + time * y_step_;
+    at.output[r] = y + time * y_step_;
     at.dy[r] = given.dy ? given.dy + time * y_step_ : nullptr;
     at.dh[r] = dh_.data() + i * units(cell.output);
     at.dvectors[r] = dvectors_.data() + i * cell.vectors * vector_step_;
@@ -188,7 +188,7 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
   BackwardTile<S> tile{};
   tile.rows = rows;
   tile.h_prev = at.h_prev.data();
-  tile.y = at.operand.data();
+  tile.y = at.output.data();
   tile.dy = at.dy.data();
   tile.dh = at.dh.data();
   tile.scalar = in.scalar ? at.scalar.data() : nullptr;
@@ -213,7 +213,7 @@ void Run<S>::backward_step(const Inputs<S>& in, const OutputGradients<S>& given,
     tile.slot_count = cell.slots_of(phase.space);
     tile.slots = at.slots[static_cast<int>(phase.space)].data();
     backward_point(p)(tile);
-    const bool normalised = phase.normalised || (p == 0 && cell.input_norms > 0);
+    const bool normalised = phase.normalised || (p == 0 && normalises_input());
     if (phase.operand == Operand::None && !normalised) continue;
     // Statistics and product read the gradients of all units.
     if (by_share_)

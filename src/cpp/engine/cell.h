@@ -60,7 +60,8 @@ struct Phase {
   int gain = 0;  // first of `gates` vectors
 };
 
-/// Layer normalisation of neighbouring input gates: a = gain * (W_ih x normalised over the row) + b.
+/// Layer normalisation of neighbouring input gates, of at most most_gates in all: a = gain * (W_ih x normalised over
+/// the row) + b.
 struct InputNorm {
   int first_slot = 0, gates = 0;
   int gain = 0;  // first of `gates` vectors

@@ -12,6 +12,7 @@
 #include "engine/handover.h"
 #include "engine/partition.h"
 #include "engine/schedule.h"
+#include "engine/shares.h"
 #include "engine/statistics.h"
 #include "engine/weight_sums.h"
 #include "engine/weights.h"
@@ -29,7 +30,7 @@ void prefetch_row(const S* row, Index width) {
 /// Row pointers of one thread at one step, sized once per call.
 template <class S>
 struct ThreadRows {
-  std::vector<const S*> operand, h_prev, dy, du, state_prev[most_states];
+  std::vector<const S*> operand, h_prev, output, dy, du, state_prev[most_states];
   std::vector<S*> slots[2], saved, y, dh, stream[most_streams], dstream[most_streams], dvectors, dscalar;
   std::vector<S> scalar;
   std::vector<const S*> a;  // projection: rows of x, and where their sums go
@@ -82,48 +83,6 @@ class Run {
   void copy_stream(int stream, S* to);
 
  private:
-  struct Blocks {
-    Index first, last;
-    Index count() const { return last - first; }
-  };
-  /// What one thread of a team does: those rows of [first_row, last_row) that it gets where `turns` threads are dealt
-  /// them there and back again, and `turn` is its place among these; some unit blocks of each space.
-  struct Shares {
-    Index first_row = 0, last_row = 0, turn = 0, turns = 1;
-    Blocks of_space[spaces] = {};
-    Milestone* team = nullptr;   // of the threads that share the units of these rows; null: this one has none
-    int share = 0, sharing = 1;  // which of them this one is, and how many they are
-    /// What this thread has written is there for the others.
-    void arrive() const {
-      if (sharing > 1) team[share].pass();
-    }
-    /// Until another, or all, have arrived as often as this one.
-    void await(int other) const { team[other].wait(team[share]); }
-    void await_all() const {
-      for (int other = 0; other < sharing; ++other) await(other);
-    }
-    void meet() const {
-      arrive();
-      await_all();
-    }
-    /// Its n-th row, and how many of the first `running` rows it has.
-    Index row(Index n) const { return first_row + n * turns + (n % 2 == 0 ? turn : turns - 1 - turn); }
-    Index rows(Index running) const {
-      const Index end = std::min(running, last_row);
-      if (end <= first_row) return 0;
-      const Index rounds = (end - first_row) / turns;
-      return rounds + (row(rounds) < end ? 1 : 0);
-    }
-    const Blocks& blocks(Space space) const { return of_space[static_cast<int>(space)]; }
-    /// The same of rows that another thread had.
-    Shares of(const Handover::Rows& rows) const {
-      Shares taken = *this;
-      taken.first_row = rows.first;
-      taken.last_row = rows.last;
-      taken.turn = rows.turn;
-      return taken;
-    }
-  };
   /// One layer normalisation: of the u of a phase, or of some input gates. raw rows are [block][stride gates][lane].
   struct Norm {
     int site;  // index of moments_
@@ -143,9 +102,6 @@ class Run {
 
   Shares shares(int id, int count) const;
   bool hands_over(int count) const;
-  struct Steps {
-    Index first, last;
-  };
   void hand_over(Handover& handover, Steps left, Index step, Index chunk, Shares& mine) const;
   Blocks blocks_of_share(Space space, int share, int sharing) const;
   bool takes_shares() const;
@@ -154,7 +110,7 @@ class Run {
   void plan_partition(Pass pass, Index fresh, bool alone);
   void plan_threads();
   void load_initial(const Inputs<S>& in);
-  void write_last(const S* y, const Outputs<S>& out);
+  void write_last(const Outputs<S>& out);
   const S* output_before(const S* y, Index s, Index i) const;
   const S* state_before(int k, Index s, Index i) const;
   S* stream_at(int k, Index s, Index i) { return streams_[k].data() + stream_row(k, s, i) * units(stream_space(k)); }
@@ -193,6 +149,17 @@ class Run {
   S* work_raw_a_at(Index s, Index i, Index chunk) {
     return saves_apart_ ? work_raw_a_.data() + row_of_chunk(s, i, chunk) * kernel_->info.input_gates * units_[0]
                         : raw_a_at(s, i, chunk);
+  }
+  /// Rows where forward makes the input parts of the gates, and backward leaves the gradients of W_ih x: those of the
+  /// slots, or, of a cell that normalises them, rows of their own. In units of lanes.
+  bool normalises_input() const { return kernel_->info.input_norms > 0; }
+  int input_stride() const { return normalises_input() ? kernel_->info.input_gates : kernel_->info.slots; }
+  int input_first() const { return normalises_input() ? 0 : kernel_->info.input_first; }
+  S* input_parts_at(Index s, Index i, Index chunk) {
+    return normalises_input() ? raw_a_at(s, i, chunk) : slots_at(s, i, chunk);
+  }
+  S* work_input_parts_at(Index s, Index i, Index chunk) {
+    return normalises_input() ? work_raw_a_at(s, i, chunk) : work_slots_at(s, i, chunk);
   }
   S* work_raw_u_at(int p, Index s, Index i) {
     return saves_apart_ ? work_raw_u_.data() + i * raw_u_step_ : raw_u_at(p, s, i);
@@ -274,13 +241,12 @@ class Run {
   void project_table(const ForwardWeights<S>& weights, const Inputs<S>& in, int id, int count, ThreadRows<S>& at);
   void look_up(const Inputs<S>& in, Index s0, Index s1, const Shares& mine);
   void sum_by_symbol(const Inputs<S>& in, int id, int count);
-  Index input_stride() const { return kernel_->info.input_norms > 0 ? kernel_->info.input_gates : kernel_->info.slots; }
   Index table_row() const { return input_stride() * units_[0]; }
 
   // gradients.cpp: what needs no loop over time
   class InputProduct;
   void input_gradient(S* dx, Index first, Index last);
-  bool bias_by_symbol(const Inputs<S>& in) const { return in.ids && kernel_->info.input_norms == 0; }
+  bool bias_by_symbol(const Inputs<S>& in) const { return in.ids && !normalises_input(); }
   void bias_gradient(const S* rows, Index count, S* db, bool accumulate, int id, int team);
   void chunk_bias_gradient(const Inputs<S>& in, const InputGradients<S>& wanted, Index k, int id, int team);
   /// Whether chunk k adds to what the weight gradients hold: the last one is the first to be summed.
@@ -291,6 +257,7 @@ class Run {
   void scalar_gradient(S* dscalar, int id, int count);
   std::vector<S*> rows_of(S* dW, Index columns, Space space, int stride, int first, int gates,
                           const int* gate_of) const;
+  std::vector<S*> rows_of_input(S* dW_ih) const;
   WeightSums<S> weight_sums(const Inputs<S>& in, const S* y, const InputGradients<S>& wanted);
   void weight_gradients(const std::vector<OuterSum<S>>& sums, Team team, const InputGradients<S>& wanted);
   void symbol_weight_gradients(const Inputs<S>& in, const InputGradients<S>& wanted);

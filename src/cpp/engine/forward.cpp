@@ -71,8 +71,8 @@ void Run<S>::plan_memory(Index batch) {
   }
   if (saves_apart_) work_raw_u_.resize(batch * raw_u_step_);
   for (int k = 0; k < cell.input_norms; ++k) moments(most_phases + k);
-  if (cell.input_norms > 0) raw_a_.resize(chunk * cell.input_gates * units_[0]);
-  if (cell.input_norms > 0 && saves_apart_) work_raw_a_.resize(batch * chunk_steps_ * cell.input_gates * units_[0]);
+  if (normalises_input()) raw_a_.resize(chunk * cell.input_gates * units_[0]);
+  if (normalises_input() && saves_apart_) work_raw_a_.resize(batch * chunk_steps_ * cell.input_gates * units_[0]);
   if (makes_input()) rows_.resize(places * sizes_.row);
 }
 
@@ -130,12 +130,12 @@ void Run<S>::forward_steps(const ForwardWeights<S>& weights, const Inputs<S>& in
   for (Index s0 = begin; s0 < end; s0 += chunk_steps_) {
     const Index s1 = std::min(end, s0 + chunk_steps_);
     if (s0 >= first) {
-      if (kernel_->info.input_norms > 0) mine.await_all();  // others may still read raw input parts where these will be
+      if (normalises_input()) mine.await_all();  // others may still read raw input parts where these will be
       if (in.ids)
         look_up(in, s0, s1, mine);
       else
         project(weights, in, s0, s1, mine, at);
-      if (kernel_->info.input_norms > 0) normalise_input(weights, s0, s1, mine);
+      if (normalises_input()) normalise_input(weights, s0, s1, mine);
     }
     for (Index s = std::max(s0, first); s < s1; ++s) {
       if (handover && s > s0 && handover->asked()) hand_over(*handover, {s, end}, s, s0, mine);
@@ -154,7 +154,7 @@ void Run<S>::finish_forward(const ForwardWeights<S>& weights, const Outputs<S>& 
     for (int k = 0; k < cell.vectors; ++k) vector_data_[k] = vectors_.data() + k * weights.vector_step;
     plan_norms();
   }
-  write_last(out.y, out);
+  write_last(out);
 }
 
 /// a = W_ih x + b for this thread's rows and units of steps [s0, s1); only W_ih x, to where it is kept raw, for cells
@@ -162,17 +162,15 @@ void Run<S>::finish_forward(const ForwardWeights<S>& weights, const Outputs<S>& 
 template <class S>
 void Run<S>::project(const ForwardWeights<S>& weights, const Inputs<S>& in, Index s0, Index s1, const Shares& mine,
                      ThreadRows<S>& at) {
-  const CellInfo& cell = kernel_->info;
-  const bool raw = cell.input_norms > 0;
   const bool scattered = !schedule_.equal();
+  const Index offset = input_first() * lanes<S>;
   Index rows = 0;
   for (Index s = s0; s < s1; ++s)
     for (Index n = 0, end = mine.rows(schedule_.rows(s)); n < end; ++n, ++rows) {
       const Index i = mine.row(n);
       const S* const x = at.a[static_cast<std::size_t>(rows)] = input_row(in, s, i);
       if (scattered) prefetch_row(x, sizes_.row);
-      at.sums[static_cast<std::size_t>(rows)] =
-          raw ? work_raw_a_at(s, i, s0) : work_slots_at(s, i, s0) + cell.input_first * lanes<S>;
+      at.sums[static_cast<std::size_t>(rows)] = work_input_parts_at(s, i, s0) + offset;
     }
   multiply_input(weights, rows, mine.blocks(Space::Hidden), at);
 }
@@ -181,27 +179,22 @@ void Run<S>::project(const ForwardWeights<S>& weights, const Inputs<S>& in, Inde
 template <class S>
 void Run<S>::multiply_input(const ForwardWeights<S>& weights, Index rows, const Blocks& own, ThreadRows<S>& at) {
   constexpr int P = lanes<S>;
-  const bool raw = kernel_->info.input_norms > 0;
-  const int slots = static_cast<int>(input_stride());
+  const int slots = input_stride();
+  const Start start = normalises_input() ? Start::Zero : Start::Bias;
   for (int part = 0; part < input_parts && weights.input[part].gates > 0; ++part) {
     const GatePanels<S>& panels = weights.input[part];
     // A tile's packets go straight to their slots where those are evenly spaced, else by way of scratch.
     const bool even = panels.together == 1 || panels.gates == 1 || panels.gates == slots;
     const Index slot_step = panels.gates == 1 ? slots * P : P;
-    const Index end = panels.group_of(own.last);
-    for (Index group = panels.group_of(own.first), next; group < end; group = next) {
+    const auto multiply = [&](Index group, int neighbours) {
       const int blocks = static_cast<int>(panels.blocks_of(group)), width = blocks * panels.gates;
       const Index first = (panels.first_block(group) * slots + part * most_gates) * P;
       const S* const bias = weights.bias[part].data() + panels.first_block(group) * panels.gates * P;
-      next = group + 1;
       if (rows == 1 && even) {
-        const int count = panels.at_once(group, end);
-        next = group + count;
         S* out = at.sums[0] + first;
-        run_row(count, width,
-                Tile<S>{Depth::contiguous(sizes_.row), at.a.data(), panels.panel(group), &out, slot_step,
-                        raw ? Start::Zero : Start::Bias, bias, panels.panel_step(), blocks * slots * P});
-        continue;
+        return run_row(neighbours, width,
+                       Tile<S>{Depth::contiguous(sizes_.row), at.a.data(), panels.panel(group), &out, slot_step, start,
+                               bias, panels.panel_step(), blocks * slots * P});
       }
       for_row_tiles(rows, tile_rows<S>(width), [&](Index r0, int count) {
         S* const* const sums = at.sums.data() + r0;
@@ -209,12 +202,13 @@ void Run<S>::multiply_input(const ForwardWeights<S>& weights, Index rows, const 
         for (int r = 0; r < count; ++r) out[r] = even ? sums[r] + first : at.u.data() + r * width * P;
         run_tile(count, width,
                  Tile<S>{Depth::contiguous(sizes_.row), at.a.data() + r0, panels.panel(group), out,
-                         even ? slot_step : P, raw ? Start::Zero : Start::Bias, bias});
+                         even ? slot_step : P, start, bias});
         for (int r = 0; !even && r < count; ++r)
           for (int b = 0; b < blocks; ++b)
             std::copy_n(out[r] + b * panels.gates * P, panels.gates * P, sums[r] + first + b * slots * P);
       });
-    }
+    };
+    panels.each(panels.group_of(own.first), panels.group_of(own.last), rows == 1 && even, false, multiply);
   }
 }
 

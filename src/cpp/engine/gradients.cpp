@@ -13,11 +13,10 @@ class Run<S>::InputProduct {
   explicit InputProduct(const Run& run) : run_(run) {
     const CellInfo& cell = run.kernel_->info;
     const PanelShape<S>& shape = run.back_.input.shape;
-    const bool raw = cell.input_norms > 0;  // the gradients of W_ih x are where it was
-    first_ = raw ? 0 : cell.input_first * lanes<S>;
-    depth_ = raw || cell.input_gates == cell.slots
+    first_ = run.input_first() * lanes<S>;
+    depth_ = cell.input_gates == run.input_stride()
                  ? Depth::contiguous(shape.depth)
-                 : Depth{run.units_[0] / lanes<S>, cell.input_gates * lanes<S>, cell.slots * lanes<S>, 1};
+                 : Depth{run.units_[0] / lanes<S>, cell.input_gates * lanes<S>, run.input_stride() * lanes<S>, 1};
   }
   void add(const S* from, S* to) {
     a_[rows_] = from + first_;
@@ -44,7 +43,7 @@ void Run<S>::input_gradient(S* dx, Index first, Index last) {
   Index place = first;
   for (Index s = schedule_.step_of(first); place < last; ++s)
     for (Index i = place - schedule_.first(s); i < schedule_.rows(s) && place < last; ++i, ++place)
-      product.add(kernel_->info.input_norms > 0 ? raw_a_at(s, i, 0) : slots_at(s, i, 0),
+      product.add(input_parts_at(s, i, 0),
                   makes_input() ? drows_.data() + place * sizes_.row : dx + schedule_.at(s, i) * sizes_.input);
   product.finish();
 }
@@ -171,6 +170,12 @@ std::vector<S*> Run<S>::rows_of(S* dW, Index columns, Space space, int stride, i
   return rows;
 }
 
+template <class S>
+std::vector<S*> Run<S>::rows_of_input(S* dW_ih) const {
+  const CellInfo& cell = kernel_->info;
+  return rows_of(dW_ih, sizes_.row, Space::Hidden, input_stride(), input_first(), cell.input_gates, cell.input_gate);
+}
+
 /// dW_ih = sum of da x', dW = sum of du operand' for every recurrent matrix, over all places: one product for all
 /// matrices whose gate gradients lie in the same rows.
 template <class S>
@@ -189,10 +194,9 @@ WeightSums<S> Run<S>::weight_sums(const Inputs<S>& in, const S* y, const InputGr
     return phase.operand == Operand::PreviousState ? state_before(phase.stream, s, i) : stream_at(phase.stream, s, i);
   };
   WeightSums<S> sums;
-  const auto add_input = [&](int stride, int first) {
+  const auto add_input = [&] {
     if (wanted.dW_ih && !in.ids)
-      sums.add(collect([&](Index s, Index i) { return input_row(in, s, i); }), sizes_.row,
-               rows_of(wanted.dW_ih, sizes_.row, Space::Hidden, stride, first, cell.input_gates, cell.input_gate));
+      sums.add(collect([&](Index s, Index i) { return input_row(in, s, i); }), sizes_.row, rows_of_input(wanted.dW_ih));
   };
   const auto add_phase = [&](const Phase& phase, int stride, int first) {
     S* const dW = wanted.dmatrix[phase.matrix];
@@ -202,9 +206,8 @@ WeightSums<S> Run<S>::weight_sums(const Inputs<S>& in, const S* y, const InputGr
                rows_of(dW, columns, phase.space, stride, first, phase.gates, phase.weight_gate));
   };
 
-  const bool raw = cell.input_norms > 0;
-  if (raw) {
-    add_input(static_cast<int>(input_stride()), 0);
+  if (normalises_input()) {
+    add_input();
     sums.over(table_row(), [&] { return collect([&](Index s, Index i) { return raw_a_at(s, i, 0); }); });
   }
   for (int p = 0; p < cell.phases; ++p) {
@@ -215,7 +218,7 @@ WeightSums<S> Run<S>::weight_sums(const Inputs<S>& in, const S* y, const InputGr
               [&] { return collect([&](Index s, Index i) { return raw_u_at(p, s, i); }); });
   }
   for (const Space space : {Space::Hidden, Space::Output}) {
-    if (space == Space::Hidden && !raw) add_input(cell.slots, cell.input_first);
+    if (space == Space::Hidden && !normalises_input()) add_input();
     for (int p = 0; p < cell.phases; ++p) {
       const Phase& phase = cell.phase[p];
       if (has_product(phase) && !phase.normalised && phase.space == space)
@@ -243,16 +246,13 @@ void Run<S>::weight_gradients(const std::vector<OuterSum<S>>& sums, Team team, c
 template <class S>
 void Run<S>::symbol_weight_gradients(const Inputs<S>& in, const InputGradients<S>& wanted) {
   if (!in.ids || !wanted.dW_ih) return;
-  const CellInfo& cell = kernel_->info;
   const auto each = [&](const S* table, Index row) {
     std::vector<const S*> rows(static_cast<std::size_t>(in.symbols));
     for (Index v = 0; v < in.symbols; ++v) rows[static_cast<std::size_t>(v)] = table + v * row;
     return rows;
   };
   WeightSums<S> sums;
-  sums.add(each(in.x, sizes_.input), sizes_.row,
-           rows_of(wanted.dW_ih, sizes_.row, Space::Hidden, static_cast<int>(input_stride()),
-                   cell.input_norms > 0 ? 0 : cell.input_first, cell.input_gates, cell.input_gate));
+  sums.add(each(in.x, sizes_.input), sizes_.row, rows_of_input(wanted.dW_ih));
   sums.over(table_row(), [&] { return each(table_.data(), table_row()); });
   accumulate_outer(sums.sums().data(), 1, wanted.continues);
 }

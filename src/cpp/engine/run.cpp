@@ -1,5 +1,6 @@
 // What forward and backward share: who does what, and where a row's values lie.
 #include <algorithm>
+#include <cassert>
 
 #include "engine/engine.h"
 
@@ -11,7 +12,7 @@ void ThreadRows<S>::resize(const CellInfo& cell, Index rows, Index chunk_rows, I
   const auto grow = [](auto& v, std::size_t size) {
     if (v.size() < size) v.resize(size);
   };
-  for (auto* v : {&operand, &h_prev, &dy, &du}) grow(*v, n);
+  for (auto* v : {&operand, &h_prev, &output, &dy, &du}) grow(*v, n);
   for (auto* v : {&slots[0], &slots[1], &saved, &y, &dh, &dvectors, &dscalar}) grow(*v, n);
   grow(scalar, n);
   grow(norm_sums, n * most_norms_at_once);
@@ -30,7 +31,7 @@ void ThreadRows<S>::resize(const CellInfo& cell, Index rows, Index chunk_rows, I
 }
 
 template <class S>
-typename Run<S>::Shares Run<S>::shares(int id, int count) const {
+Shares Run<S>::shares(int id, int count) const {
   // The runtime may have granted another number of threads than was planned: then the first one does it all.
   const bool as_planned = count == partition_.threads();
   const Partition part = as_planned ? partition_ : Partition{};
@@ -76,7 +77,7 @@ void Run<S>::hand_over(Handover& handover, Steps left, Index step, Index chunk, 
 
 /// Shares of units are made of whole panels, forward's and backward's.
 template <class S>
-typename Run<S>::Blocks Run<S>::blocks_of_share(Space space, int share, int sharing) const {
+Blocks Run<S>::blocks_of_share(Space space, int share, int sharing) const {
   const Index blocks = units(space) / lanes<S>, panels = (blocks + blocks_per_share - 1) / blocks_per_share;
   const auto border = [&](int k) { return std::min(blocks, blocks_per_share * share_begin(panels, k, sharing)); };
   return {border(share), border(share + 1)};
@@ -90,7 +91,7 @@ bool Run<S>::takes_shares() const {
   constexpr Index most_bytes = Index(1) << 19;
   const CellInfo& cell = kernel_->info;
   const Phase& phase = cell.phase[0];
-  if (partition_.unit_shares == 1 || cell.phases > 1 || cell.input_norms > 0 || masked_operand_) return false;
+  if (partition_.unit_shares == 1 || cell.phases > 1 || normalises_input() || masked_operand_) return false;
   if (phase.operand != Operand::PreviousOutput || phase.normalised || !has_product(phase)) return false;
   const Index weights = phase.gates * sizes_.width(phase.space) * sizes_.width(cell.output);
   return weights * Index(sizeof(S)) <= most_bytes * partition_.unit_shares;
@@ -150,7 +151,7 @@ void Run<S>::load_initial(const Inputs<S>& in) {
 
 /// The states at each sequence's last valid step; the initial ones where there is none.
 template <class S>
-void Run<S>::write_last(const S* y, const Outputs<S>& out) {
+void Run<S>::write_last(const Outputs<S>& out) {
   const CellInfo& cell = kernel_->info;
   for (Index i = 0; i < schedule_.batch(); ++i) {
     const Index row = schedule_.row(i), last = schedule_.length(i) - 1;
@@ -159,7 +160,7 @@ void Run<S>::write_last(const S* y, const Outputs<S>& out) {
       if (to) std::copy_n(from, width, to + row * width);
     };
     if (cell.output_is_state)
-      copy(out.h_last, last < 0 ? initial_.data() + i * units(cell.output) : y + schedule_.at(last, i) * y_step_,
+      copy(out.h_last, last < 0 ? initial_.data() + i * units(cell.output) : out.y + schedule_.at(last, i) * y_step_,
            cell.output);
     for (int k = 0; k < cell.states; ++k)
       copy(out.state_last[k], last < 0 ? initial_state_[k].data() + i * units(stream_space(k)) : stream_at(k, last, i),
@@ -192,6 +193,7 @@ void Run<S>::plan_norms() {
     const Phase& phase = cell.phase[p];
     if (phase.normalised) set(p, phase.space, phase.first_slot, phase.gates, phase.gain, phase.gates, 0);
   }
+  assert(cell.input_norms == 0 || cell.input_gates <= most_gates);  // one part of the bias
   for (int k = 0; k < cell.input_norms; ++k) {
     const InputNorm& norm = cell.input_norm[k];
     set(most_phases + k, Space::Hidden, norm.first_slot, norm.gates, norm.gain, cell.input_gates,
@@ -221,8 +223,8 @@ void Run<S>::copy_stream(int stream, S* to) {
 template struct ThreadRows<float>;
 template struct ThreadRows<double>;
 #define UNROLLED_RUN(S)                                                           \
-  template Run<S>::Shares Run<S>::shares(int, int) const;                         \
-  template Run<S>::Blocks Run<S>::blocks_of_share(Space, int, int) const;         \
+  template Shares Run<S>::shares(int, int) const;                                 \
+  template Blocks Run<S>::blocks_of_share(Space, int, int) const;                 \
   template bool Run<S>::takes_shares() const;                                     \
   template bool Run<S>::hands_over(int) const;                                    \
   template void Run<S>::hand_over(Handover&, Steps, Index, Index, Shares&) const; \
@@ -230,7 +232,7 @@ template struct ThreadRows<double>;
   template void Run<S>::plan_threads();                                           \
   template void Run<S>::plan_norms();                                             \
   template void Run<S>::load_initial(const Inputs<S>&);                           \
-  template void Run<S>::write_last(const S*, const Outputs<S>&);                  \
+  template void Run<S>::write_last(const Outputs<S>&);                            \
   template const S* Run<S>::output_before(const S*, Index, Index) const;          \
   template const S* Run<S>::state_before(int, Index, Index) const;                \
   template void Run<S>::copy_slot(int, S*);                                       \

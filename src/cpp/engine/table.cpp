@@ -11,8 +11,7 @@ namespace unrolled {
 template <class S>
 void Run<S>::project_table(const ForwardWeights<S>& weights, const Inputs<S>& in, int id, int count,
                            ThreadRows<S>& at) {
-  const CellInfo& cell = kernel_->info;
-  const Index offset = cell.input_norms > 0 ? 0 : cell.input_first * lanes<S>;
+  const Index offset = input_first() * lanes<S>;
   const Index most = static_cast<Index>(at.a.size()), last = share_begin(in.symbols, id + 1, count);
   for (Index v = share_begin(in.symbols, id, count); v < last;) {
     const Index rows = std::min(most, last - v);
@@ -32,7 +31,7 @@ void Run<S>::look_up(const Inputs<S>& in, Index s0, Index s1, const Shares& mine
   for (Index s = s0; s < s1; ++s)
     for (Index n = 0, end = mine.rows(schedule_.rows(s)); n < end; ++n) {
       const Index i = mine.row(n);
-      S* const row = kernel_->info.input_norms > 0 ? work_raw_a_at(s, i, s0) : work_slots_at(s, i, s0);
+      S* const row = work_input_parts_at(s, i, s0);
       const S* const from = table_.data() + in.ids[schedule_.at(s, i)] * table_row();
       std::copy_n(from + own.first * block, own.count() * block, row + own.first * block);
     }
@@ -51,7 +50,7 @@ void Run<S>::sum_by_symbol(const Inputs<S>& in, int id, int count) {
   }
   for (Index s = 0; s < schedule_.steps(); ++s)
     for (Index i = 0; i < schedule_.rows(s); ++i) {
-      const S* const from = kernel_->info.input_norms > 0 ? raw_a_at(s, i, 0) : slots_at(s, i, 0);
+      const S* const from = input_parts_at(s, i, 0);
       S* const to = table_.data() + in.ids[schedule_.at(s, i)] * table_row();
       for (Index k = first; k < last; k += P) (Vec<S>::load(to + k) + Vec<S>::load(from + k)).store(to + k);
     }

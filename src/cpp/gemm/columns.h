@@ -9,6 +9,15 @@
 
 namespace unrolled {
 
+/// A bias in whole packets, as tiles start from it; left empty where there is none.
+template <class S>
+void pad_bias(const S* bias, Index columns, Buffer<S>& to) {
+  if (bias == nullptr) return;
+  to.resize(padded<S>(columns));
+  to.fill_zero(to.size());
+  std::copy_n(bias, columns, to.data());
+}
+
 /// B of C = op(A) op(B) in panels.
 template <class S>
 struct Columns {

@@ -37,12 +37,7 @@ class RowProduct {
         c_(static_cast<std::size_t>(M)),
         start_(bias ? Start::Bias : Start::Zero) {
     for (Index m = 0; m < M; ++m) c_[std::size_t(m)] = C + m * ldc;
-    if (bias) {
-      const Index width = shape().packets() * lanes<S>;
-      bias_.resize(width);
-      bias_.fill_zero(width);
-      std::copy_n(bias, N, bias_.data());
-    }
+    pad_bias(bias, N, bias_);
   }
 
   void run() {

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
-#include "core/count.h"
+#include "gemm/outer_direct.h"
 
 namespace unrolled {
 namespace {
 
 constexpr Index longest_run = 640;
+static_assert(longest_run % rows_per_sum == 0);
 constexpr Index block_bytes = Index(1) << 18;  // of tiles that a thread cuts at once
 /// Steps of a sum that take as long as a line of C from memory.
 constexpr Index steps_ahead = 64;
@@ -19,8 +20,6 @@ constexpr Index most_cached_bytes = Index(1) << 24;
 constexpr Index least_tiles = 2;
 /// Rows of A read side by side while they are cut into tiles.
 constexpr Index rows_together = 8;
-/// Steps of a sum (rows of A and B) so few that nothing is packed, and columns of B so few that A alone is read.
-constexpr Index few_rows = 4, few_columns = 4;
 /// Scalars of C from which threads share the writing; threads that wait awake, from fewer on.
 constexpr double least_team_writes = 1 << 20, least_awake_writes = 1 << 18;
 /// Multiply-adds from which they share sums over many rows: what one thread has just written, the other one reads.
@@ -29,12 +28,6 @@ constexpr double least_team_sums = 6e6;
 constexpr int panel_width = 4;
 template <class S>
 constexpr int tile_columns = tile_rows<S>(panel_width);  // of A
-
-/// Whether a product is made without packing: a few columns of B beside whole packets of A.
-template <class S>
-bool is_narrow(const OuterSum<S>& sum, const OuterProduct<S>& product) {
-  return product.b_columns <= few_columns && sum.a_columns % lanes<S> == 0;
-}
 
 /// Tiles [t0, t1) of a run of A: out[tile - t0][p][column of the tile], `step` scalars from tile to tile.
 template <class S>
@@ -58,114 +51,6 @@ void cut_tiles(const S* const* a, Index run, Index columns, Index t0, Index t1, 
   }
 }
 
-/// out[m] (+)= sum over rows of A[p][m] for the columns of so many packets from `first` on, a block of rows at a time:
-/// more exact than one running sum. A run is whole blocks, but for the last one; they are those of `ops::sum_rows`,
-/// which makes the same bits.
-template <class S, int packets>
-void add_packets(Index rows, const S* const* a, Index first, Index valid, S* out, bool accumulate) {
-  constexpr int P = lanes<S>;
-  constexpr Index block = 64;
-  static_assert(longest_run % block == 0);
-  const auto load = [&](const S* from, int v) {
-    return packets > 1 ? Vec<S>::load(from + v * P) : Vec<S>::load_partial(from, valid);
-  };
-  Vec<S> total[packets];
-  for (int v = 0; v < packets; ++v) total[v] = accumulate ? load(out + first, v) : Vec<S>::zero();
-  for (Index p0 = 0; p0 < rows; p0 += block) {
-    Vec<S> sum[packets];
-    for (auto& packet : sum) packet = Vec<S>::zero();
-    for (Index p = p0; p < std::min(rows, p0 + block); ++p)
-      for (int v = 0; v < packets; ++v) sum[v] += load(a[p] + first, v);
-    for (int v = 0; v < packets; ++v) total[v] += sum[v];
-  }
-  for (int v = 0; v < packets; ++v)
-    packets > 1 ? total[v].store(out + first + v * P) : total[v].store_partial(out + first, valid);
-}
-
-/// The same for columns [first, last).
-template <class S>
-void add_columns(Index rows, const S* const* a, Index first, Index last, S* out, bool accumulate) {
-  constexpr int P = lanes<S>, together = 8;
-  for (; first + together * P <= last; first += together * P)
-    add_packets<S, together>(rows, a, first, together * P, out, accumulate);
-  for (; first < last; first += P) add_packets<S, 1>(rows, a, first, last - first, out, accumulate);
-}
-
-/// Few rows: C is written once, and nothing is worth being packed for it. The same bits as from tiles.
-template <class S>
-void outer_of_few(Index rows, const S* const* a, const S* const* b, Index first, Index last,
-                  const OuterProduct<S>& product, bool accumulate) {
-  constexpr int P = lanes<S>, together = 4;
-  const Index columns = product.b_columns, whole = columns - columns % (together * P);
-  for (Index m = first; m < last; ++m) {
-    S* const c = product.c[m];
-    if (c == nullptr) continue;
-    for (Index n = 0; n < whole; n += together * P) {
-      Vec<S> sum[together];
-      for (int v = 0; v < together; ++v) sum[v] = accumulate ? Vec<S>::load(c + n + v * P) : Vec<S>::zero();
-      for (Index p = 0; p < rows; ++p) {
-        const Vec<S> factor(a[p][m]);
-        for (int v = 0; v < together; ++v) sum[v] = fma(factor, Vec<S>::load(b[p] + n + v * P), sum[v]);
-      }
-      for (int v = 0; v < together; ++v) sum[v].store(c + n + v * P);
-    }
-    for (Index n = whole; n < columns; n += P) {
-      const Index valid = columns - n;
-      Vec<S> sum = accumulate ? Vec<S>::load_partial(c + n, valid) : Vec<S>::zero();
-      for (Index p = 0; p < rows; ++p) sum = fma(Vec<S>(a[p][m]), Vec<S>::load_partial(b[p] + n, valid), sum);
-      sum.store_partial(c + n, valid);
-    }
-  }
-}
-
-/// Packets [q, q + together) of A times all columns of B.
-template <class S, int columns, int together>
-void narrow_kernel(Index rows, const S* const* a, const S* const* b, Index q, S* const* c, bool accumulate) {
-  constexpr int P = lanes<S>;
-  Vec<S> sum[together][columns];
-  alignas(64) S lane[P];
-  c += q * P;
-  for (int v = 0; v < together; ++v)
-    for (int n = 0; n < columns; ++n) {
-      for (int k = 0; k < P; ++k) lane[k] = accumulate && c[v * P + k] ? c[v * P + k][n] : S(0);
-      sum[v][n] = Vec<S>::load(lane);
-    }
-  for (Index p = 0; p < rows; ++p) {
-    const S* const from = a[p] + q * P;
-#pragma GCC unroll 4
-    for (int v = 0; v < together; ++v) {
-      const Vec<S> packet = Vec<S>::load(from + v * P);
-#pragma GCC unroll 4
-      for (int n = 0; n < columns; ++n) sum[v][n] = fma(packet, Vec<S>(b[p][n]), sum[v][n]);
-    }
-  }
-  for (int v = 0; v < together; ++v)
-    for (int n = 0; n < columns; ++n) {
-      sum[v][n].store(lane);
-      for (int k = 0; k < P; ++k)
-        if (S* const row = c[v * P + k]) row[n] = lane[k];
-    }
-}
-
-/// Few columns: A is read once, where it lies. The same bits as from tiles.
-template <class S, int columns>
-void outer_of_columns(Index rows, const S* const* a, const S* const* b, Index first, Index last, S* const* c,
-                      bool accumulate) {
-  constexpr int together = 4;
-  for (; first + together <= last; first += together)
-    narrow_kernel<S, columns, together>(rows, a, b, first, c, accumulate);
-  for (; first < last; ++first) narrow_kernel<S, columns, 1>(rows, a, b, first, c, accumulate);
-}
-
-/// Packets [first, last) of A.
-template <class S>
-void outer_of_narrow(Index rows, const S* const* a, const S* const* b, Index first, Index last,
-                     const OuterProduct<S>& product, bool accumulate) {
-  static_assert(few_columns <= most_count);
-  with_count(product.b_columns,
-             [&](auto columns) { outer_of_columns<S, columns>(rows, a, b, first, last, product.c, accumulate); });
-}
-
 /// C of one panel and one tile of A, over one run. all: no row of C is null. Then c is read where it has long been: a
 /// wide load of what has just been written in parts waits for all stores before it, here those of the tile before.
 template <class S>
@@ -186,22 +71,17 @@ void outer_tile_product(const PanelShape<S>& shape, const S* panel, Index group,
 /// All tiles of a range with all panels: a panel with one tile after the other, or a tile with one panel after the
 /// other, which writes neighbouring columns of C.
 struct TileOrder {
-  TileOrder(Deal::Range range, Index groups, bool by_rows)
-      : tile(range.first), range_(range), groups_(groups), by_rows_(by_rows) {}
-  bool ended() const { return by_rows_ ? tile >= range_.last : group >= groups_; }
-  void advance() {
-    if (by_rows_ ? ++group < groups_ : ++tile < range_.last) return;
-    if (by_rows_)
-      group = 0, ++tile;
-    else
-      tile = range_.first, ++group;
+  struct Place {
+    Index tile, group;
+  };
+  Index size() const { return (range.last - range.first) * groups; }
+  Place operator[](Index n) const {
+    const Index tiles = range.last - range.first;
+    return by_rows ? Place{range.first + n / groups, n % groups} : Place{range.first + n % tiles, n / tiles};
   }
-  Index tile, group = 0;
-
- private:
-  Deal::Range range_;
-  Index groups_;
-  bool by_rows_;
+  Deal::Range range;
+  Index groups;
+  bool by_rows;
 };
 
 template <class S>
@@ -332,14 +212,15 @@ void OuterTeam<S>::add_tiles(const OuterSum<S>& sum, Index first, Index run, Dea
     // Lines of C are asked for ahead, but those of rows that are written column after column, which the processor sees
     // by itself, unless they come from memory.
     const bool asks_for_c = !by_rows || sum.a_columns * shape.columns * Index(sizeof(S)) > most_cached_bytes;
-    TileOrder now(range, shape.groups(), by_rows), later = now;
-    for (Index n = 0; n < ahead_by; ++n) later.advance();
-    for (; !now.ended(); now.advance(), later.advance()) {
-      const Index g = now.group, t = now.tile;
-      if (asks_for_c && !later.ended())
-        for (Index m = later.tile * tile, last = std::min(m + tile, sum.a_columns); m < last; ++m)
-          for (int v = 0; product.c[m] && v < shape.vectors(later.group); ++v)
-            ahead.also(product.c[m] + shape.first_column(later.group) + v * lanes<S>);
+    const TileOrder order{range, shape.groups(), by_rows};
+    for (Index n = 0; n < order.size(); ++n) {
+      if (asks_for_c && n + ahead_by < order.size()) {
+        const auto [t, g] = order[n + ahead_by];
+        for (Index m = t * tile, end = std::min(m + tile, sum.a_columns); m < end; ++m)
+          for (int v = 0; product.c[m] && v < shape.vectors(g); ++v)
+            ahead.also(product.c[m] + shape.first_column(g) + v * lanes<S>);
+      }
+      const auto [t, g] = order[n];
       outer_tile_product(shape, panels + shape.offset(g), g, tiles + (t - range.first) * step,
                          static_cast<int>(std::min<Index>(tile, sum.a_columns - t * tile)), product.c + t * tile, all,
                          trash_.data() + id * widest_, accumulate ? Start::Continue : Start::Zero, ahead);

@@ -7,6 +7,9 @@
 
 namespace unrolled {
 
+/// Rows that a sum over rows takes together, before it adds these sums up: more exact than one running sum.
+inline constexpr Index rows_per_sum = 64;
+
 /// One product of an OuterSum.
 template <class S>
 struct OuterProduct {

@@ -16,10 +16,7 @@ PackedMatrix<S>::PackedMatrix(Index N, Index K, ConstMatrix<S> B, const S* bias)
     for (Index g = share_begin(groups, id, count); g < share_begin(groups, id + 1, count); ++g)
       columns.pack(g, 0, K, panels_.data() + shape_.offset(g));
   });
-  if (bias == nullptr) return;
-  bias_.resize(shape_.packets() * lanes<S>);
-  bias_.fill_zero(bias_.size());
-  std::copy_n(bias, N, bias_.data());
+  pad_bias(bias, N, bias_);
 }
 
 template <class S>

@@ -29,7 +29,8 @@ struct Recurrent<S>::Implementation {
   std::array<double, max_options> options{};
 
   Inputs<S> inputs(const Sequence& in) const {
-    if (!packed) throw std::logic_error("Recurrent: set_parameters has not been called");
+    if (!packed)
+      throw std::logic_error("Recurrent: set_parameters has not been called since the options were set, or never");
     if (in.T < 0 || in.B < 0) throw std::invalid_argument("Recurrent: T and B must be at least 0");
     for (Size row = 0; in.lengths && row < in.B; ++row)
       if (in.lengths[row] < 0 || in.lengths[row] > in.T)
@@ -108,6 +109,8 @@ void Recurrent<S>::set_options(const std::array<double, max_options>& options) {
   const Sizes& before = self_->sizes;
   self_->sizes = Sizes(self_->cell->info, options.data(), before.input, before.hidden, before.output);
   self_->options = options;
+  self_->packed = false;  // W_ih may have other columns now, and a call before was made with other options
+  self_->y = nullptr;
 }
 
 template <class S>

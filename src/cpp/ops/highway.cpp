@@ -91,7 +91,7 @@ void backward_point(const Sizes& s, const S* before, const S* gates, Index unit,
 
 template <class S>
 void forward_on(const Sizes& s, const Arrays& in, const Arrays& out) {
-  GatePanels<S> panels(s.layers, 1, 2, s.H, s.H);
+  UnitPanels<S> panels(s.layers, 1, 2, s.H, s.H);
   panels.pack(in[1].as<S>());
   S *const y = out[0].as<S>(), *const gates = out[2].as<S>();
   const bool keep = bool(out[1]);

@@ -8,13 +8,15 @@
 #include "core/math.h"
 #include "core/packet.h"
 #include "core/threads.h"
+#include "gemm/outer.h"
 
 namespace unrolled::ops {
 
-/// Threads worth waking for `work` elementary operations.
+/// Threads for `work` elementary operations.
 inline int team_size(Index work) {
-  constexpr Index work_per_thread = 32768;  // about 10 microseconds, twice what waking a thread costs
-  return static_cast<int>(std::clamp<Index>(work / work_per_thread, 1, 1024));
+  constexpr Index work_per_thread =
+      32768;  // about 10 microseconds: gains where threads are awake from what came before
+  return static_cast<int>(std::clamp<Index>(work / work_per_thread, 1, most_threads));
 }
 
 /// f(begin, end) for contiguous shares of [0, count); `cost` is the work of one item.
@@ -69,15 +71,14 @@ S sum_packets(Index size, F&& f) {
 /// order: more exact than one running sum, and the same at any number of threads.
 template <class S, class F>
 void sum_rows(Index rows, Index columns, S* out, F&& add_row) {
-  constexpr Index rows_per_block = 64;
-  const Index blocks = (rows + rows_per_block - 1) / rows_per_block;
+  const Index blocks = (rows + rows_per_sum - 1) / rows_per_sum;
   std::fill(out, out + columns, S(0));
   if (rows == 0 || columns == 0) return;
   Buffer<S> partial(blocks * columns);
   partial.fill_zero(blocks * columns);
-  share(blocks, rows_per_block * columns, [&](Index begin, Index end) {
+  share(blocks, rows_per_sum * columns, [&](Index begin, Index end) {
     for (Index block = begin; block < end; ++block)
-      for (Index row = block * rows_per_block; row < std::min(rows, (block + 1) * rows_per_block); ++row)
+      for (Index row = block * rows_per_sum; row < std::min(rows, (block + 1) * rows_per_sum); ++row)
         add_row(row, partial.data() + block * columns);
   });
   for (Index block = 0; block < blocks; ++block)

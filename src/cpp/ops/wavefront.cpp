@@ -44,13 +44,13 @@ std::vector<Spec> wavefront_shapes(const Arrays& inputs, const Attributes& attri
   return {rows_of(g.output_row()), rows_of(g.output_row()), rows_of(g.gate_row())};
 }
 
-/// The weights as GatePanels of their type.
+/// The weights as UnitPanels of their type.
 std::shared_ptr<const void> make_panels(const Arrays& inputs, const Attributes& attributes) {
   const Geometry g = make_geometry(inputs, attributes);
   std::shared_ptr<const void> made;
   dispatch(inputs[2].spec.type, [&](auto scalar) {
     using S = decltype(scalar);
-    auto panels = std::make_shared<GatePanels<S>>(g.layers, g.streams, g.gates(), g.hidden, g.operand_row());
+    auto panels = std::make_shared<UnitPanels<S>>(g.layers, g.streams, g.gates(), g.hidden, g.operand_row());
     panels->pack(inputs[2].as<S>());
     made = panels;
   });
@@ -59,9 +59,9 @@ std::shared_ptr<const void> make_panels(const Arrays& inputs, const Attributes& 
 
 /// Products and point functions of a few places of one layer.
 template <class S>
-void forward_places(const WavefrontArrays<S>& w, const GatePanels<S>& panels, const Share& share, Index layer,
+void forward_places(const WavefrontArrays<S>& w, const UnitPanels<S>& panels, const Share& share, Index layer,
                     const Index* places, Index rows) {
-  alignas(64) S product[rows_at_once * GatePanels<S>::most_gates * lanes<S>];
+  alignas(64) S product[rows_at_once * UnitPanels<S>::most_gates * lanes<S>];
   const S* from[most_operands][rows_at_once];
   S* to[rows_at_once];
   for (Index r = 0; r < rows; ++r) {
@@ -80,7 +80,7 @@ void forward_places(const WavefrontArrays<S>& w, const GatePanels<S>& panels, co
 }
 
 template <class S>
-void forward_on(const Geometry& g, const Arrays& inputs, const Arrays& outputs, const GatePanels<S>& panels) {
+void forward_on(const Geometry& g, const Arrays& inputs, const Arrays& outputs, const UnitPanels<S>& panels) {
   const WavefrontCall<S> call(g, inputs, outputs);
   const WavefrontArrays<S>& w = call.arrays;
   const Plan& plan = call.plan;
@@ -99,7 +99,7 @@ void forward_with_panels(const Arrays& inputs, const Attributes& attributes, con
                          const void* panels) {
   const Geometry g = make_geometry(inputs, attributes);
   dispatch(inputs[2].spec.type, [&](auto scalar) {
-    forward_on(g, inputs, outputs, *static_cast<const GatePanels<decltype(scalar)>*>(panels));
+    forward_on(g, inputs, outputs, *static_cast<const UnitPanels<decltype(scalar)>*>(panels));
   });
 }
 

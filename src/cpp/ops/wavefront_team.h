@@ -43,13 +43,13 @@ struct Share {
   }
 };
 
-struct Team {
+struct WavefrontTeam {
   int threads;
   bool by_rows;
 };
 
 /// As for recurrent layers: rows are shared where there are enough for every thread, else the units.
-inline Team choose_team(const Geometry& g, const Plan& plan) {
+inline WavefrontTeam choose_team(const Geometry& g, const Plan& plan) {
   constexpr double least_level_work = 4e4;  // below it, the meeting of the threads costs more than it saves
   constexpr Index least_rows = 4;
   const Index levels = std::max<Index>(1, static_cast<Index>(plan.levels.size()));
@@ -62,12 +62,9 @@ inline Team choose_team(const Geometry& g, const Plan& plan) {
 
 /// f(share, barrier) on every thread of a team.
 template <class F>
-void run_team(const Team& team, F&& f) {
+void run_team(const WavefrontTeam& team, F&& f) {
   Barrier barrier;
-  parallel(team.threads, [&](int id, int count) {
-    const FlushDenormals flush;
-    f(Share{id, count, team.by_rows}, [&] { barrier.wait(count); });
-  });
+  parallel(team.threads, [&](int id, int count) { f(Share{id, count, team.by_rows}, [&] { barrier.wait(count); }); });
 }
 
 }  // namespace unrolled::ops

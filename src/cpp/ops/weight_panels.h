@@ -12,11 +12,11 @@ namespace unrolled::ops {
 /// For W operand: for each layer, stream and packet of units a panel with the packets of its gates side by side, so
 /// that one product gives all that a point function needs.
 template <class S>
-class GatePanels {
+class UnitPanels {
  public:
   static constexpr int most_gates = 6;
 
-  GatePanels(Index layers, Index streams, int gates, Index hidden, Index depth)
+  UnitPanels(Index layers, Index streams, int gates, Index hidden, Index depth)
       : shape{gates * lanes<S>, depth, gates <= max_vectors ? gates : (gates + 1) / 2},
         blocks((hidden + lanes<S> - 1) / lanes<S>),
         units(streams * blocks),

@@ -92,8 +92,8 @@ class Recurrent {
   Size input_rows() const;   // rows of W_ih
   Size weight_rows() const;  // rows of W_hh, 0 if the cell has none
 
-  /// The options of a cell, in the order that its file in cells/ gives them; all zero until then. Before
-  /// `set_parameters`, since the columns of W_ih may depend on one.
+  /// The options of a cell, in the order that its file in cells/ gives them; all zero until then. To be followed
+  /// by `set_parameters`, since the columns of W_ih may depend on one.
   void set_options(const std::array<double, max_options>& options);
 
   /// Brings the parameters into kernel layout. Call it again after every change; backward reads them where they are.
