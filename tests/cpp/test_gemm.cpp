@@ -8,6 +8,7 @@
 #include "core/threads.h"
 #include "gemm/gemm.h"
 #include "gemm/packed_matrix.h"
+#include "ops/rows.h"
 
 namespace {
 
@@ -179,6 +180,11 @@ TEST_CASE_TEMPLATE("gradients of a linear layer from one reading", S, float, dou
       if (threads == 1) sums = db;
       CHECK(same_bits(db, sums));
     }
+    std::vector<S> expected(sums.size());
+    ops::sum_rows(rows, outputs, expected.data(), [&](Index row, S* partial) {
+      for (Index n = 0; n < outputs; ++n) partial[n] += dy[std::size_t(row * outputs + n)];
+    });
+    CHECK(same_bits(sums, expected));
     for (Index n = 0; n < outputs; ++n) {
       double sum = 0;
       for (Index row = 0; row < rows; ++row) sum += double(dy[std::size_t(row * outputs + n)]);

@@ -1,9 +1,13 @@
 // Threads on standby: they answer at once, or nothing has run.
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -71,6 +75,40 @@ TEST_CASE("work for awake threads only runs alone where they sleep") {
 }
 
 #if !defined(__SANITIZE_THREAD__)  // the thread sanitizer stops a child that starts threads
+#if defined(__linux__) && !defined(__SANITIZE_THREAD__)
+/// Whether every thread but this one blocks a signal, by what the system says of them; there are `count` of them.
+bool others_block(int signal, int* count) {
+  bool all = true;
+  *count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+    if (entry.path().filename() == std::to_string(getpid())) continue;
+    ++*count;
+    std::ifstream status(entry.path() / "status");
+    for (std::string line; std::getline(status, line);)
+      if (line.rfind("SigBlk:", 0) == 0) all = all && (std::stoull(line.substr(7), nullptr, 16) >> (signal - 1)) & 1;
+  }
+  return all;
+}
+
+TEST_CASE("threads of the library leave signals to the program, but see their own faults") {
+  Threads threads(2);
+  CHECK(happens([] { return standby::ready(1); }));
+  CHECK(happens([] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // those on standby sleep, and others are made
+    int team = 1;
+    parallel(2, [&](int id, int count) {
+      if (id == 0) team = count;
+    });
+    return team == 2;
+  }));
+  int count = 0;
+  CHECK(others_block(SIGUSR1, &count));
+  CHECK(others_block(SIGINT, &count));
+  CHECK(count >= 2);
+  CHECK_FALSE(others_block(SIGSEGV, &count));
+}
+#endif
+
 TEST_CASE("a child after fork has threads on standby of its own") {
   CHECK(happens([] { return standby::ready(1); }));
   const pid_t child = fork();

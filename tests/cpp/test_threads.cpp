@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cfloat>
+#include <limits>
 #include <thread>
 #include <vector>
 
@@ -121,7 +122,7 @@ TEST_CASE("every id runs once, with the same count, and no more than wanted") {
   }
 }
 
-TEST_CASE("the number of threads is at least one") {
+TEST_CASE("the number of threads is at least one, and has a limit") {
   Threads threads(2);
   set_num_threads(0);
   CHECK(get_num_threads() == 1);
@@ -129,6 +130,8 @@ TEST_CASE("the number of threads is at least one") {
   CHECK(get_num_threads() == 1);
   set_num_threads(3);
   CHECK(get_num_threads() == 3);
+  set_num_threads(std::numeric_limits<int>::max());
+  CHECK(get_num_threads() == most_threads);
 }
 
 TEST_CASE("a team inside a team runs alone") {
