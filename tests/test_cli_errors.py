@@ -143,6 +143,7 @@ def test_full_disk(trained, capsys, monkeypatch):
     for arguments in (["text.txt", *TINY], ["--resume", "--epochs", "2"]):
         sentence = refused(capsys, "train", *arguments)
         assert "No space left on device" in sentence
+    assert not Path("unrolled-lm.1.safetensors").exists()  # nothing has taken the place of the first
     assert isinstance(ur.load(CHECKPOINT), ur.models.LanguageModel)
 
 
@@ -187,7 +188,7 @@ def test_prompt_with_unknown_characters(trained, capsys):
 
 def test_eval_of_unfit_texts(trained, capsys):
     Path("one.txt").write_text("x", encoding="utf-8")
-    assert "one.txt has 1 characters, too short to score" in refused(
+    assert "one.txt has 1 character, too short to score" in refused(
         capsys, "eval", str(CHECKPOINT), "one.txt"
     )
     Path("text.txt").write_text(default_text()[:3001], encoding="utf-8")

@@ -139,7 +139,11 @@ def test_an_earlier_checkpoint_is_kept(folder, capsys):
     train("--epochs", "1")
     assert Path("unrolled-lm.1.safetensors").read_bytes() == b"precious"
     assert isinstance(ur.load("unrolled-lm.2.safetensors"), LanguageModel)
-    assert "unrolled-lm.1.safetensors" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    for number in "12":
+        assert (
+            f"kept        the earlier unrolled-lm.safetensors as unrolled-lm.{number}.safetensors\n" in text
+        )
 
 
 def test_generate(folder, capsys):
@@ -171,7 +175,24 @@ def test_eval(folder, capsys):
     Path("other.txt").write_text("größer than 1€\n", encoding="utf-8")
     assert main(["lm", "eval", "unrolled-lm.safetensors", "other.txt"]) == 0
     assert "other.txt: " in (text := capsys.readouterr().out)
-    assert "3 of them (20.0%) are not in the vocabulary" in text
+    assert "over 14 characters; 3 of them (21.4%) are not in the vocabulary\n" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("the zyzzyva", "over 1 word; it is not in the vocabulary"),
+        ("zyzzyva the", "over 1 word"),
+        ("the the zyzzyva", "over 2 words; 1 of them (50.0%) is not in the vocabulary"),
+        ("zyzzyva zyzzyva zyzzyva", "over 2 words; 2 of them (100.0%) are not in the vocabulary"),
+    ],
+)
+def test_eval_counts_what_it_scores(folder, capsys, text, end):
+    vocabulary = ur.WordVocabulary.from_text("the the a a")
+    ur.save(LanguageModel(vocabulary, embedding_size=3, hidden_size=3), "words.safetensors")
+    Path("short.txt").write_text(text, encoding="utf-8")
+    assert main(["lm", "eval", "words.safetensors", "short.txt"]) == 0
+    assert capsys.readouterr().out.endswith(f") {end}\n")
 
 
 def test_ctrl_c_and_a_closed_pipe_in_a_real_process(folder):

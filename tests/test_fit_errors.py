@@ -83,6 +83,11 @@ def test_predict_with_named_axes():
         (lambda: ur.evaluate(speller(), [3], ur.cross_entropy), TypeError, "a batch is a int"),
         (lambda: ur.evaluate(speller(), [(1,)], ur.cross_entropy), TypeError, "a batch is 1 items"),
         (
+            lambda: ur.evaluate(speller(), [TOKENS], ur.cross_entropy),
+            TypeError,
+            r"a batch is a ndarray, .*; whole data go in as a tuple of two NumPy arrays",
+        ),
+        (
             lambda: ur.evaluate(ur.Embedding(30, 30), batches(), ur.cross_entropy),
             TypeError,
             "state",
@@ -137,6 +142,18 @@ def fit(model=None, data=None, **options):
         ({"data": 3}, TypeError, "data is int"),
         ({"data": [("x",)]}, TypeError, "a batch is 1 items"),
         ({"batch_size": 3}, ValueError, "in batches already"),
+        (
+            {"data": ([[1]] * 20, [1] * 20), "batch_size": 3},
+            TypeError,
+            r"fit: data is a tuple of list and list, .* a pair of arrays: a tuple of two NumPy arrays \(inputs, ",
+        ),
+        ({"data": ([[1, 2]] * 3, [0, 1, 1])}, TypeError, "fit: data is a tuple of list and list, expected"),
+        (
+            {"data": [TOKENS, TOKENS]},
+            TypeError,
+            "fit: data is a list of ndarray and ndarray, expected batches",
+        ),
+        ({"validation": (TOKENS, [1])}, TypeError, "fit, validation: data is a tuple of ndarray and list"),
         ({"checkpoint": "/nowhere/at/all"}, ur.CheckpointError, "there is no folder /nowhere/at"),
         ({"checkpoint": "/"}, ur.CheckpointError, "it is a folder|read-only"),
         (
@@ -159,6 +176,56 @@ def fit(model=None, data=None, **options):
 def test_bad_training(options, error, message):
     with pytest.raises(error, match=message):
         fit(**options)
+
+
+def test_a_parameter_that_the_optimizer_does_not_hold():
+    model = speller()
+    optimizer = ur.Adam(model)
+    old = model.output.W
+    model.output.W = ur.Tensor(old.data * 0.1, requires_grad=True)
+    with pytest.raises(ValueError, match=r"the model has another tensor as 'output\.W' than the optimizer"):
+        fit(model, optimizer=optimizer)
+    model.freeze("output.W")  # not to be trained
+    fit(model, optimizer=optimizer)
+    model.output.W = old
+    fit(model, optimizer=ur.Adam({"W": model.embedding.W, "output.W": old}))  # some, under any names
+    whole = ur.Sequential(ur.Linear(2, 2), ur.Linear(2, 2))
+    x = np.ones((2, 3, 2), np.float32)
+    named = {"W": whole[0].W, "b": whole[0].b, "other.W": whole[1].W, "other.b": whole[1].b}
+    fit(whole[1], (x, x), optimizer=ur.SGD(named), loss=ur.mean_squared_error)
+
+
+class Habit(ur.Module):
+    """From PyTorch, where every module has both."""
+
+    def __init__(self):
+        self.inner = ur.Linear(2, 2)
+
+    def forward(self, x):
+        return self.inner(x)
+
+    def state_dict(self):
+        return {"W": self.inner.W.data}
+
+
+class Places(list):
+    """Data that tell where they are, and cannot go there."""
+
+    def state_dict(self):
+        return {}
+
+
+def test_what_could_not_be_resumed_is_refused(tmp_path):
+    x = np.ones((2, 3, 2), np.float32)
+    options = {"loss": ur.mean_squared_error, "checkpoint": tmp_path / "run"}
+    with pytest.raises(TypeError, match=r"the model \(Habit\) has state_dict but no load_state_dict"):
+        fit(Habit(), (x, x), **options)
+    with pytest.raises(TypeError, match=r"the module 'layers\.1' \(Habit\) has state_dict but no"):
+        fit(ur.Sequential(ur.Linear(2, 2), Habit()), (x, x), **options)
+    with pytest.raises(TypeError, match=r"data \(Places\) has state_dict but no load_state_dict"):
+        fit(ur.Linear(2, 2), Places([(x, x)]), **options)
+    assert not (tmp_path / "run").exists()
+    fit(Habit(), (x, x), loss=ur.mean_squared_error)
 
 
 @pytest.mark.parametrize(

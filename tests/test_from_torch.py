@@ -119,15 +119,67 @@ def test_linear_and_embedding():
 
 
 @pytest.mark.peer
+@pytest.mark.parametrize("kind", ["RNNCell", "RNNCell-relu", "LSTMCell", "GRUCell"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_cell_is_a_layer_that_steps(kind, bias):
+    torch = torch_or_skip()
+    torch.manual_seed(0)
+    name, _, relu = kind.partition("-")
+    options = {"nonlinearity": relu} if relu else {}
+    peer = getattr(torch.nn, name)(I, H, bias=bias, dtype=torch.float64, **options)
+    rng = np.random.default_rng(0)
+    x, start = rng.standard_normal((B, I)), rng.standard_normal((2, B, H))
+    given = tuple(torch.from_numpy(start)) if name == "LSTMCell" else torch.from_numpy(start[0])
+    expected = peer(torch.from_numpy(x), given)
+    expected = [part.detach().numpy() for part in (expected if name == "LSTMCell" else [expected])]
+    whole = torch.nn.ModuleDict({"cell": peer})
+    for ours in (
+        ur.from_torch(peer),
+        ur.from_torch(whole, prefix="cell"),
+        ur.from_torch(peer.state_dict(), **options),
+    ):
+        assert type(ours).__name__ == name.removesuffix("Cell") and not ours.training
+        y, state = ours.step(x, tuple(start[: len(expected)]))
+        np.testing.assert_allclose(y, expected[0], atol=BOUND)
+        for found, part in zip(state, expected, strict=True):
+            np.testing.assert_allclose(found, part, atol=BOUND)
+
+
+@pytest.mark.peer
+def test_layer_norm():
+    torch = torch_or_skip()
+    x = np.random.default_rng(0).standard_normal((T, B, I))
+    for bias in (True, False):
+        peer = torch.nn.LayerNorm(I, eps=0.1, bias=bias, dtype=torch.float64)
+        with torch.no_grad():
+            for p in peer.parameters():
+                p.uniform_()
+        ours = ur.from_torch(torch.nn.Sequential(peer), prefix="0")
+        assert ours.eps == 0.1 and (ours.bias is not None) == bias
+        np.testing.assert_allclose(
+            np.asarray(ours(x)), peer(torch.from_numpy(x)).detach().numpy(), atol=BOUND
+        )
+    for source, message in [
+        (peer.state_dict(), "'weight' may be of a LayerNorm"),
+        (torch.nn.LayerNorm(I).state_dict(), "may be of a LayerNorm; pass the module itself, which has eps"),
+        (torch.nn.LayerNorm((B, I)), "a LayerNorm over 2 axes is not supported"),
+        (torch.nn.LayerNorm(I, elementwise_affine=False), "LayerNorm has no parameters"),
+        (torch.nn.GroupNorm(1, I), "are not those of one RNN"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            ur.from_torch(source)
+
+
 @pytest.mark.peer
 def test_a_part_of_a_module_is_asked_for_its_own_settings():
     torch = torch_or_skip()
     part = torch.nn.RNN(I, H, 2, nonlinearity="relu", dropout=0.25)
     table = torch.nn.Embedding(7, I)
     whole = torch.nn.ModuleDict({"encoder": torch.nn.ModuleDict({"rnn": part}), "table": table})
-    found = ur.from_torch(whole, prefix="encoder.rnn.")
-    assert [cell.nonlinearity for cell in found.cells] == ["relu", "relu"]
-    assert found.dropout == 0.25
+    for prefix in ("encoder.rnn.", "encoder.rnn"):
+        found = ur.from_torch(whole, prefix=prefix)
+        assert [cell.nonlinearity for cell in found.cells] == ["relu", "relu"]
+        assert found.dropout == 0.25
     assert isinstance(ur.from_torch(whole, prefix="table."), ur.Embedding)
 
 
@@ -138,7 +190,7 @@ def test_a_part_of_a_model_and_what_is_not_supported():
     assert type(ur.from_torch(state, prefix="encoder.")).__name__ == "GRU"
     assert ur.from_torch(state, prefix="head.").W.shape == (2, H)
     for source, error, message in [
-        (state, ValueError, "choose a part of a larger model with prefix="),
+        (state, ValueError, "choose a part of a larger model with prefix=, here one of encoder, head$"),
         (torch.nn.LSTM(I, H).half(), TypeError, "dtype float16, expected float32 or float64"),
         (torch.nn.LSTM(I, H).bfloat16(), TypeError, r"cannot become an array .* convert with \.float"),
         (torch.nn.LSTM(I, H, device="meta"), TypeError, "cannot become an array"),
@@ -176,6 +228,10 @@ def test_arrays_are_taken_without_pytorch():
     state["weight_hh_l0"][:] = 0
     assert gru.W_hh._data.all()
     assert ur.from_torch(state_dict(1), nonlinearity="relu").nonlinearity == "relu"
+    named = {f"{name}.{key}": value for name in ("rnn2", "rnn") for key, value in state_dict(3).items()}
+    assert type(ur.from_torch(named, prefix="rnn")).__name__ == "GRU"
+    underlined = {f"rnn_{key}": value for key, value in state_dict(3).items()}
+    assert type(ur.from_torch(underlined, prefix="rnn_")).__name__ == "GRU"
     both = ur.from_torch(state_dict(4, ("l0", "l0_reverse")))
     assert type(both).__name__ == "Bidirectional" and both.output_size == 2 * H
 

@@ -189,7 +189,30 @@ def test_wrong_tokens():
     with pytest.raises(TypeError, match="vocabulary is str, expected a CharVocabulary or WordVocabulary"):
         ur.models.LanguageModel("abc")
     model = make()
-    with pytest.raises(ValueError, match=r"tokens has shape \(1,\)"):
+    with pytest.raises(
+        ValueError, match=r"LanguageModel: tokens has shape \(1,\), expected \(N,\) with 2 tokens"
+    ):
         model.bits([3])
+    with pytest.raises(ValueError, match=r"tokens has shape \(8,\), expected \(T, B\): time steps and rows"):
+        model(np.arange(8))
+    with pytest.raises(
+        ValueError, match=r"tokens has shape \(1, 2\), expected \(B,\): one token of every row"
+    ):
+        model.step([[3, 4]])
+
+
+def test_generation_is_checked_at_the_call():
+    model = make()
     with pytest.raises(ValueError, match=r"prompt has shape \(0,\)"):
-        next(model.generate_tokens(np.zeros(0, np.int64), 1, greedy))
+        model.generate_tokens(np.zeros(0, np.int64), 1, greedy)
+    for length, error in [(-1, ValueError), (2.5, TypeError)]:
+        with pytest.raises(error, match="LanguageModel: length is "):
+            model.generate_tokens([3], length, greedy)
+        with pytest.raises(error, match="LanguageModel: length is "):
+            model.generate("the", length)
+
+
+def test_a_step_without_a_state_is_the_first():
+    model = make(layers=2)
+    for got, want in zip(model.step([3, 4]), model.step([3, 4], model.initial_state(2)), strict=True):
+        np.testing.assert_equal(got, want)

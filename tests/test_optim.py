@@ -178,6 +178,7 @@ def test_module_and_tied_parameters():
         (lambda: SGD({"w": np.zeros(3)}), TypeError, "parameter 'w' is ndarray, expected a Tensor"),
         (lambda: SGD(make(), lr=-1), ValueError, "lr is -1"),
         (lambda: SGD(make(), lr=math.nan), ValueError, "lr is nan"),
+        (lambda: SGD(make(), nesterov=1), TypeError, "SGD: nesterov is a int, expected a bool"),
         (lambda: SGD(make(), nesterov=True), ValueError, "nesterov=True needs a positive momentum"),
         (lambda: Adam(make(), betas=(0.9, 1.0)), ValueError, r"beta2 is 1.0, expected a number in \[0, 1\)"),
         (lambda: Adam(make(), lr="fast"), TypeError, "Adam: lr is a str, expected a number"),

@@ -59,10 +59,11 @@ def test_layers_set_the_cells_inside(name: str, native_calls: list[Any]) -> None
 def test_whole_models_set_the_cells_inside() -> None:
     class Reader(ur.Module):
         def __init__(self) -> None:
-            self.recompute = True  # an attribute of its own
             self.cell = ur.LSTM(2, 3)
+            self.recompute = True
 
     model = ur.Sequential(Reader(), ur.Stack([ur.GRU(3, 3)]), ur.Linear(3, 2))
+    assert model[0].cell.recompute is True
     model.recompute = 4
     assert (model[0].cell.recompute, model[1].cells[0].recompute) == (4, 4)
     language = ur.models.LanguageModel(ur.CharVocabulary("ab"), hidden_size=3)
@@ -99,14 +100,24 @@ def test_files_and_copies_keep_it(tmp_path: Any) -> None:
         assert [type(s) for s in settings(again)] == [type(s) for s in wanted]
 
 
-def test_a_file_that_does_not_know_of_it_keeps_what_constructors_say(tmp_path: Any) -> None:
+def test_of_a_model() -> None:
+    model = Model()
+    assert model.recompute is None
+    model.recompute = True
+    assert settings(model) == [True] * 5
+    assert model.recompute is True
+    with pytest.raises(ValueError, match="Linear: recompute is set, but no cell inside can recompute"):
+        ur.Linear(2, 3).recompute = True
+
+
+def test_files_of_earlier_versions(tmp_path: Any) -> None:
     from unrolled.io.file import read, write
 
     ur.save(ur.LSTM(2, 3, recompute=3), tmp_path / "model")
     arrays, document = read(tmp_path / "model")
-    assert document["model"].pop("settings") == {"": {"recompute": 3}}
+    assert document["model"].pop("changes") == []
     write(tmp_path / "old", arrays, document)
     assert ur.load(tmp_path / "old").recompute == 3
-    document["model"]["recompute"] = {"": 5}  # as earlier versions wrote it
+    document["model"]["settings"] = {"": {"recompute": 5}}
     write(tmp_path / "older", arrays, document)
     assert ur.load(tmp_path / "older").recompute == 5

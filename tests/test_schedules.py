@@ -112,6 +112,12 @@ def test_schedules_go_on_from_their_saved_state(make_schedule):
         (lambda o: ReduceLROnPlateau(o).step(), ValueError, "needs the metric"),
         (lambda o: WarmupLR(o, 2, after=StepLR(o, 2)), ValueError, "same unit"),
         (lambda o: StepLR(o, 2).load_state_dict({"count": 1}), ValueError, "saved state has"),
+        (lambda o: StepLR(o, 2).load_state_dict(None), TypeError, "StepLR: state is None, expected what"),
+        (
+            lambda o: StepLR(o, 2).load_state_dict({**StepLR(o, 2).state_dict(), "count": "1"}),
+            TypeError,
+            "StepLR: count of the saved state is str",
+        ),
     ],
 )
 def test_bad_schedules(call, error, message):

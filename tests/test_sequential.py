@@ -69,3 +69,15 @@ def test_an_inner_sequence_with_a_call_of_its_own_is_called():
 
     inner, x = Residual(ur.Linear(3, 3, rng=np.random.default_rng(0))), np.ones((2, 1, 3), np.float32)
     np.testing.assert_array_equal(ur.Sequential(inner)(x), inner(x))
+
+
+def test_a_list_of_layers_does_as_well(tmp_path):
+    rng = np.random.default_rng(0)
+    layers, x = [ur.GRU(3, 4, rng=rng), ur.Linear(4, 2, rng=rng)], np.ones((2, 1, 3), np.float32)
+    wanted = np.asarray(ur.Sequential(*layers)(x))
+    model = ur.Sequential(layers)
+    layers.clear()
+    np.testing.assert_array_equal(model(x), wanted)
+    ur.save(model, tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(ur.load(tmp_path / "model.safetensors")(x), wanted)
+    assert len(ur.Sequential((ur.ops.tanh, ur.ops.exp))) == 2

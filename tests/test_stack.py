@@ -136,6 +136,17 @@ def test_dropout_may_be_set_later():
         stack.dropout = 1
 
 
+def test_a_layer_behind_those_that_dropout_was_set_for():
+    stack, x, top = Stack([RNN(I, H), RNN(H, H)], dropout=0.5), sequence(), RNN(H, 2)
+    below = np.asarray(copy.deepcopy(stack).eval()(x)[0])
+    stack.cells.append(top)
+    with pytest.raises(
+        RuntimeError, match="there are 3 layers, but dropout was set for 2; build it of all of them"
+    ):
+        stack(x)
+    np.testing.assert_array_equal(stack.eval()(x, lengths=np.full(B, T))[0], top(below)[0])
+
+
 def test_sequential_passes_outputs_and_lengths_on():
     r = rng()
     lstm, linear = LSTM(I, H, rng=r), Linear(H, 2, rng=r)
@@ -189,6 +200,16 @@ def test_layers_come_back(how, tmp_path):
         (lambda: Stack([RNN(2, 3)], dropout=1.5), ValueError, "1.5"),
         (lambda: Stack([RNN(2, 3)], dropout="a"), TypeError, "Stack: dropout is a str, expected a number"),
         (lambda: Stack(RNN(2, 3)), TypeError, r"cells is RNN, expected a list .*Stack\(\[a, b\]\)"),
+        (
+            lambda: Stack(RNN(2, 3), RNN(3, 3)),
+            TypeError,
+            r"cells is RNN, expected a list .*Stack\(\[a, b\]\)",
+        ),
+        (
+            lambda: Stack([RNN(2, 3)], 0.5),
+            TypeError,
+            "Stack: there are 2 positional arguments, expected one, the list of layers; dropout= and rng=",
+        ),
         (lambda: Bidirectional(RNN(2, 3), RNN(3, 3)), ValueError, "input sizes are 2 and 3"),
         (lambda: Bidirectional(RNN(2, 3), RNN(2, 4), merge="sum"), ValueError, "output sizes are 3 and 4"),
         (lambda: Bidirectional(RNN(2, 3), RNN(2, 3), merge="mean"), ValueError, "merge is 'mean'"),
@@ -211,7 +232,9 @@ def test_layers_come_back(how, tmp_path):
         ),
         (lambda: mixed().step(np.zeros((1, I), np.float32)), TypeError, "Bidirectional: there is no step"),
         (lambda: Sequential(), ValueError, "there are no layers"),
+        (lambda: Sequential([]), ValueError, "there are no layers"),
         (lambda: Sequential(3), TypeError, "layer 0 is int"),
+        (lambda: Sequential(ops.tanh, [ops.tanh]), TypeError, "layer 1 is list, which cannot be called"),
     ],
 )
 def test_bad_layers(call, error, message):

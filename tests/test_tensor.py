@@ -44,6 +44,9 @@ def test_conversions() -> None:
     assert np.array(t) is not t._data
     assert Tensor([1, 2], dtype=np.float32).dtype == np.float32
     assert "float64" in repr(t)
+    assert (f"{t:.3f}", f"{t}") == ("1.500", repr(t))
+    with pytest.raises(TypeError, match=r"format: the Tensor has shape \(2,\), expected a single element"):
+        format(Tensor([1.0, 2.0]), ".3f")
 
 
 def test_whoever_gets_the_data_may_have_written() -> None:

@@ -64,7 +64,9 @@ _INSTEAD = {
 
 def plain(value: Any) -> Any:
     """The array of a tensor, anything else as it is."""
-    data = getattr(value, "_data", None)
+    data = (
+        None if isinstance(value, np.ndarray) else getattr(value, "_data", None)
+    )  # masked arrays have one, too
     return value if data is None else data
 
 

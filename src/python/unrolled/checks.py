@@ -12,14 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.arrays import for_kernels, refuse_masked
+from unrolled.arrays import array_of, for_kernels, refuse_masked
 from unrolled.tensor import Tensor, as_tensor
 
 Array = np.ndarray[Any, Any]
 
 
 def kind_of(value: Any) -> str:
-    return "None" if value is None else type(value).__name__
+    """Its type; where one of ours has the same name, with its module: torch.Tensor."""
+    import unrolled  # complete by now
+
+    if value is None:
+        return "None"
+    kind = type(value)
+    ours = getattr(unrolled, kind.__name__, None)
+    misleading = isinstance(ours, type) and ours is not kind
+    return f"{kind.__module__}.{kind.__name__}" if misleading else kind.__name__
 
 
 def _a(value: Any) -> str:
@@ -66,26 +74,10 @@ def fraction(who: str, name: str, value: Any) -> float:
 
 
 def flag(who: str, name: str, value: Any) -> bool:
+    """True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{who}: {name} is {_a(value)}, expected a bool")
     return bool(value)
-
-
-def mask_state(who: str, state: Mapping[str, Any]) -> tuple[int, int]:
-    """Seed and counter of a layer that draws masks, as its `state_dict` gave them."""
-    others = [name for name in state if name not in ("seed", "counter")]
-    if others:
-        raise ValueError(
-            f"{who}: the saved state has {', '.join(others)}, expected seed and counter alone, what its masks depend "
-            "on; load_parameters takes weights"
-        )
-    for what in ("seed", "counter"):
-        value = state.get(what)
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise TypeError(f"{who}: {what} of the saved state is {value!r}, expected an int")
-        if not 0 <= value < 2**63:
-            raise ValueError(f"{who}: {what} of the saved state is {value}, expected 0 <= {what} < 2**63")
-    return int(state["seed"]), int(state["counter"])
 
 
 def float_dtype(who: str, value: Any) -> np.dtype[Any]:
@@ -109,6 +101,7 @@ def generator(who: str, rng: Any) -> np.random.Generator:
 
 
 def one_of(who: str, name: str, value: Any, known: tuple[str, ...]) -> str:
+    """One of the known words."""
     expected = f"expected one of {', '.join(known)}"
     if not isinstance(value, str):
         raise TypeError(f"{who}: {name} is {_a(value)}, {expected}")
@@ -123,7 +116,8 @@ def floats(
     """An array for kernels, of exactly this dtype and shape (None: any size); `why` tells where the shape is from."""
     array = value._data if isinstance(value, Tensor) else value
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"{who}: {name} is {_a(value)}, expected a NumPy array or a Tensor")
+        hint = "; use .numpy()" if hasattr(value, "numpy") else ""
+        raise TypeError(f"{who}: {name} is {_a(value)}, expected a NumPy array or a Tensor{hint}")
     _same_dtype(who, name, array.dtype, dtype)
     if not _fits(array.shape, shape):
         raise ValueError(f"{who}: {name} has shape {array.shape}, expected {why}")
@@ -133,7 +127,7 @@ def floats(
 
 def features(who: str, x: Any, dtype: np.dtype[Any], size_name: str, count: int) -> Tensor:
     """x (..., count) of this dtype, where the argument `size_name` of the layer says how many features there are."""
-    tensor = as_tensor(x)
+    tensor = as_tensor(x, who, "x")
     _same_dtype(who, "x", tensor.dtype, dtype)
     if tensor.ndim == 0 or tensor.shape[-1] != count:
         raise ValueError(
@@ -166,9 +160,10 @@ def recurrent_layers(who: str, layers: Mapping[str, Any]) -> None:
 
 
 def lengths(who: str, value: Any, steps: int, batch: int) -> Array | None:
+    """int64 (batch,), each from 0 to `steps`, or None."""
     if value is None:
         return None
-    array = np.asarray(value)
+    array = array_of(who, "lengths", value)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{who}: lengths has dtype {array.dtype}, expected int64")
     if array.shape != (batch,):
@@ -184,9 +179,10 @@ def lengths(who: str, value: Any, steps: int, batch: int) -> Array | None:
 
 
 def resets(who: str, value: Any, steps: int, batch: int) -> Array | None:
+    """bool (steps, batch), or None."""
     if value is None:
         return None
-    array = np.asarray(value)
+    array = array_of(who, "reset", value)
     if array.dtype != np.bool_:
         raise TypeError(f"{who}: reset has dtype {array.dtype}, expected bool")
     if array.shape != (steps, batch):

@@ -9,27 +9,21 @@ import numpy as np
 
 from unrolled import tape
 from unrolled._native import core
-from unrolled.arrays import for_kernels, refuse_masked
+from unrolled.arrays import array_of, for_kernels
 from unrolled.operators import Operators
 from unrolled.row_gradient import RowGradient
 from unrolled.tape import Array, Node, PartialGradient
 
 
-def checked_array(value: Any) -> Array:
+def checked_array(value: Any, who: str = "Tensor", name: str = "data") -> Array:
     """The value as an array that kernels read, of a type that tensors hold; no copy where it is one already."""
-    if isinstance(value, Differentiable):
-        return value._data
-    refuse_masked("Tensor", "data", value)
-    try:
-        array = np.asarray(value, order="C")
-    except ValueError as error:
-        raise ValueError(f"Tensor: cannot make an array of this {type(value).__name__}: {error}") from None
+    array = array_of(who, name, value, constant=False)
     kind = array.dtype.kind
     if kind not in "fiub" or (kind == "f" and array.dtype.itemsize not in (4, 8)):
         raise TypeError(
-            f"Tensor: received dtype {array.dtype}, expected float32, float64, an integer type or bool"
+            f"{who}: received dtype {array.dtype}, expected float32, float64, an integer type or bool"
         )
-    return for_kernels(array) if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return for_kernels(array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("=")))
 
 
 class Differentiable(Operators):

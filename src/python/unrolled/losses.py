@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from unrolled import checks, ops
+from unrolled.arrays import array_of
 from unrolled.ops.checks import float_tensor, integer_array
 from unrolled.tape import Array
 from unrolled.tensor import Tensor, record
@@ -160,7 +161,7 @@ def _first(array: Array, where: Array) -> Any:
 
 
 def _non_negative(name: str, values: Any, dtype: np.dtype[Any], what: str) -> Array:
-    array = values._data if isinstance(values, Tensor) else np.asarray(values)
+    array = array_of(name, what, values)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name}: {what} has dtype {array.dtype}, expected bool or numbers")
     array = array.astype(dtype)
@@ -202,7 +203,7 @@ def _class_weights(name: str, values: Any, classes: int, dtype: np.dtype[Any]) -
 
 def _like_values(name: str, values: Any, x: Tensor, what: str) -> Array:
     """Targets as an array of the dtype and shape of x; another float dtype is an error."""
-    array = values._data if isinstance(values, Tensor) else np.asarray(values)
+    array = array_of(name, what, values, constant=False)
     if isinstance(values, (np.ndarray, Tensor)) and array.dtype.kind == "f" and array.dtype != x.dtype:
         raise TypeError(
             f"{name}: {what} have dtype {array.dtype}, expected {x.dtype} like the first argument"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from unrolled.arrays import array_of
 from unrolled.registry import Configurable
 from unrolled.tensor import Tensor
 
@@ -30,8 +31,8 @@ class Module(Configurable):
     A parameter is a `Tensor(array, requires_grad=True)` attribute. Parameters are found by scanning
     attributes in the order of assignment, through modules, lists, tuples and dictionaries; their names are
     the dotted paths. A tensor reached twice (weight tying) is one parameter under its first name. Constructor
-    arguments are remembered (see `Configurable`), so that `ur.save` and `ur.load` need no further code in a
-    subclass. Nothing else is: `ur.load` does not know of a layer that was exchanged later, so make it an argument.
+    arguments are remembered (see `Configurable`), and public attributes that were set later are saved beside them, so
+    that `ur.save` and `ur.load` need no further code in a subclass. Names that start with an underscore are not saved.
 
         class Classifier(ur.Module):
             def __init__(self, input_size, hidden_size, classes, *, rng=None):
@@ -44,8 +45,8 @@ class Module(Configurable):
     """
 
     training: bool = True
-    # Options that may be set after construction, and are saved as they are; what each is where it is off.
-    _options_set_later: ClassVar[Mapping[str, Any]] = {}
+    # Options that are properties and may be set after construction: files keep them as they keep attributes.
+    _settings: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
@@ -159,6 +160,27 @@ class Module(Configurable):
         for tensor in self.parameters().values():
             tensor.grad = None
 
+    @property
+    def recompute(self) -> bool | int | None:
+        """That of all cells inside, see `Recurrent`; None where they differ or there are none. To set it sets it in
+        each of them.
+        """
+        settings = {(type(cell.recompute), cell.recompute) for cell in self._recomputing()}
+        return settings.pop()[1] if len(settings) == 1 else None
+
+    @recompute.setter
+    def recompute(self, value: bool | int) -> None:
+        cells = self._recomputing()
+        if not cells:
+            raise ValueError(
+                f"{type(self).__name__}: recompute is set, but no cell inside can recompute; it is set behind the cells"
+            )
+        for cell in cells:
+            cell.recompute = value
+
+    def _recomputing(self) -> list[Module]:
+        return [module for module in self.modules().values() if "recompute" in module._settings]
+
     # --- values
 
     def load_parameters(self, mapping: Mapping[str, Any], strict: bool = True) -> LoadReport:
@@ -168,6 +190,10 @@ class Module(Configurable):
         passed over; the report names both. A shape or dtype that differs is an error either way.
         """
         who = type(self).__name__
+        if not isinstance(mapping, Mapping):
+            raise TypeError(
+                f"{who}: load_parameters received a {type(mapping).__name__}, expected names with arrays"
+            )
         parameters, ties = self.parameters(), self.ties()
         arrays: dict[str, np.ndarray] = {}
         unexpected = []
@@ -176,7 +202,7 @@ class Module(Configurable):
             if first not in parameters:
                 unexpected.append(name)
             elif first == name or first not in mapping:
-                arrays[first] = np.asarray(value)
+                arrays[first] = array_of(who, f"parameter {name!r}", value)
         missing = [name for name in parameters if name not in arrays]
         if strict and (missing or unexpected):
             parts = [f"no value for {', '.join(missing)}"] * bool(missing)

@@ -115,6 +115,9 @@ class Operators:
     def __float__(self) -> float:
         return float(self._one("float"))
 
+    def __format__(self, spec: str) -> str:
+        return format(self._one("format"), spec) if spec else str(self)
+
     def __int__(self) -> int:
         return int(self._one("int"))
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unrolled._native import core
+from unrolled.arrays import array_of
 from unrolled.differentiable import Differentiable, checked_array
 from unrolled.tape import (
     Array,
@@ -72,7 +73,7 @@ class Tensor(Differentiable):
         if isinstance(data, Tensor):
             self._viewed, data = memory_of(data), data.data
         if dtype is not None:
-            data = np.asarray(data, dtype=dtype)
+            data = np.asarray(array_of("Tensor", "data", data, constant=False), dtype=dtype)
         array = checked_array(data)
         if requires_grad and array.dtype.kind != "f":
             raise TypeError(
@@ -182,9 +183,9 @@ def _rebuild(data: Array, requires_grad: bool, is_parameter: bool, least: float 
     return tensor
 
 
-def as_tensor(x: Operand) -> Tensor:
-    """`x` itself if it is a Tensor, else a constant Tensor around it."""
-    return x if isinstance(x, Tensor) else Tensor(x)
+def as_tensor(x: Operand, who: str = "Tensor", name: str = "data") -> Tensor:
+    """`x` itself if it is a Tensor, else a constant Tensor around it. `who` asks for it as its argument `name`."""
+    return x if isinstance(x, Tensor) else wrap(checked_array(x, who, name))
 
 
 def record(

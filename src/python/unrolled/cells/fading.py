@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unrolled import checks, ops
+from unrolled.arrays import array_of
 from unrolled.cells.base import Array
 from unrolled.cells.inspection import Inspection
 from unrolled.cells.timed import Timed, gaps_in_reverse
@@ -38,7 +39,7 @@ class Fading(Timed):
         who, I = type(self).__name__, self.input_size
         self.w_gx, self.b_gx, self.mean = self._vector(I, _START), self._vector(I), self._vector(I)
         if mean is not None:
-            values = np.asarray(mean, self.dtype)
+            values = array_of(who, "mean", mean).astype(self.dtype)
             why = f"({I},) because input_size={I}"
             self.mean._data[...] = checks.floats(who, "mean", values, self.dtype, (I,), why)
         if not checks.flag(who, "learn_mean", learn_mean):
@@ -82,7 +83,8 @@ class Fading(Timed):
         """x with NaN where the mask is False."""
         if mask is None:
             return x
-        who, tensor, given = type(self).__name__, as_tensor(x), np.asarray(mask)
+        who, tensor = type(self).__name__, as_tensor(x)
+        given = array_of(who, "mask", mask)
         if not self.missing:
             raise ValueError(f"{who}: mask is given, expected None because missing=False")
         if given.dtype != np.bool_:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,7 +17,7 @@ _LEAST_PLACES = 512
 class Recomputed(Module):
     """A cell whose training calls may keep a part of their steps at a time."""
 
-    _options_set_later: ClassVar[Mapping[str, Any]] = {"recompute": False}
+    _settings: ClassVar[tuple[str, ...]] = ("recompute",)
     _recompute: bool | int = False
 
     @property
@@ -40,24 +39,3 @@ class Recomputed(Module):
             return int(self.recompute)
         least = -(-_LEAST_PLACES // max(batch, 1))
         return max(math.isqrt(max(steps - 1, 0)) + 1, least)
-
-
-class RecomputedParts(Module):
-    """A layer or a model made of cells, which sets all of them."""
-
-    @property
-    def recompute(self) -> bool | int | None:
-        """That of all cells inside, see `Recurrent`; None where they differ. To set it sets it in each of them."""
-        settings = {(type(cell.recompute), cell.recompute) for cell in self._cells()}
-        return settings.pop()[1] if len(settings) == 1 else None
-
-    @recompute.setter
-    def recompute(self, value: bool | int) -> None:
-        cells = self._cells()
-        if not cells:
-            raise ValueError(f"{type(self).__name__}: recompute is set, but no cell inside can recompute")
-        for cell in cells:
-            cell.recompute = value
-
-    def _cells(self) -> list[Recomputed]:
-        return [module for module in self.modules().values() if isinstance(module, Recomputed)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from typing import Any, ClassVar, TypedDict
 
 import numpy as np
@@ -50,11 +49,6 @@ class Gated(Recurrent):
     time, the row and the unit alone.
     """
 
-    _options_set_later: ClassVar[Mapping[str, Any]] = {
-        **Recurrent._options_set_later,
-        "gradient_clip": None,
-        **dict.fromkeys(_RATES, 0.0),
-    }
     _least_starts: ClassVar[dict[str, float]] = {}  # bounds of learned initial states
 
     # Set: calls repeat parts of an earlier one, from this time of it on, with the masks it drew.
@@ -171,11 +165,3 @@ class Gated(Recurrent):
 
     def _zero_state(self, batch: int) -> Any:
         return self.State(*(Tensor(z) for z in super().initial_state(batch)))
-
-    def state_dict(self) -> dict[str, int]:
-        """What the masks of the next calls depend on; the weights are in `parameters`, and in the file of `ur.save`."""
-        return {"seed": self.seed, "counter": self.counter}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on from a saved `state_dict`; `load_parameters` takes weights."""
-        self.seed, self.counter = checks.mask_state(type(self).__name__, state)

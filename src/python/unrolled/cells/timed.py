@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unrolled import checks, ops
+from unrolled.arrays import array_of
 from unrolled.cells.base import Array, Recurrent
 from unrolled.cells.inspection import Inspection, inspect
 from unrolled.tensor import Tensor, as_tensor
@@ -50,7 +51,9 @@ class Timed(Recurrent):
         if isinstance(dt, float) and 0 <= dt < math.inf and rows:
             times = np.full((1, *rows), dt, self.dtype)
         else:
-            times = self._spread(dt if np.ndim(dt) == 0 else np.asarray(dt)[None], (1, *rows))._data
+            times = self._spread(
+                dt if np.ndim(dt) == 0 else array_of(type(self).__name__, "dt", dt)[None], (1, *rows)
+            )._data
         step = self._step
         result: tuple[Array, Any] | None = None if step is None else step(x_t, state, times)
         return self._careful_step(x_t, state, times) if result is None else result
@@ -79,7 +82,7 @@ class Timed(Recurrent):
         who = type(self).__name__
         if isinstance(dt, (str, bool)) or dt is None:
             raise TypeError(f"{who}: dt is a {checks.kind_of(dt)}, expected a number or an array")
-        array = dt._data if isinstance(dt, Tensor) else np.asarray(dt)
+        array = array_of(who, "dt", dt, constant=False)
         if array.dtype.kind not in "iuf":
             raise TypeError(f"{who}: dt has dtype {array.dtype}, expected numbers")
         if isinstance(dt, Tensor) and dt.dtype != self.dtype:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unrolled.cli.errors import CommandError
 from unrolled.cli.files import load_model, load_text, use_threads
-from unrolled.cli.progress import score
+from unrolled.cli.progress import plural, score
 from unrolled.cli.settings import remembered_settings, splits_of, text_of
 from unrolled.data.vocabulary import CharVocabulary
 from unrolled.models.language_model import LanguageModel
@@ -37,19 +37,23 @@ def _score(model: LanguageModel, name: str, text: str) -> None:
     unit = "character" if characters else "word"
     tokens = model.vocabulary.encode(text)
     if tokens.size < 2:
-        raise CommandError(f"{name} has {tokens.size} {unit}s, too short to score; 2 are the least")
+        raise CommandError(f"{name} has {plural(tokens.size, unit)}, too short to score; 2 are the least")
     try:
         bits = model.bits(tokens)
     except ValueError as error:
         raise CommandError(str(error)) from error
     result = score(bits * math.log(2.0), unit)
-    print(f"{name}: {result} over {tokens.size - 1:,} {unit}s{_unknown(model, tokens)}")
+    scored = tokens[1:]
+    print(f"{name}: {result} over {plural(scored.size, unit)}{_unknown(model, scored)}")
 
 
 def _unknown(model: LanguageModel, tokens: NDArray[np.int64]) -> str:
-    """How much of the text the vocabulary does not have; it is scored as one symbol for all of it."""
+    """How many of the scored tokens the vocabulary does not have; one symbol stands for all of them."""
     symbol = model.vocabulary.unknown
     if symbol is None:
         return ""
     count = int((tokens == model.vocabulary.symbols.index(symbol)).sum())
-    return f"; {count:,} of them ({count / tokens.size:.1%}) are not in the vocabulary" if count else ""
+    if not count:
+        return ""
+    which = "it" if tokens.size == 1 else f"{count:,} of them ({count / tokens.size:.1%})"
+    return f"; {which} {'is' if count == 1 else 'are'} not in the vocabulary"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from unrolled.data.corpus import default_text, read_text
 from unrolled.io import CheckpointError, load
 from unrolled.models.language_model import LanguageModel
 
-__all__ = ["DEFAULT_TEXT", "check_writable", "keep_earlier", "load_model", "load_text", "use_threads"]
+__all__ = ["DEFAULT_TEXT", "check_writable", "load_model", "load_text", "use_threads"]
 
 DEFAULT_TEXT = "Python's language reference (pydoc_data.topics)"
 
@@ -63,19 +62,3 @@ def check_writable(path: Path, what: str) -> None:
             pass
     except OSError as error:
         raise CommandError(f"cannot write the {what} {path}: {error.strerror or error}") from error
-
-
-def keep_earlier(path: Path) -> Path | None:
-    """Gives an existing file a second name, `name.1.safetensors` and so on, before a new one takes its
-    place.
-    """
-    if not path.exists():
-        return None
-    number = 1
-    while (kept := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
-        number += 1
-    try:
-        os.link(path, kept)
-    except OSError:  # a file system without links
-        shutil.copy2(path, kept)
-    return kept

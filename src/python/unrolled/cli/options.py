@@ -107,6 +107,7 @@ _INFO = (
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; what it gives has `run`, the function of the command."""
     parser: argparse.ArgumentParser = parser_of(Parser, "unrolled", _TOP)
     parser.add_argument("--version", action="version", version=f"unrolled {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=Parser)

@@ -32,6 +32,7 @@ class Parser(argparse.ArgumentParser):
 def parser_of(
     make: Callable[..., argparse.ArgumentParser], prog: str, text: str, examples: str | None = None
 ) -> Any:
+    """A parser that shows its own help when it is given no command."""
     parser = make(
         prog=prog, description=text, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -45,6 +46,7 @@ def parser_of(
 
 
 def command(commands: Any, name: str, summary: str, text: str, examples: str | None = None) -> Any:
+    """Adds a command, called after all the words that lead to it."""
     prefix = str(commands._prog_prefix)
     return parser_of(
         lambda **options: commands.add_parser(name, help=summary, **options),
@@ -55,6 +57,7 @@ def command(commands: Any, name: str, summary: str, text: str, examples: str | N
 
 
 def runs(parser: argparse.ArgumentParser, module: str, function: str = "run") -> None:
+    """What the command calls; its module is imported only then."""
     parser.set_defaults(run=lambda args: getattr(import_module(module), function)(args))
 
 
@@ -69,24 +72,30 @@ def _number(text: str, convert: Callable[[str], Any], fits: Callable[[Any], bool
 
 
 def count(text: str) -> int:
+    """1, 2, 3 ..."""
     return int(_number(text, int, lambda value: value >= 1, "a whole number, 1 or more"))
 
 
 def whole(text: str) -> int:
+    """0, 1, 2 ..."""
     return int(_number(text, int, lambda value: value >= 0, "a whole number, 0 or more"))
 
 
 def positive(text: str) -> float:
+    """Above 0."""
     return float(_number(text, float, lambda value: value > 0, "a number above 0"))
 
 
 def nonnegative(text: str) -> float:
+    """0 or above."""
     return float(_number(text, float, lambda value: value >= 0, "a number, 0 or more"))
 
 
 def share(text: str) -> float:
+    """In [0, 1)."""
     return float(_number(text, float, lambda value: 0 <= value < 1, "a number from 0 to below 1"))
 
 
 def probability(text: str) -> float:
+    """In (0, 1]."""
     return float(_number(text, float, lambda value: 0 < value <= 1, "a number above 0, at most 1"))

@@ -11,13 +11,18 @@ from typing import Any, ClassVar
 
 from unrolled.train import Progress
 
-__all__ = ["Report", "score"]
+__all__ = ["Report", "plural", "score"]
 
 
 def score(nats: float, unit: str) -> str:
     """Bits per character, or bits per word and the perplexity."""
     bits = f"{nats / math.log(2.0):.3f} bits per {unit}"
     return bits if unit == "character" else f"{bits} (perplexity {math.exp(nats):.1f})"
+
+
+def plural(count: int, noun: str) -> str:
+    """A number of things."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 class Report(Progress):
@@ -47,6 +52,9 @@ class Report(Progress):
     def end_epoch(self, row: Mapping[str, Any]) -> None:
         self.close()
         print(f"{self._title}  {self.describe(row)}", flush=True)
+
+    def keeps_earlier(self, path: str, kept: str) -> None:
+        print(f"kept        the earlier {path} as {kept}", flush=True)
 
     def describe(self, row: Mapping[str, Any]) -> str:
         rate = row["positions"] / max(row["seconds"], 1e-9)

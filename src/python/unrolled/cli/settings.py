@@ -10,6 +10,7 @@ from typing import Any
 
 from unrolled.cli.errors import CommandError
 from unrolled.cli.files import load_text
+from unrolled.cli.progress import plural
 from unrolled.data.corpus import Splits, split_text
 from unrolled.data.vocabulary import CharVocabulary, WordVocabulary
 from unrolled.io.file import CheckpointError, read
@@ -94,7 +95,7 @@ def text_of(settings: Settings, checkpoint: str) -> str:
 def splits_of(text: str, name: str) -> Splits:
     """The three parts of a text, if it is long enough for them."""
     if len(text) < _SHORTEST:
-        length = "1 character" if len(text) == 1 else f"{len(text)} characters"
+        length = plural(len(text), "character")
         raise CommandError(f"{name} has {length}, too short to learn from; {_SHORTEST} are the least")
     return split_text(text)
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from unrolled._config import get_num_threads
 from unrolled.cli.errors import CommandError
-from unrolled.cli.files import DEFAULT_TEXT, check_writable, keep_earlier, load_text, use_threads
+from unrolled.cli.files import DEFAULT_TEXT, check_writable, load_text, use_threads
 from unrolled.cli.plot import check_plot, plot
-from unrolled.cli.progress import Report, score
+from unrolled.cli.progress import Report, plural, score
 from unrolled.cli.settings import (
     Remember,
     Settings,
@@ -128,7 +128,6 @@ class _Session:
         beside = "" if ngram_bits is None else f" (n-gram {ngram_bits:.3f})"
         s = self.settings
         optimizer = Adam(self.model, lr=s.lr, betas=(0.9, 0.99))
-        kept = None if self.resume else keep_earlier(self.path)
         try:
             self.history = fit(
                 self.model,
@@ -147,12 +146,6 @@ class _Session:
         except DivergenceError as error:
             what = str(error).removeprefix("fit: ").partition(";")[0]
             raise CommandError(f"training has diverged: {what}; try a smaller --lr") from error
-        finally:
-            if kept is not None:
-                if self.path.samefile(kept):  # nothing has taken its place
-                    kept.unlink()
-                else:
-                    print(f"kept        the earlier {self.path} as {kept}", flush=True)
 
     def show(self) -> None:
         """The test score, where the model is, and a sample."""
@@ -188,10 +181,10 @@ class _Session:
             f"model       {s.cell}, {layers}, embedding {s.embedding}{dropout}: "
             f"{model.num_parameters:,} parameters"
         )
-        epochs = f"{'resumed, ' if self.resume else ''}{_plural(s.epochs, 'epoch')}"
+        epochs = f"{'resumed, ' if self.resume else ''}{plural(s.epochs, 'epoch')}"
         print(
-            f"training    {epochs} of {_plural(len(self.batches), 'update')}, each {s.batch} x {s.steps} "
-            f"{self.unit}s, {_plural(get_num_threads(), 'thread')}",
+            f"training    {epochs} of {plural(len(self.batches), 'update')}, each {s.batch} x {s.steps} "
+            f"{self.unit}s, {plural(get_num_threads(), 'thread')}",
             flush=True,
         )
 
@@ -217,7 +210,3 @@ class _Session:
         yield from self.model.eval().generate(
             prompt, _SAMPLE[self.unit], temperature=_SAMPLE_TEMPERATURE, rng=rng
         )
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

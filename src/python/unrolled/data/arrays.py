@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from unrolled import checks
+from unrolled.arrays import array_of, refuse_masked
 
 
 def pad(sequences: Sequence[Any], *, value: float = 0) -> tuple[np.ndarray, np.ndarray]:
     """Arrays of shapes (T_i, ...) -> (padded (T, B, ...), lengths (B,) int64), T the longest; `value` fills
     the rest.
     """
-    arrays = [np.asarray(sequence) for sequence in sequences]
+    arrays = sequences_of("pad", sequences)
     dtype = dtype_of_all("pad", arrays)
     if dtype.kind in "biu":
         with np.errstate(invalid="ignore"):
@@ -26,6 +27,11 @@ def pad(sequences: Sequence[Any], *, value: float = 0) -> tuple[np.ndarray, np.n
     for index, array in enumerate(arrays):
         padded[: len(array), index] = array
     return padded, lengths
+
+
+def sequences_of(who: str, sequences: Iterable[Any]) -> list[np.ndarray]:
+    """Each of them as an array."""
+    return [array_of(who, f"sequence {index}", sequence) for index, sequence in enumerate(sequences)]
 
 
 def dtype_of_all(who: str, arrays: Sequence[np.ndarray]) -> np.dtype[Any]:
@@ -60,7 +66,7 @@ def windows(series: Any, size: int, *, horizon: int = 1, stride: int = 1) -> tup
     horizon) // stride; F = 1 for a plain series. Neighbouring windows start `stride` values apart, the first
     at 0.
     """
-    array = np.asarray(series)
+    array = array_of("windows", "series", series)
     if array.ndim not in (1, 2):
         raise ValueError(f"windows: series has shape {array.shape}, expected (length,) or (length, features)")
     checks.size("windows", "size", size)
@@ -131,6 +137,7 @@ def _items(part: Any, axis: int) -> int:
         )
     if not isinstance(part, np.ndarray):
         return len(part)
+    refuse_masked("split", "an argument", part)
     if not -part.ndim <= axis < part.ndim:
         raise ValueError(f"split: axis is {axis}, an array has shape {part.shape}{_ONE_EACH}")
     return int(part.shape[axis])
@@ -150,7 +157,7 @@ def _take(part: Any, order: np.ndarray, start: int, stop: int | None, axis: int,
 
 def one_hot(indices: Any, size: int, *, dtype: Any = np.float32) -> np.ndarray:
     """(...) integers in 0 .. size - 1 -> (..., size) with a one at each index."""
-    array = np.asarray(indices)
+    array = array_of("one_hot", "indices", indices)
     checks.size("one_hot", "size", size, least=0)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"one_hot: indices have dtype {array.dtype}, expected integers")

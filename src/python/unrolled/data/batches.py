@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unrolled import checks
-from unrolled.data.arrays import dtype_of_all, pad
+from unrolled.arrays import array_of
+from unrolled.data.arrays import dtype_of_all, pad, sequences_of
 
 
 class Batch(NamedTuple):
@@ -58,9 +59,11 @@ class Batches:
         self.position = 0
 
     def state_dict(self) -> dict[str, int]:
+        """The place in the order of the batches: seed, epoch and position, and the number of batches."""
         return {"seed": self.seed, "epoch": self.epoch, "position": self.position, "batches": len(self)}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """The next pass goes on from a saved `state_dict` of the same data in batches of the same size."""
         if state["batches"] != len(self):
             raise ValueError(
                 f"{type(self).__name__}: the saved position is in a data set of {state['batches']} batches, "
@@ -86,7 +89,7 @@ class ContiguousBatches(Batches):
         super().__init__()
         checks.size("ContiguousBatches", "batch_size", batch_size)
         checks.size("ContiguousBatches", "steps", steps)
-        tokens = np.asarray(tokens)
+        tokens = array_of("ContiguousBatches", "tokens", tokens)
         if tokens.ndim == 0 or (targets is not None and len(targets) != len(tokens)):
             raise ValueError(
                 f"ContiguousBatches: tokens have shape {tokens.shape} and targets {np.shape(targets)}, "
@@ -101,7 +104,8 @@ class ContiguousBatches(Batches):
             )
         self.batch_size, self.steps, self.length = batch_size, steps, length
         self._inputs = _streams(tokens, batch_size, length)
-        self._targets = _streams(tokens[1:] if targets is None else np.asarray(targets), batch_size, length)
+        values = tokens[1:] if targets is None else array_of("ContiguousBatches", "targets", targets)
+        self._targets = _streams(values, batch_size, length)
 
     def __len__(self) -> int:
         return -(-self.length // self.steps)
@@ -140,7 +144,8 @@ class ArrayBatches(Batches):
     ) -> None:
         super().__init__(shuffle=shuffle, rng=rng)
         checks.size("ArrayBatches", "batch_size", batch_size)
-        self.inputs, self.targets = np.asarray(inputs), np.asarray(targets)
+        self.inputs = array_of("ArrayBatches", "inputs", inputs)
+        self.targets = array_of("ArrayBatches", "targets", targets)
         if self.inputs.ndim <= batch_axis:
             raise ValueError(
                 f"ArrayBatches: inputs have shape {self.inputs.shape}, expected the batch on axis "
@@ -209,12 +214,12 @@ class BucketBatches(Batches):
                 f"BucketBatches: there are {len(sequences)} sequences and {len(targets)} targets, expected "
                 "as many of both, at least one"
             )
-        self.sequences = [np.asarray(sequence) for sequence in sequences]
+        self.sequences = sequences_of("BucketBatches", sequences)
         dtype_of_all("BucketBatches", self.sequences)
         self.lengths = np.array([len(sequence) for sequence in self.sequences], np.int64)
         self.per_step = not isinstance(targets, np.ndarray) and np.ndim(targets[0]) > 0
         if self.per_step:
-            each = [np.asarray(target) for target in targets]
+            each = sequences_of("BucketBatches, targets", targets)
             dtype_of_all("BucketBatches, targets", each)
             for index, (length, target) in enumerate(zip(self.lengths, each, strict=True)):
                 if len(target) != length:
@@ -222,7 +227,7 @@ class BucketBatches(Batches):
                         f"BucketBatches: targets {index} have {len(target)} steps, sequence {index} has "
                         f"{length}; one target per sequence goes into an array (N, ...)"
                     )
-        self.targets: Any = each if self.per_step else np.asarray(targets)
+        self.targets: Any = each if self.per_step else array_of("BucketBatches", "targets", targets)
         self.batch_size, self.bucket = batch_size, batch_size * batches_per_bucket
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from unrolled.arrays import array_of
 from unrolled.data.batches import Batch
 from unrolled.io.file import open_regular
 
@@ -111,7 +112,7 @@ class ScoredText:
     carries_state = True
 
     def __init__(self, tokens: ArrayLike, *, rows: int = 16, overlap: int = 64, steps: int = 256) -> None:
-        text = np.asarray(tokens)
+        text = array_of("ScoredText", "tokens", tokens)
         if text.ndim != 1 or text.size < 2:
             raise ValueError(
                 f"ScoredText: tokens has shape {text.shape}, expected (N,) with 2 tokens or more"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unrolled import checks
+from unrolled.arrays import array_of
 from unrolled.registry import Configurable
 
 
@@ -40,8 +41,8 @@ class Vocabulary(Configurable):
         return f"{type(self).__name__}({len(self):,} symbols)"
 
     def _checked(self, tokens: Any) -> np.ndarray:
-        array = np.asarray(tokens)
         who = type(self).__name__
+        array = array_of(who, "tokens", tokens)
         if array.size == 0:
             return array.reshape(-1).astype(np.int64)
         if array.dtype.kind not in "iu":

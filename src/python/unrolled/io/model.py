@@ -1,36 +1,43 @@
 """`save` and `load`: a model as weights and configuration in one safetensors file. Nothing is pickled.
 
 The document of the file: `config` (how to build the model, see `registry`), `frozen` (names of frozen
-parameters), `ties` (further name -> first name of a shared parameter) and `settings` (name -> options of the
-modules that may be set after construction). Arrays whose names start with "@" belong to training and are passed over.
+parameters), `ties` (further name -> first name of a shared parameter), `changes` (attributes that were set after
+construction, see `changes`) and `misfits` (why the model cannot be built again). Arrays whose names start with "@" are
+not parameters.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from unrolled.cells.base import Recurrent
+from unrolled.io.changes import Changes, apply, bring_to, changes_of
 from unrolled.io.file import CheckpointError, StrPath, read, write
-from unrolled.io.settings import set_all, settings_of
 from unrolled.module import Module, parts_of
 from unrolled.registry import decode
 from unrolled.tensor import Tensor
 
 
 def save(model: Module, path: StrPath) -> None:
-    """Writes the weights and the configuration of a model to one file; the file at `path` is replaced as a
-    whole.
+    """Writes a model to one file: its weights, its constructor arguments, and the public attributes that were set
+    after construction, such as options, exchanged layers and running means. The file at `path` is replaced as a whole.
 
-    Raises CheckpointError if the file cannot be written, TypeError if a constructor argument cannot be
-    stored.
+    The model is built once more from its arguments, to see what has changed. A UserWarning names attributes that a
+    file cannot hold (functions, objects of other libraries), and says why `ur.load` will not be able to build the
+    model, if so; the weights are in the file then, too.
+
+    Raises CheckpointError if the file cannot be written, TypeError if a constructor argument cannot be stored.
     """
     if not isinstance(model, Module):
         raise TypeError(f"save: model is {type(model).__name__}, expected a Module")
     arrays = {name: tensor._data for name, tensor in model.parameters().items()}
-    write(path, arrays, {"model": describe(model)})
+    description, changes = describe(model, arrays)
+    write(path, arrays, {"model": description})
+    warn_of(changes)
 
 
 def load(path: StrPath) -> Any:
@@ -46,7 +53,7 @@ def load(path: StrPath) -> Any:
             f"{path} holds arrays but no model of unrolled; build the model and use load_parameters, or "
             "from_torch"
         )
-    return build(path, document["model"], weights(arrays))
+    return build(path, document["model"], arrays)
 
 
 def weights(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -54,33 +61,81 @@ def weights(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array for name, array in arrays.items() if not name.startswith("@")}
 
 
-def describe(model: Module) -> dict[str, Any]:
-    """What a file says about a model, apart from the values of its parameters."""
+def describe(model: Module, arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], Changes]:
+    """What a file says about a model, apart from the values of its parameters; arrays that belong to it are added to
+    `arrays`.
+    """
     frozen = [name for name, tensor in model.parameters().items() if not tensor.requires_grad]
-    return {
+    changes = changes_of(model, arrays)
+    description = {
         "config": model.config(),
         "frozen": frozen,
         "ties": model.ties(),
-        "settings": settings_of(model),
+        "changes": changes.found,
+        "misfits": changes.misfits,
     }
+    return description, changes
+
+
+def check_storable(model: Module) -> None:
+    """Raises TypeError or ValueError where `load` could not build the model again, and warns as `save` does."""
+    changes = describe(model, {})[1]
+    if changes.misfits:
+        raise ValueError(_cannot_be_built(changes))
+    warn_of(changes)
+
+
+def _cannot_be_built(changes: Changes) -> str:
+    return (
+        f"ur.load will not be able to build this model: {'; '.join(changes.misfits)}. Make what differs an argument of "
+        "the constructor"
+    )
+
+
+def warn_of(changes: Changes) -> None:
+    """Says what a file does not hold, and why a model could not be loaded."""
+    if changes.misfits:
+        warnings.warn(_cannot_be_built(changes), stacklevel=3)
+    if changes.lost:
+        warnings.warn(
+            f"the file does not hold {', '.join(changes.lost)}: expected numbers, texts, arrays, modules, or "
+            "lists and dictionaries of these; a name with an underscore in front says that it need not be kept",
+            stacklevel=3,
+        )
+
+
+def restore(model: Module, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Brings a model with the same configuration to what `describe` described, apart from the values of its
+    parameters. Raises ValueError if a layer was exchanged in one of them.
+    """
+    bring_to(model, description.get("changes", []), arrays)
+    _freeze(model, description["frozen"])
+
+
+def _freeze(model: Module, names: list[str]) -> None:
+    for name, parameter in model.parameters().items():
+        parameter.is_parameter, parameter.requires_grad = True, name not in names
 
 
 def build(path: StrPath, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Module:
     """The model that `describe` described, with these parameters."""
+    if misfits := description.get("misfits"):
+        raise CheckpointError(
+            f"{path} holds a model that its constructor does not make: {'; '.join(misfits)}; build it and use "
+            "load_parameters with the arrays of the file"
+        )
     try:
         model = decode(description["config"])
         if not isinstance(model, Module):
             raise ValueError(f"the configuration is of a {type(model).__name__}, not of a Module")
+        apply(model, description.get("changes", []), arrays)
         for name, first in description["ties"].items():
             tie(model, name, first)
-        model.load_parameters(arrays)
-        for name in description["frozen"]:
-            parameter = model.parameters()[name]
-            parameter.is_parameter, parameter.requires_grad = True, False
-        if "settings" in description:
-            set_all(model, description["settings"])
-        for name, value in description.get("recompute", {}).items():  # of files of earlier versions
-            model.modules()[name].recompute = value
+        model.load_parameters(weights(arrays))
+        _freeze(model, description["frozen"])
+        for name, settings in description.get("settings", {}).items():  # of files of earlier versions
+            for option, value in settings.items():
+                setattr(model.modules()[name], option, value)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise CheckpointError(f"{path} does not fit the classes defined here: {error}") from error
     model.eval()

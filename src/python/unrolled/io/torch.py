@@ -1,5 +1,5 @@
-"""Weights from PyTorch: modules or state dictionaries of RNN, LSTM, GRU, Linear and Embedding. PyTorch itself
-is not imported.
+"""Weights from PyTorch: modules or state dictionaries of RNN, LSTM, GRU and their cells, Linear, Embedding and
+LayerNorm. PyTorch itself is not imported.
 
 Gate orders agree (`i f g o`, `r z n`). PyTorch has two biases per gate, which only ever act as their sum: b =
 b_ih + b_hh. The exception is the gate n of the GRU, whose recurrent bias is inside the reset product and
@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.arrays import refuse_masked
 from unrolled.module import Module
 
 _CELLS = {4: "LSTM", 3: "GRU", 1: "RNN"}
+_OF_A_CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # names of a layer are these and its number
 _RECURRENT_KEY = re.compile(r"(weight|bias)_(ih|hh|hr)_l(\d+)(_reverse)?")
 Arrays = dict[str, np.ndarray]
 
@@ -24,13 +26,15 @@ Arrays = dict[str, np.ndarray]
 def from_torch(source: Any, *, prefix: str = "", nonlinearity: str | None = None) -> Any:
     """The layer that computes what a PyTorch layer computes, with a copy of its weights, in evaluation mode.
 
-    source: a torch.nn RNN, LSTM (with proj_size: it gives a `ProjectedLSTM`), GRU, Linear or Embedding, or the
-    state dictionary of one (values: tensors or arrays). prefix: takes the part of a larger module or state dictionary
-    whose names start with it, such as "encoder.lstm.". nonlinearity: "tanh" or "relu" of an RNN; known from a
-    module, "tanh" for a state dictionary unless given.
+    source: a torch.nn RNN, LSTM (with proj_size: it gives a `ProjectedLSTM`), GRU, RNNCell, LSTMCell, GRUCell, Linear,
+    Embedding or LayerNorm, or the state dictionary of one (values: tensors or arrays; of a LayerNorm, or without bias
+    of a Linear or an Embedding, only the module says what it is). prefix: takes the part of a larger module or state
+    dictionary below this name, such as "encoder.lstm", or whose names start with it. nonlinearity: "tanh" or "relu" of
+    an RNN; known from a module, "tanh" for a state dictionary unless given.
 
     One layer gives a cell, or `Bidirectional`; several give a `Stack` of those. Inputs are always (time,
-    batch, features), whatever `batch_first` was. Training dropout between layers is kept from a module.
+    batch, features), whatever `batch_first` was; what an LSTMCell does to (batch, features) is `step`. Training dropout
+    between layers is kept from a module.
     """
     module = None if isinstance(source, Mapping) else source
     if not isinstance(source, Mapping) and not hasattr(source, "state_dict"):
@@ -38,6 +42,8 @@ def from_torch(source: Any, *, prefix: str = "", nonlinearity: str | None = None
             f"from_torch: source is {type(source).__name__}, expected a PyTorch module or a state dictionary"
         )
     state = source if module is None else module.state_dict()
+    if prefix and any(name.startswith(f"{prefix}.") for name in state):
+        prefix += "."
     arrays = {
         name[len(prefix) :]: _array(name, value) for name, value in state.items() if name.startswith(prefix)
     }
@@ -49,14 +55,16 @@ def from_torch(source: Any, *, prefix: str = "", nonlinearity: str | None = None
         )
     for name in filter(None, prefix.split(".")):
         module = getattr(module, name, None)  # what the part is told by itself
+    if arrays.keys() <= set(_OF_A_CELL):
+        arrays = {f"{name}_l0": array for name, array in arrays.items()}
     if all(_RECURRENT_KEY.fullmatch(name) for name in arrays):
-        mode = str(getattr(module, "mode", ""))
         if nonlinearity is None:
-            nonlinearity = "relu" if mode == "RNN_RELU" else "tanh"
+            told = getattr(module, "mode", getattr(module, "nonlinearity", None))  # of a layer, of a cell
+            nonlinearity = "relu" if told in ("RNN_RELU", "relu") else "tanh"
         return _recurrent(
             arrays, nonlinearity, float(getattr(module, "dropout", 0.0)), _kind_of_cell(arrays)
         ).eval()
-    return _plain(arrays, module).eval()
+    return _plain(arrays, module, prefix).eval()
 
 
 def _array(name: str, value: Any) -> np.ndarray:
@@ -67,6 +75,7 @@ def _array(name: str, value: Any) -> np.ndarray:
             raise TypeError(
                 f"from_torch: {name!r} cannot become an array ({error}); convert with .float() first"
             ) from None
+    refuse_masked("from_torch", repr(name), value)
     if value.dtype not in (np.float32, np.float64):
         raise TypeError(
             f"from_torch: {name!r} has dtype {value.dtype}, expected float32 or float64; convert with "
@@ -75,7 +84,7 @@ def _array(name: str, value: Any) -> np.ndarray:
     return np.ascontiguousarray(value)
 
 
-def _plain(arrays: Arrays, module: Any) -> Module:
+def _plain(arrays: Arrays, module: Any, prefix: str) -> Module:
     import unrolled.layers as layers
 
     names, kind = set(arrays), type(module).__name__
@@ -84,7 +93,9 @@ def _plain(arrays: Arrays, module: Any) -> Module:
         next(iter(arrays.values())).dtype.type,
     )
     layer: Module
-    if names == {"weight", "bias"} and len(shape) == 2:
+    if kind == "LayerNorm" and hasattr(module, "eps"):
+        layer = _layer_norm(arrays, module)
+    elif names == {"weight", "bias"} and len(shape) == 2:
         layer = layers.Linear(shape[1], shape[0], dtype=dtype)
         layer.load_parameters({"W": arrays["weight"], "b": arrays["bias"]})
     elif names == {"weight"} and kind == "Linear":
@@ -97,15 +108,36 @@ def _plain(arrays: Arrays, module: Any) -> Module:
             )
         layer = layers.Embedding(shape[0], shape[1], dtype=dtype)
         layer.load_parameters({"W": arrays["weight"]})
+    elif names <= {"weight", "bias"} and len(shape) == 1 and module is None:
+        raise ValueError(
+            f"from_torch: {' and '.join(map(repr, arrays))} may be of a LayerNorm; pass the module itself, which has "
+            "eps"
+        )
     elif names == {"weight"} and module is None:
         raise ValueError(
             "from_torch: 'weight' alone may be of a Linear or of an Embedding; pass the module itself"
         )
     else:
+        parts = dict.fromkeys(prefix + part for name in arrays if (part := name.rpartition(".")[0]))
         raise ValueError(
-            f"from_torch: the names {', '.join(arrays)} are not those of one RNN, LSTM, GRU, Linear or "
-            "Embedding; choose a part of a larger model with prefix="
+            f"from_torch: the names {', '.join(arrays)} are not those of one RNN, LSTM, GRU, cell of these, Linear, "
+            "Embedding or LayerNorm; choose a part of a larger model with prefix="
+            + (f", here one of {', '.join(parts)}" if parts else "")
         )
+    return layer
+
+
+def _layer_norm(arrays: Arrays, module: Any) -> Module:
+    import unrolled.layers as layers
+
+    gain = arrays["weight"]
+    if gain.ndim != 1:
+        raise ValueError(
+            f"from_torch: a LayerNorm over {gain.ndim} axes is not supported, only over the last"
+        )
+    bias = {"bias": arrays["bias"]} if "bias" in arrays else {}
+    layer = layers.LayerNorm(gain.size, eps=float(module.eps), bias=bool(bias), dtype=gain.dtype.type)
+    layer.load_parameters({"gain": gain, **bias})
     return layer
 
 

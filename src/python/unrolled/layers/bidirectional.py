@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, NoReturn
 from unrolled import checks, ops
 from unrolled.cells.base import is_plain
 from unrolled.cells.call import prepare, run
-from unrolled.cells.recompute import RecomputedParts
 from unrolled.layers.quick import side_by_side, side_by_side_with_tape
 from unrolled.layers.recurrent import takes_dt, with_dt
+from unrolled.module import Module
 from unrolled.ops.shape import joined
 from unrolled.tensor import Tensor, is_grad_enabled, wrap
 
@@ -21,7 +21,7 @@ class BidirectionalState(NamedTuple):
     backward: Any
 
 
-class Bidirectional(RecomputedParts):
+class Bidirectional(Module):
     """One layer reads from the first step to the last, the other from the last to the first (Schuster and
     Paliwal 1997).
 
@@ -61,15 +61,18 @@ class Bidirectional(RecomputedParts):
 
     @property
     def input_size(self) -> int:
+        """Features of x."""
         return int(self.forward_cell.input_size)
 
     @property
     def output_size(self) -> int:
+        """Features of y."""
         sizes = (self.forward_cell.output_size, self.backward_cell.output_size)
         return int(sum(sizes) if self.merge == "concat" else sizes[0])
 
     @property
     def dtype(self) -> Any:
+        """float32 or float64, that of all layers inside."""
         return self.forward_cell.dtype
 
     @property

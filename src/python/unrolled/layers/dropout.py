@@ -16,8 +16,8 @@ class Dropout(Module):
     """In training, each element is 0 with probability p and divided by 1 - p otherwise; in evaluation, y = x.
 
     Element i of call `counter` is kept or not as a function of (seed, counter, i) alone: the mask is the same
-    at any number of threads, and a run that is resumed with the saved `state_dict` draws the masks it would
-    have drawn.
+    at any number of threads, and a model from a file, or a run that is resumed, goes on with the masks it would have
+    drawn.
 
     Args:
         p: probability of 0.
@@ -31,15 +31,8 @@ class Dropout(Module):
         self.counter = 0
 
     def forward(self, x: Any) -> Tensor:
+        """x (...) -> y of the same shape."""
         if not self.training or self.p == 0:
-            return as_tensor(x)
+            return as_tensor(x, "Dropout", "x")
         counter, self.counter = self.counter, self.counter + 1
         return ops.dropout(x, self.p, seed=self.seed, counter=counter)
-
-    def state_dict(self) -> dict[str, int]:
-        """What the masks of the next calls depend on."""
-        return {"seed": self.seed, "counter": self.counter}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on from a saved `state_dict`."""
-        self.seed, self.counter = checks.mask_state("Dropout", state)

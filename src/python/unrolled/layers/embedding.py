@@ -45,4 +45,5 @@ class Embedding(Module):
         self.W = Tensor(values.astype(self.dtype), requires_grad=True)
 
     def forward(self, ids: Any) -> Tensor:
+        """ids integers (...), 0 to V - 1 -> y (..., D)."""
         return ops.embedding(self.W, ids)

@@ -75,6 +75,7 @@ class HighwayNetwork(Module):
         self.b = Tensor(start, requires_grad=True) if self.bias else None
 
     def forward(self, x: Any) -> Tensor:
+        """x (..., H) -> y (..., H)."""
         x = checks.features("HighwayNetwork", x, self.dtype, "size", self.size)
         flat = ops.reshape(x, (x.size // self.size, self.size))
         relu = int(self.nonlinearity == "relu")

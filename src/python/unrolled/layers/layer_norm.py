@@ -36,5 +36,6 @@ class LayerNorm(Module):
         self.bias = Tensor(np.zeros(self.size, self.dtype), requires_grad=True) if bias else None
 
     def forward(self, x: Any) -> Tensor:
+        """x (..., F) -> y (..., F)."""
         x = checks.features("LayerNorm", x, self.dtype, "size", self.size)
         return ops.layer_norm(x, self.gain, self.bias, eps=self.eps)

@@ -64,6 +64,7 @@ class Linear(Module):
         self.b = Tensor(np.zeros(self.output_size, self.dtype), requires_grad=True) if bias else None
 
     def forward(self, x: Any) -> Tensor:
+        """x (..., I) -> y (..., O)."""
         if not is_grad_enabled():
             if (y := self._product(x)) is not None:
                 return y

@@ -55,10 +55,12 @@ class MultiDirectional(Module):
 
     @property
     def input_size(self) -> int:
+        """Features of x."""
         return self.layers[0].input_size
 
     @property
     def output_size(self) -> int:
+        """Features of y."""
         size = self.layers[0].output_size
         return size * len(self.layers) if self.merge == "concat" else size
 

@@ -19,7 +19,7 @@ def join_pairs(x: Any, lengths: Any = None) -> tuple[Tensor, Array]:
 
     y[j] = [x[2j], x[2j + 1]]; the last step of an odd length is paired with zeros.
     """
-    x = as_tensor(x)
+    x = as_tensor(x, "join_pairs", "x")
     if x.ndim != 3:
         raise ValueError(f"join_pairs: x has shape {x.shape}, expected (time, batch, features)")
     T, B, F = x.shape
@@ -112,7 +112,8 @@ class Pyramid(Stack):
 def _sums_of_pairs(dt: Any, shape: tuple[int, ...], lengths: Any) -> Any:
     """dt (number, (T,) or (T, B)) -> (ceil(T / 2), B): the time that both steps of a pair take."""
     T, B = shape
-    times = dt if isinstance(dt, Tensor) else Tensor(np.asarray(dt, np.float64))
+    times = as_tensor(dt, "Pyramid", "dt")
+    times = times if isinstance(dt, Tensor) else ops.astype(times, np.float64)
     times = ops.broadcast_to(ops.unsqueeze(times, 1) if times.ndim == 1 else times, (T, B))
     sums = ops.sum(join_pairs(ops.unsqueeze(times, 2), lengths)[0], axis=2)
     return sums if isinstance(dt, Tensor) else sums._data

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unrolled.cells.recompute import RecomputedParts
+from unrolled import checks
 from unrolled.layers.recurrent import takes_dt, with_dt
+from unrolled.module import Module
 
 
 class _Beside(NamedTuple):
@@ -18,8 +19,9 @@ class _Beside(NamedTuple):
     dt: Any
 
 
-class Sequential(RecomputedParts):
-    """Applies modules or plain functions in order: `Sequential(Embedding(V, D), LSTM(D, H), Linear(H, V))`.
+class Sequential(Module):
+    """Applies modules or plain functions in order: `Sequential(Embedding(V, D), LSTM(D, H), Linear(H, V))`. A list of
+    them does as well.
 
     Of a recurrent layer, which gives `(y, state)`, only y is passed on; `lengths`, `reset` and `dt` (where it is taken)
     go to every recurrent layer, behind a `Pyramid` those of its output, and `lengths` to layers over images; other
@@ -28,12 +30,14 @@ class Sequential(RecomputedParts):
     """
 
     def __init__(self, *layers: Any) -> None:
+        if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
+            layers = tuple(layers[0])
         if not layers:
             raise ValueError("Sequential: there are no layers")
         for number, layer in enumerate(layers):
             if not callable(layer):
                 raise TypeError(
-                    f"Sequential: layer {number} is {type(layer).__name__}, which cannot be called"
+                    f"Sequential: layer {number} is {checks.kind_of(layer)}, which cannot be called"
                 )
         self.layers = list(layers)
 

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from unrolled import checks, init, ops
-from unrolled.cells.recompute import RecomputedParts
 from unrolled.layers.recurrent import takes_dt, with_dt, zero_padding
+from unrolled.module import Module
 from unrolled.tensor import Tensor, no_grad
 
 Array = np.ndarray[Any, Any]
 
 
-class Skip(RecomputedParts):
+class Skip(Module):
     """What `Residual` and `Highway` share: the call, `step` and state of the layer inside, and a way around it.
 
     The output has the size of the layer's. Where its input has another, `projection=True` leads x through a
@@ -45,14 +45,17 @@ class Skip(RecomputedParts):
 
     @property
     def input_size(self) -> int:
+        """Features of x."""
         return int(self.layer.input_size)
 
     @property
     def output_size(self) -> int:
+        """Features of y."""
         return int(self.layer.output_size)
 
     @property
     def dtype(self) -> Any:
+        """float32 or float64, that of all layers inside."""
         return self.layer.dtype
 
     @property

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from unrolled import checks, ops
-from unrolled.cells.recompute import RecomputedParts
 from unrolled.layers.dropout import Dropout
 from unrolled.layers.quick import stacked, stacked_with_tape
 from unrolled.layers.recurrent import takes_dt, with_dt
@@ -16,7 +15,7 @@ from unrolled.module import Module
 from unrolled.tensor import Tensor, is_grad_enabled
 
 
-class Stack(RecomputedParts):
+class Stack(Module):
     """Recurrent layers of which each reads the outputs of the one below; the cells may be of different kinds.
 
     The call and `step` are those of a cell. The state is a tuple with the state of every layer, bottom first;
@@ -29,16 +28,21 @@ class Stack(RecomputedParts):
         rng: source of the dropout masks.
     """
 
-    _options_set_later: ClassVar[Mapping[str, Any]] = {"dropout": 0.0}
+    _settings: ClassVar[tuple[str, ...]] = ("dropout",)
     _steps_joined = 1  # steps of a layer that become one input of the next
 
     def __init__(
-        self, cells: Sequence[Any], *, dropout: float = 0.0, rng: np.random.Generator | None = None
+        self, cells: Sequence[Any], *others: Any, dropout: float = 0.0, rng: np.random.Generator | None = None
     ) -> None:
         who = type(self).__name__
         if isinstance(cells, Module) or not isinstance(cells, Iterable):
             raise TypeError(
-                f"{who}: cells is {type(cells).__name__}, expected a list of recurrent layers: {who}([a, b])"
+                f"{who}: cells is {checks.kind_of(cells)}, expected a list of recurrent layers: {who}([a, b])"
+            )
+        if others:
+            raise TypeError(
+                f"{who}: there are {1 + len(others)} positional arguments, expected one, the list of layers; dropout= "
+                "and rng= are named"
             )
         self.cells = list(cells)
         if not self.cells:
@@ -57,14 +61,17 @@ class Stack(RecomputedParts):
 
     @property
     def input_size(self) -> int:
+        """Features of x."""
         return int(self.cells[0].input_size)
 
     @property
     def output_size(self) -> int:
+        """Features of y."""
         return int(self.cells[-1].output_size)
 
     @property
     def dtype(self) -> Any:
+        """float32 or float64, that of all layers inside."""
         return self.cells[0].dtype
 
     @property
@@ -121,7 +128,12 @@ class Stack(RecomputedParts):
         self, number: int, x: Any, state: Any, lengths: Any, reset: Any, reverse: bool, times: dict[str, Any]
     ) -> tuple[Tensor, Any]:
         """One layer, with dropout of what comes from the layer below."""
-        if number and self.masks:
+        if number and not self._is_plain():
+            if number > len(self.masks):
+                raise RuntimeError(
+                    f"{type(self).__name__}: there are {len(self.cells)} layers, but dropout was set for "
+                    f"{len(self.masks) + 1}; build it of all of them: {type(self).__name__}([..], dropout=..)"
+                )
             x = self.masks[number - 1](x)
         y, last = self.cells[number](x, state, lengths, reset, reverse=reverse, **times)
         return y, last

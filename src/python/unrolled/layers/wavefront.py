@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unrolled import checks, ops
+from unrolled.arrays import array_of
 from unrolled.ops.prepared import Prepared
 from unrolled.tensor import Tensor, as_tensor, record_one
 
@@ -39,7 +40,7 @@ def check_lengths(who: str, lengths: Any, sizes: Sequence[int], batch: int) -> A
     if len(sizes) == 1:
         one = checks.lengths(who, lengths, sizes[0], batch)
         return None if one is None else one.reshape(batch, 1)
-    array = np.asarray(lengths)
+    array = array_of(who, "lengths", lengths)
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{who}: lengths has dtype {array.dtype}, expected int64")
     if array.shape != (batch, len(sizes)):

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from unrolled import cells, checks
-from unrolled.cells.recompute import RecomputedParts
 from unrolled.data.corpus import ScoredText
 from unrolled.data.vocabulary import CharVocabulary, WordVocabulary
 from unrolled.decode import Sampler
 from unrolled.layers import Dropout, Embedding, Linear, Stack
 from unrolled.losses import cross_entropy
+from unrolled.module import Module
 from unrolled.tensor import Tensor, no_grad
 from unrolled.train import evaluate
 
@@ -42,7 +42,7 @@ _ROWS = 16  # parts of a text scored side by side
 _LOGITS = 2**22  # most logits held at once while scoring
 
 
-class LanguageModel(RecomputedParts):
+class LanguageModel(Module):
     """Embedding, recurrent layers, and a linear layer to the scores of the next token.
 
     `vocabulary` is kept, saved and loaded with the model. `cell` is a name in `CELLS`. `tie_weights` uses the
@@ -95,6 +95,11 @@ class LanguageModel(RecomputedParts):
         self, tokens: ArrayLike, state: Any = None, reset: NDArray[np.bool_] | None = None
     ) -> tuple[Tensor, Any]:
         """Logits (T, B, V) of the token after every one of `tokens` (T, B), and the state after the last."""
+        if np.ndim(tokens) != 2:
+            raise ValueError(
+                f"LanguageModel: tokens has shape {np.shape(tokens)}, expected (T, B): time steps and rows of the "
+                "batch; one text (N,) is tokens[:, None]"
+            )
         y, state = self.cells(self.embedding(tokens), state, reset=reset)
         return self.output(self.dropout(y)), state
 
@@ -102,15 +107,27 @@ class LanguageModel(RecomputedParts):
         """The state before any token: zeros."""
         return self.cells.initial_state(batch_size)
 
-    def step(self, tokens: ArrayLike, state: Any) -> tuple[NDArray[Any], Any]:
-        """One token (B,) for every row: logits (B, V) of the next and the new state, as plain arrays."""
+    def step(self, tokens: ArrayLike, state: Any = None) -> tuple[NDArray[Any], Any]:
+        """One token (B,) for every row: logits (B, V) of the next and the new state, as plain arrays. Without a state,
+        the tokens are the first.
+        """
+        given = np.asarray(tokens)
+        if given.ndim != 1:
+            raise ValueError(
+                f"LanguageModel: tokens has shape {given.shape}, expected (B,): one token of every row"
+            )
         with no_grad():
-            embedded = self.embedding(np.asarray(tokens))
+            embedded = self.embedding(given)
             y, state = self.cells.step(embedded._data, state)
             return self.output(y)._data, state
 
     def scored(self, tokens: ArrayLike) -> ScoredText:
-        """A text as batches for `ur.evaluate`, or for `ur.fit` to validate on."""
+        """A text (N,) as batches for `ur.evaluate`, or for `ur.fit` to validate on."""
+        if np.ndim(tokens) != 1 or np.size(tokens) < 2:
+            raise ValueError(
+                f"LanguageModel: tokens has shape {np.shape(tokens)}, expected (N,) with 2 tokens or more: the "
+                "first is not scored"
+            )
         return ScoredText(tokens, rows=_ROWS, steps=max(_LOGITS // (_ROWS * len(self.vocabulary)), 1))
 
     def bits(self, tokens: ArrayLike) -> float:
@@ -125,13 +142,19 @@ class LanguageModel(RecomputedParts):
         """Reads `prompt` (N,), then draws `length` tokens; `choose` turns logits (V,) into a token, as a
         `Sampler` does.
         """
+        checks.size("LanguageModel", "length", length, least=0)
         tokens = np.asarray(prompt)
         if tokens.ndim != 1 or tokens.size == 0:
             raise ValueError(
                 f"LanguageModel: prompt has shape {tokens.shape}, expected (N,) with 1 token or more"
             )
+        return self._draw(tokens, length, choose)
+
+    def _draw(
+        self, prompt: NDArray[Any], length: int, choose: Callable[[NDArray[Any]], Any]
+    ) -> Iterator[int]:
         state = self.initial_state(1)
-        for token in tokens:
+        for token in prompt:
             logits, state = self.step(np.array([token]), state)
         for _ in range(length):
             token = int(choose(logits[0]))
@@ -151,7 +174,7 @@ class LanguageModel(RecomputedParts):
         """Text that goes on from `prompt`, piece by piece: `length` characters or words. Without a prompt, a
         new line.
 
-        Raises ValueError for a prompt with characters that the vocabulary does not have.
+        Raises ValueError at once for a prompt with characters that the vocabulary does not have.
         """
         start = self._prompt_tokens(prompt)
         sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, never=self._never(), rng=rng)

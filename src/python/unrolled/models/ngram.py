@@ -71,6 +71,7 @@ class KneserNey:
 
     @property
     def max_order(self) -> int:
+        """The highest order that was counted."""
         return len(self._orders)
 
     def __repr__(self) -> str:

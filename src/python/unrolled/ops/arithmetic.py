@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.arrays import array_of
 from unrolled.ops.checks import float_tensor
 from unrolled.tape import Array
 from unrolled.tensor import Tensor, as_tensor, record_one
@@ -29,9 +30,10 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
 def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     """Both as tensors of one float dtype: numbers, integers and booleans follow the other operand."""
     if not isinstance(a, Tensor):
-        a, b = (_like(a, b), b) if isinstance(b, Tensor) else (as_tensor(a), as_tensor(b))
+        a = _like(name, "a", a, b) if isinstance(b, Tensor) else as_tensor(a, name, "a")
+        b = b if isinstance(b, Tensor) else as_tensor(b, name, "b")
     if not isinstance(b, Tensor):
-        b = _like(b, a)
+        b = _like(name, "b", b, a)
     p, q = a._data.dtype, b._data.dtype
     if p != q:
         if p.kind == "f" and q.kind == "f":
@@ -43,11 +45,11 @@ def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def _like(value: Any, other: Tensor) -> Tensor:
+def _like(name: str, what: str, value: Any, other: Tensor) -> Tensor:
     """A number takes the dtype of the float tensor it meets; an array keeps its own."""
     if isinstance(value, (int, float, np.generic)) and other._data.dtype.kind == "f":
         return Tensor(np.asarray(value, other._data.dtype))
-    return as_tensor(value)
+    return as_tensor(value, name, what)
 
 
 def _record(
@@ -159,7 +161,7 @@ def minimum(a: Any, b: Any) -> Tensor:
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where the condition holds, else b. The condition is boolean and takes part in broadcasting."""
-    mask = condition._data if isinstance(condition, Tensor) else np.asarray(condition)
+    mask = array_of("where", "the condition", condition)
     if mask.dtype.kind != "b":
         raise TypeError(f"where: the condition has dtype {mask.dtype}, expected bool")
     a, b = _operands("where", a, b)
@@ -231,7 +233,7 @@ def clip(x: Any, low: float | None = None, high: float | None = None) -> Tensor:
 
 def astype(x: Any, dtype: Any) -> Tensor:
     """x in another dtype; between float dtypes the gradient goes through."""
-    x = as_tensor(x)
+    x = as_tensor(x, "astype", "x")
     before, wanted = x._data.dtype, np.dtype(dtype)
     out = Tensor(x._data.astype(wanted))._data
     if wanted.kind != "f" or before.kind != "f":

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.arrays import array_of
 from unrolled.tape import Array
 from unrolled.tensor import Tensor, as_tensor
 
 
 def float_tensor(name: str, x: Any, what: str = "x") -> Tensor:
     """x as a tensor of float32 or float64."""
-    tensor = as_tensor(x)
+    tensor = as_tensor(x, name, what)
     if tensor._data.dtype.kind != "f":
         raise TypeError(f"{name}: {what} has dtype {tensor.dtype}, expected float32 or float64")
     return tensor
@@ -26,7 +27,7 @@ def same_dtype(name: str, x: Tensor, other: Tensor, what: str) -> None:
 
 def integer_array(name: str, x: Any, what: str) -> Array:
     """A copy of x as a C-contiguous int64 array: what the caller does to x later does not matter."""
-    array = x._data if isinstance(x, Tensor) else np.asarray(x)
+    array = array_of(name, what, x)
     if array.size == 0 and not isinstance(x, (Tensor, np.ndarray)):
         array = array.astype(np.int64)  # an empty list has no type of its own
     if array.dtype.kind not in "iu":
@@ -51,6 +52,8 @@ def one_axis(name: str, axis: Any, ndim: int) -> int:
     """The axis counted from 0."""
     if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
         raise TypeError(f"{name}: axis is {axis!r}, expected an int")
+    if ndim == 0:
+        raise ValueError(f"{name}: axis={axis}, but the tensor has no axes: its shape is ()")
     if not -ndim <= axis < ndim:
         raise ValueError(
             f"{name}: axis={axis}, expected -{ndim} <= axis < {ndim} because the tensor has {ndim} axes"

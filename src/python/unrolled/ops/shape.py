@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unrolled._native import core
+from unrolled.arrays import array_of
 from unrolled.ops.arithmetic import unbroadcast
 from unrolled.ops.checks import integer_array, one_axis
 from unrolled.tape import Array
@@ -35,16 +36,14 @@ class _Slice:
 def _plain_key(key: Any) -> Any:
     if isinstance(key, tuple):
         return tuple(_plain_key(part) for part in key)
-    if isinstance(key, Tensor):
-        return key._data.copy()
-    return (
-        np.array(key) if isinstance(key, (list, np.ndarray)) else key
-    )  # the caller may change its array afterwards
+    if isinstance(key, (Tensor, list, np.ndarray)):
+        return np.array(array_of("getitem", "the key", key))  # the caller may change its array afterwards
+    return key
 
 
 def getitem(x: Any, key: Any) -> Tensor:
     """x[key] with NumPy's rules: integers, slices, None, Ellipsis, integer arrays and boolean arrays."""
-    x = as_tensor(x)
+    x = as_tensor(x, "getitem", "x")
     key = _plain_key(key)
     try:
         out = x._data[key]
@@ -59,7 +58,7 @@ def getitem(x: Any, key: Any) -> Tensor:
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
     """numpy.take_along_axis: along `axis`, element i of the result is the one of x that indices[i] names."""
-    x = as_tensor(x)
+    x = as_tensor(x, "take_along_axis", "x")
     axis = one_axis("take_along_axis", axis, x.ndim)
     index = integer_array("take_along_axis", indices, "indices")
     if index.ndim != x.ndim:
@@ -71,7 +70,7 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Tensor:
 
 def reshape(x: Any, shape: Any) -> Tensor:
     """The same elements in another shape; one size may be -1."""
-    x = as_tensor(x)
+    x = as_tensor(x, "reshape", "x")
     before = x._data.shape
     try:
         out = x._data.reshape(shape)
@@ -82,7 +81,7 @@ def reshape(x: Any, shape: Any) -> Tensor:
 
 def squeeze(x: Any, axis: int) -> Tensor:
     """Without an axis of size 1."""
-    x = as_tensor(x)
+    x = as_tensor(x, "squeeze", "x")
     axis = one_axis("squeeze", axis, x.ndim)
     if x.shape[axis] != 1:
         raise ValueError(f"squeeze: x has shape {x.shape}, expected size 1 along axis {axis}")
@@ -91,14 +90,14 @@ def squeeze(x: Any, axis: int) -> Tensor:
 
 def unsqueeze(x: Any, axis: int) -> Tensor:
     """With a new axis of size 1 at `axis`."""
-    x = as_tensor(x)
+    x = as_tensor(x, "unsqueeze", "x")
     axis = one_axis("unsqueeze", axis, x.ndim + 1)
     return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
     """Axes in another order, reversed by default."""
-    x = as_tensor(x)
+    x = as_tensor(x, "transpose", "x")
     order = tuple(range(x.ndim))[::-1] if axes is None else tuple(axes)
     chosen = tuple(one_axis("transpose", axis, x.ndim) for axis in order)
     if sorted(chosen) != list(range(x.ndim)):
@@ -110,7 +109,7 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
 
 def swapaxes(x: Any, first: int, second: int) -> Tensor:
     """Two axes exchanged."""
-    x = as_tensor(x)
+    x = as_tensor(x, "swapaxes", "x")
     first, second = one_axis("swapaxes", first, x.ndim), one_axis("swapaxes", second, x.ndim)
     order = list(range(x.ndim))
     order[first], order[second] = order[second], order[first]
@@ -119,7 +118,7 @@ def swapaxes(x: Any, first: int, second: int) -> Tensor:
 
 def broadcast_to(x: Any, shape: Any) -> Tensor:
     """x repeated along new axes and axes of size 1."""
-    tensor = as_tensor(x)
+    tensor = as_tensor(x, "broadcast_to", "x")
     before = tensor.shape
     if before == tuple(shape):
         return tensor
@@ -135,7 +134,7 @@ def _tensors(name: str, tensors: Any) -> list[Tensor]:
         raise TypeError(f"{name}: received {type(tensors).__name__}, expected a list or tuple of tensors")
     if not tensors:
         raise ValueError(f"{name}: received no tensors, expected at least one")
-    parts = [as_tensor(t) for t in tensors]
+    parts = [as_tensor(t, name, f"tensor {i}") for i, t in enumerate(tensors)]
     for part in parts:
         if part._data.dtype != parts[0]._data.dtype:
             raise TypeError(
@@ -188,7 +187,7 @@ def stack(tensors: Any, axis: int = 0) -> Tensor:
 
 def unstack(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, which disappears."""
-    x = as_tensor(x)
+    x = as_tensor(x, "unstack", "x")
     axis = one_axis("unstack", axis, x.ndim)
     shape, dtype = x.shape, x.dtype
 
@@ -204,7 +203,7 @@ def unstack(x: Any, axis: int = 0) -> tuple[Tensor, ...]:
 
 def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
     """Pieces along an axis: `sizes` is the number of equal pieces, or the size of each."""
-    x = as_tensor(x)
+    x = as_tensor(x, "split", "x")
     axis = one_axis("split", axis, x.ndim)
     length = x.shape[axis]
     try:

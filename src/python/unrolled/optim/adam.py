@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from unrolled import checks
 from unrolled.module import Module
 from unrolled.optim.base import Optimizer
 from unrolled.tensor import Tensor
@@ -21,6 +20,7 @@ class Adam(Optimizer):
     """
 
     slots = ("mean", "square")
+    fractions = ("beta1", "beta2")
     usual_decay: ClassVar[float] = 0.0  # where weight_decay is None
     beta1: float
     beta2: float
@@ -37,8 +37,6 @@ class Adam(Optimizer):
     ) -> None:
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
             raise TypeError(f"{type(self).__name__}: betas is {betas!r}, expected two numbers (beta1, beta2)")
-        for name, beta in zip(("beta1", "beta2"), betas, strict=True):
-            checks.fraction(type(self).__name__, name, beta)
         decay = self.usual_decay if weight_decay is None else weight_decay
         super().__init__(parameters, lr=lr, weight_decay=decay, beta1=betas[0], beta2=betas[1], eps=eps)
 

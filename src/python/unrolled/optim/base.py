@@ -6,6 +6,7 @@ A positive `weight_decay` adds `weight_decay * p` to g first (except AdamW, whic
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -26,6 +27,7 @@ class Optimizer:
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
+    fractions: ClassVar[tuple[str, ...]] = ()  # constants that are below 1, the others are zero or more
     decay_in_gradient: ClassVar[bool] = True
 
     def __init__(
@@ -38,13 +40,22 @@ class Optimizer:
     ) -> None:
         who = type(self).__name__
         self.parameters = named_tensors(who, parameters)
-        self.lr = checks.amount(who, "lr", lr)
+        self.lr = lr
         self.weight_decay = checks.amount(who, "weight_decay", weight_decay)
         for name, value in hyper.items():
-            setattr(self, name, checks.amount(who, name, value))
+            setattr(self, name, self._checked(name, value))
         self._hyper = ("lr", "weight_decay", *hyper)
         self.updates = dict.fromkeys(self.parameters, 0)
         self.state: dict[str, dict[str, np.ndarray]] = {}
+
+    @property
+    def lr(self) -> float:
+        """The rate, a finite number of zero or more. To set it takes effect at the next step."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._lr = checks.amount(type(self).__name__, "lr", value)
 
     def zero_grad(self) -> None:
         """Clears the gradients of all parameters."""
@@ -107,8 +118,33 @@ class Optimizer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restores what `state_dict` gave; nothing is changed unless everything fits."""
+        """Restores what `state_dict` gave; nothing is changed unless everything fits.
+
+        Raises ValueError for what is missing or of other parameters, TypeError for what is of another type.
+        """
+        trial = copy.copy(self)
+        trial._check_saved(state)
+        trial._take_hyper(state["hyper"])
         who = type(self).__name__
+        trial.updates = {
+            name: checks.size(who, f"the number of updates of {name!r}", state["updates"][name], least=0)
+            for name in self.parameters
+        }
+        trial._take_arrays(state["arrays"])
+        vars(self).update(vars(trial))
+
+    def _checked(self, name: str, value: Any) -> float:
+        """A constant of this optimizer, or why it cannot be one."""
+        who = type(self).__name__
+        if isinstance(getattr(self, name, None), bool):
+            return checks.flag(who, name, value)
+        return (checks.fraction if name in self.fractions else checks.amount)(who, name, value)
+
+    def _check_saved(self, state: Any) -> None:
+        """That there are all parts, of this kind of optimizer and of the same parameters."""
+        who = type(self).__name__
+        if not isinstance(state, Mapping):
+            raise TypeError(f"{who}: state is {checks.kind_of(state)}, expected what state_dict gave")
         missing = [part for part in ("class", "hyper", "updates", "arrays") if part not in state]
         if missing:
             raise ValueError(
@@ -116,25 +152,62 @@ class Optimizer:
             )
         if state["class"] != who:
             raise ValueError(f"{who}: the saved state is of optimizer {state['class']}, expected {who}")
+        for part in ("hyper", "updates", "arrays"):
+            if not isinstance(state[part], Mapping):
+                raise TypeError(
+                    f"{who}: {part} of the saved state is {checks.kind_of(state[part])}, expected a mapping"
+                )
         if set(state["updates"]) != set(self.parameters):
-            wrong = sorted(set(state["updates"]) ^ set(self.parameters))
+            wrong = sorted(map(str, set(state["updates"]) ^ set(self.parameters)))
             raise ValueError(
                 f"{who}: the saved state is of other parameters; they differ in {', '.join(wrong)}"
             )
-        for name, slots in state["arrays"].items():
-            for slot, array in slots.items():
-                if array.shape != self.parameters[name].shape:
-                    expected = self.parameters[name].shape
-                    raise ValueError(
-                        f"{who}: saved {slot} of {name!r} has shape {array.shape}, expected {expected}"
-                    )
-        for name, value in state["hyper"].items():
-            setattr(self, name, value)
-        self.updates = {name: int(state["updates"][name]) for name in self.parameters}
-        self.state = {
-            name: {k: np.array(slots[k], self.parameters[name].dtype) for k in self._used_slots()}
-            for name, slots in state["arrays"].items()
-        }
+
+    def _take_hyper(self, hyper: Mapping[str, Any]) -> None:
+        wrong = sorted(map(str, set(hyper) ^ set(self._hyper)))
+        if wrong:
+            raise ValueError(
+                f"{type(self).__name__}: hyper of the saved state has {', '.join(wrong)} missing or too much, "
+                f"expected {', '.join(self._hyper)}"
+            )
+        for name, value in hyper.items():
+            setattr(self, name, self._checked(name, value))
+
+    def _take_arrays(self, arrays: Mapping[str, Any]) -> None:
+        """The slots of every parameter that has been updated; those that the constants leave unused are dropped."""
+        who = type(self).__name__
+        for name in [*self.parameters, *arrays]:
+            if name not in self.parameters:
+                raise ValueError(
+                    f"{who}: the saved state has arrays of {name!r}, which is not among the parameters"
+                )
+            if self.updates[name] and name not in arrays:
+                raise ValueError(f"{who}: the saved state has no arrays of {name!r}, which has been updated")
+        self.state = {name: self._slots_of(name, arrays[name]) for name in self.parameters if name in arrays}
+
+    def _slots_of(self, name: str, saved: Any) -> dict[str, np.ndarray]:
+        """The saved slots of one parameter, as copies of its dtype."""
+        who, tensor = type(self).__name__, self.parameters[name]
+        if not isinstance(saved, Mapping):
+            raise TypeError(
+                f"{who}: saved arrays of {name!r} are {checks.kind_of(saved)}, expected a mapping"
+            )
+        for slot, array in saved.items():
+            if slot not in self.slots:
+                raise ValueError(
+                    f"{who}: saved arrays of {name!r} have {slot!r}, expected {', '.join(self.slots)}"
+                )
+            if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+                got = f"of dtype {array.dtype}" if isinstance(array, np.ndarray) else checks.kind_of(array)
+                raise TypeError(f"{who}: saved {slot} of {name!r} is {got}, expected an array of floats")
+            if array.shape != tensor.shape:
+                raise ValueError(
+                    f"{who}: saved {slot} of {name!r} has shape {array.shape}, expected {tensor.shape}"
+                )
+        missing = [slot for slot in self._used_slots() if slot not in saved]
+        if missing:
+            raise ValueError(f"{who}: the saved state has no {', '.join(missing)} of {name!r}")
+        return {slot: np.array(saved[slot], tensor.dtype) for slot in self._used_slots()}
 
     def __repr__(self) -> str:
         hyper = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._hyper)
@@ -142,6 +215,7 @@ class Optimizer:
 
 
 def named_tensors(who: str, parameters: Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Name -> Tensor, each tensor once, under its first name. There must be one."""
     named = parameters.parameters() if isinstance(parameters, Module) else parameters
     if not isinstance(named, Mapping):
         raise TypeError(

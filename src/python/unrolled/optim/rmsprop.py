@@ -23,6 +23,7 @@ class RMSprop(Optimizer):
     """
 
     slots = ("square", "mean", "velocity")
+    fractions = ("alpha",)
     alpha: float
     eps: float
     momentum: float
@@ -38,11 +39,10 @@ class RMSprop(Optimizer):
         centered: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
-        checks.fraction("RMSprop", "alpha", alpha)
         super().__init__(
             parameters, lr=lr, weight_decay=weight_decay, alpha=alpha, eps=eps, momentum=momentum
         )
-        self.centered = centered
+        self.centered = checks.flag(type(self).__name__, "centered", centered)
         self.eps_inside = False
         self._hyper = (*self._hyper, "centered", "eps_inside")
 

@@ -36,15 +36,22 @@ class Schedule:
         self.optimizer.lr = self.rate(self.count)
 
     def state_dict(self) -> dict[str, Any]:
+        """The count and the constants, all numbers and strings."""
         return {name: value for name, value in vars(self).items() if isinstance(value, (int, float, str))}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave. The rate itself belongs to the optimizer, which saves it."""
-        expected = set(self.state_dict())
-        if set(state) != expected:
+        who, present = type(self).__name__, self.state_dict()
+        if not isinstance(state, Mapping):
+            raise TypeError(f"{who}: state is {checks.kind_of(state)}, expected what state_dict gave")
+        if set(state) != set(present):
             raise ValueError(
-                f"{type(self).__name__}: the saved state has {sorted(state)}, expected {sorted(expected)}"
+                f"{who}: the saved state has {sorted(map(str, state))}, expected {sorted(present)}"
             )
+        for name, value in state.items():
+            wanted = str if isinstance(present[name], str) else (int, float)
+            if not isinstance(value, wanted):
+                raise TypeError(f"{who}: {name} of the saved state is {checks.kind_of(value)}")
         vars(self).update(state)
 
 

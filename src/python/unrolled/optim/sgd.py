@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from unrolled import checks
 from unrolled.module import Module
 from unrolled.optim.base import Optimizer
 from unrolled.tensor import Tensor
@@ -28,6 +29,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
+        nesterov = checks.flag(type(self).__name__, "nesterov", nesterov)
         if nesterov and momentum == 0:
             raise ValueError("SGD: nesterov=True needs a positive momentum")
         super().__init__(parameters, lr=lr, weight_decay=weight_decay, momentum=momentum)

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.io.file import CheckpointError, StrPath, read, write
-from unrolled.io.model import describe, weights
+from unrolled.io.model import describe, restore, weights
+from unrolled.io.trees import put_together, take_apart
 from unrolled.optim import DivergenceError
 from unrolled.train.generators import generators, get_state, set_state
 from unrolled.train.history import History
 from unrolled.train.run import Callback, Run, Totals
-from unrolled.train.trees import put_together, take_apart
 
 _PARAMETERS = "@training/parameters/"
 _RUN = "@training/run"
@@ -47,7 +47,7 @@ def save_run(run: Run, path: StrPath) -> None:
     if run.best_parameters is not None:
         arrays |= {_PARAMETERS + name: array for name, array in present.items()}
     state = take_apart(_state(run), _RUN, arrays)
-    write(path, arrays, {"model": describe(run.model), "training": state})
+    write(path, arrays, {"model": describe(run.model, arrays)[0], "training": state})
 
 
 def restore_run(run: Run, path: StrPath) -> None:
@@ -67,6 +67,7 @@ def restore_run(run: Run, path: StrPath) -> None:
     present = {n.removeprefix(_PARAMETERS): a for n, a in arrays.items() if n.startswith(_PARAMETERS)}
     try:
         state = put_together(document["training"], arrays, classes)
+        restore(run.model, document["model"], arrays)
         _load_state(run, state)
         run.model.load_parameters(present or best)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

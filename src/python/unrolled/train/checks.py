@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from unrolled import checks
+from unrolled.io.model import check_storable
 from unrolled.module import Module
 from unrolled.optim import Optimizer, Schedule
 from unrolled.train.checkpoint import check_place
@@ -23,6 +24,7 @@ def check_fit(run: Run, plan: Plan, resume: bool) -> None:
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer is {checks.kind_of(optimizer)}, expected an Optimizer or None")
     _check_trainable(model, optimizer)
+    _check_not_replaced(model, optimizer)
     for schedule in run.schedules:
         if not isinstance(schedule, Schedule):
             raise TypeError(f"fit: schedule is {checks.kind_of(schedule)}, expected a Schedule")
@@ -42,7 +44,8 @@ def check_fit(run: Run, plan: Plan, resume: bool) -> None:
         raise ValueError("fit: checkpoint_every and resume need checkpoint, the path of a file")
     if plan.checkpoint is not None:
         check_place(plan.checkpoint)
-        model.config()  # raises now, not after the first epoch, if the model cannot be stored
+        _check_restorable(run)
+        check_storable(model)  # now, not after the first epoch
 
 
 def _check_callbacks(callbacks: Any) -> None:
@@ -74,3 +77,25 @@ def _check_trainable(model: Module, optimizer: Optimizer) -> None:
         raise ValueError("fit: the optimizer has no parameter of the model; was it made for another model?")
     if not any(tensor.requires_grad for tensor in shared):
         raise ValueError("fit: all parameters that the optimizer has are frozen; unfreeze() some")
+
+
+def _check_not_replaced(model: Module, optimizer: Optimizer) -> None:
+    """A tensor that was put in the place of a parameter after the optimizer was made would never be updated."""
+    held = {id(tensor) for tensor in optimizer.parameters.values()}
+    for name, tensor in model.parameters().items():
+        if name in optimizer.parameters and id(tensor) not in held and tensor.requires_grad:
+            raise ValueError(
+                f"fit: the model has another tensor as {name!r} than the optimizer, which would not train it; make "
+                f"the optimizer after parameters are replaced, or write {name}.data[...] = values"
+            )
+
+
+def _check_restorable(run: Run) -> None:
+    """What gives checkpoints a state must be able to take it up again."""
+    modules = {f"the module {name!r}" if name else "the model": m for name, m in run.model.modules().items()}
+    for what, owner in {**modules, "data": run.data}.items():
+        if hasattr(owner, "state_dict") and not hasattr(owner, "load_state_dict"):
+            raise TypeError(
+                f"fit: {what} ({type(owner).__name__}) has state_dict but no load_state_dict, so that a checkpoint "
+                "could not be resumed; define both or neither (parameters are saved anyway)"
+            )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unrolled import checks
+from unrolled.arrays import array_of
 from unrolled.data.arrays import pad
 from unrolled.tensor import Tensor
 from unrolled.train.step import (
@@ -19,6 +20,7 @@ from unrolled.train.step import (
     call,
     evaluation_mode,
     loss_of,
+    told,
     weight_of,
 )  # fmt: skip
 
@@ -39,8 +41,10 @@ def evaluate(
     mode is in evaluation mode meanwhile.
 
     Args:
-        model: gives the output, or `(output, state)`.
-        data: batches, or a pair of arrays (inputs (T, N, ...), targets), cut into `batch_size` rows (32).
+        model: gives the output, or `(output, state)`, as in `fit`.
+        data: batches, or a pair of arrays (inputs (T, N, ...), targets), a tuple of NumPy arrays, cut into
+            `batch_size` rows (32). Batches are as in `fit`: with lengths and targets (T, B, ...) per step, the steps
+            after the lengths count in the loss, unless a mask (T, B) leaves them out.
         loss: `loss(output, targets)`, for batches with a mask `loss(output, targets, mask=mask)`; a loss, or
             any measure that is a mean over positions, such as an accuracy.
         carry_state: whether a batch starts from the state of the batch before; None: as the data say.
@@ -82,7 +86,7 @@ def predict(
     with evaluation_mode(model):
         if isinstance(inputs, (list, tuple)):
             return _predict_sequences(model, inputs, batch_size)
-        inputs = np.asarray(inputs)
+        inputs = array_of("predict", "inputs", inputs)
         if not 0 <= batch_axis < inputs.ndim:
             raise ValueError(
                 f"predict: inputs have shape {inputs.shape}, expected the rows on axis {batch_axis}"
@@ -101,7 +105,8 @@ def predict(
 def _output(model: Callable[..., Any], inputs: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
     output, _ = call(model, inputs, lengths)
     if not isinstance(output, (Tensor, np.ndarray)):
-        raise TypeError(f"predict: the model gave a {type(output).__name__}, expected a Tensor or an array")
+        what = told(output) if isinstance(output, tuple) else f"a {type(output).__name__}"
+        raise TypeError(f"predict: the model gave {what}, expected a Tensor or an array")
     return output._data if isinstance(output, Tensor) else output
 
 

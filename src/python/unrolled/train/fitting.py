@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
@@ -14,6 +15,7 @@ from unrolled.module import Module
 from unrolled.optim import Adam, DivergenceError, Optimizer, Schedule
 from unrolled.train.checkpoint import restore_run, save_run
 from unrolled.train.checks import check_fit
+from unrolled.train.earlier import earlier_kept
 from unrolled.train.evaluation import evaluate
 from unrolled.train.history import History
 from unrolled.train.interrupt import Interrupt, InterruptGuard
@@ -49,12 +51,16 @@ def fit(
 
     Args:
         model: called with the inputs of a batch, with `lengths=` if the batch has any, and with `state=` if
-            the state is carried; gives the output or `(output, state)`.
+            the state is carried; gives the output or `(output, state)`. Two Tensors are output and state if the
+            model takes `state`, otherwise two outputs, which the loss gets as a tuple.
         data: batches (`ur.data`, or anything that can be iterated once per epoch and gives (inputs, targets),
             (inputs, targets, lengths) or (inputs, targets, lengths, mask)), or a pair of arrays (inputs
-            (T, N, ...), targets), which is cut into `batch_size` rows (32), shuffled with `rng`.
+            (T, N, ...), targets), a tuple of NumPy arrays, which is cut into `batch_size` rows (32), shuffled with
+            `rng`. Lengths are for the model alone: with targets (T, B, ...) per step, the steps after them count in
+            the loss unless there is a mask (T, B), `np.arange(T)[:, None] < lengths`, True where a target counts
+            (`ur.data.BucketBatches` gives it).
         loss: `loss(output, targets)`, with `mask=` if the batch has one; a mean over positions.
-        optimizer: None: Adam with its usual rate.
+        optimizer: None: Adam with its usual rate. It must be made anew after a parameter was replaced.
         epochs: number of epochs in all, those before a resume included.
         validation: as data; evaluated after every epoch.
         schedule: one or several; stepped per update or per epoch, as each says.
@@ -64,7 +70,8 @@ def fit(
         restore_best: at the end the model has the parameters of its best validation, even without patience.
         checkpoint: file that is replaced after every epoch, and every `checkpoint_every` updates. `ur.load`
             reads the model in it: the best so far by validation if there is one (and `restore_best`), else
-            the latest.
+            the latest. Without `resume`, a file that is there already is kept as `name.1.suffix` (2, 3 and so on)
+            when the first checkpoint of this run takes its place.
         resume: go on from `checkpoint` as if never interrupted, bit for bit. Give the rest as before.
         carry_state: whether a batch starts from the state of the batch before; None: as the data say
             (`ContiguousBatches` do).
@@ -80,7 +87,7 @@ def fit(
     batches = as_batches("fit", data, batch_size, shuffle=True, rng=rng)
     if validation is not None:
         in_arrays = isinstance(validation, tuple) and all(isinstance(part, np.ndarray) for part in validation)
-        validation = as_batches("fit", validation, batch_size if in_arrays else None)
+        validation = as_batches("fit, validation", validation, batch_size if in_arrays else None)
     carry = bool(getattr(batches, "carries_state", False)) if carry_state is None else carry_state
     run = Run(
         model, optimizer, loss, batches, carry, schedules,
@@ -97,6 +104,7 @@ def fit(
         checkpoint,
         checkpoint_every,
         reporter,
+        file_is_own=resume,
     )
     check_fit(run, plan, resume)
     if resume:
@@ -121,11 +129,10 @@ def _train(run: Run, plan: Plan) -> None:
                 _epoch(run, plan, guard)
                 guard.check()
         except Interrupt:
-            if plan.checkpoint is not None:
-                save_run(run, plan.checkpoint)
+            _save(run, plan)
             raise
         except DivergenceError as error:
-            if plan.checkpoint is None:
+            if plan.checkpoint is None or not plan.file_is_own:
                 raise
             raise DivergenceError(f"{error}; the last good checkpoint is {plan.checkpoint}") from None
     run.history.stopped = run.stop
@@ -137,15 +144,15 @@ def _epoch(run: Run, plan: Plan, guard: InterruptGuard) -> None:
     """The rest of an epoch, its validation, and a checkpoint."""
     count = len(run.data) if hasattr(run.data, "__len__") else None
     plan.progress.start_epoch(run.epoch + 1, plan.epochs, count, run.batch)
-    positioned = hasattr(run.data, "load_state_dict")
+    positioned = hasattr(run.data, "state_dict")  # a resumed run has told the data where to go on
     for batch in run.data if positioned else islice(run.data, run.batch, None):
         run.train_batch(batch)
         plan.progress.step(
             run.batch, run.totals.mean_loss, run.totals.grad_norm / run.totals.steps, run.totals.rate
         )
         run.notify("on_step")
-        if plan.checkpoint is not None and plan.checkpoint_every and run.step % plan.checkpoint_every == 0:
-            save_run(run, plan.checkpoint)
+        if plan.checkpoint_every and run.step % plan.checkpoint_every == 0:
+            _save(run, plan)
         guard.check()
         if run.stop:
             break
@@ -159,8 +166,21 @@ def _epoch(run: Run, plan: Plan, guard: InterruptGuard) -> None:
     plan.progress.end_epoch(row)
     run.notify("on_epoch")
     _stop_early(run, plan)
-    if plan.checkpoint is not None:
+    _save(run, plan)
+
+
+def _save(run: Run, plan: Plan) -> None:
+    """A checkpoint, if they were asked for; the first one keeps what an earlier run has left there."""
+    if plan.checkpoint is None:
+        return
+    if plan.file_is_own:
         save_run(run, plan.checkpoint)
+        return
+    with earlier_kept(plan.checkpoint) as kept:
+        save_run(run, plan.checkpoint)
+    plan.file_is_own = True
+    if kept is not None:
+        plan.progress.keeps_earlier(os.fspath(plan.checkpoint), os.fspath(kept))
 
 
 def _stop_early(run: Run, plan: Plan) -> None:

@@ -28,6 +28,7 @@ class History:
 
     @property
     def columns(self) -> list[str]:
+        """The names of the columns, in the order in which they came."""
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
     @property

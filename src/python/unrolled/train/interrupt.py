@@ -45,6 +45,7 @@ class InterruptGuard:
         self.requested = True
 
     def check(self) -> None:
+        """Raises Interrupt if there was a Ctrl-C."""
         if self.requested:
             raise Interrupt
 

@@ -64,6 +64,14 @@ class Progress:
         self.close()
         print(f"{self._title}: {self.describe(row)}", file=self.stream, flush=True)
 
+    def keeps_earlier(self, path: str, kept: str) -> None:
+        """The first checkpoint of this run has replaced a file that was at `path`, which is now called `kept`."""
+        text = f"the earlier {path} is kept as {kept} (resume=True goes on with a run)"
+        if self._bar is not None:
+            self._bar.write(text, file=self.stream)
+        else:
+            print(text, file=self.stream, flush=True)
+
     def describe(self, row: Mapping[str, Any]) -> str:
         """What the line of an epoch says."""
         parts = [f"loss {row['loss']:.4f}"]
@@ -93,6 +101,9 @@ class Silent(Progress):
         pass
 
     def end_epoch(self, row: Mapping[str, Any]) -> None:
+        pass
+
+    def keeps_earlier(self, path: str, kept: str) -> None:
         pass
 
     def close(self) -> None:

@@ -41,10 +41,12 @@ class Totals:
 
     @property
     def mean_loss(self) -> float:
+        """Per position, as the loss counts them."""
         return self.loss / self.weight if self.weight else 0.0
 
     @property
     def rate(self) -> float:
+        """Positions per second."""
         return self.positions / max(self.seconds, 1e-9)
 
 
@@ -61,6 +63,7 @@ class Plan:
     checkpoint: StrPath | None
     checkpoint_every: int | None
     progress: Progress
+    file_is_own: bool  # whether the file at `checkpoint` is of this run, not of an earlier one
 
 
 @dataclass
@@ -173,9 +176,11 @@ class Run:
             self.epochs_without_gain += 1
 
     def parameters_are_finite(self) -> bool:
+        """Whether there is no NaN and no infinity in any parameter."""
         return all(bool(np.isfinite(t._data).all()) for t in self.model.parameters().values())
 
     def notify(self, event: str) -> None:
+        """Calls `on_step` or `on_epoch`, as `event` says, of every callback."""
         for callback in self.callbacks:
             if isinstance(callback, Callback):
                 getattr(callback, event)(self)
@@ -200,7 +205,8 @@ class Callback:
         """After every epoch, its validation included."""
 
     def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of the callback; nothing unless overridden."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
+        """Takes up what `state_dict` gave, when a run is resumed."""
