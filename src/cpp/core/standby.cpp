@@ -7,14 +7,11 @@
 #include <new>
 #include <thread>
 
+#include "core/distance.h"
 #include "core/signals.h"
 
 namespace unrolled::standby {
 namespace {
-
-/// A neighbouring core answers within 60 to 100 nanoseconds. The host of a virtual machine may place its processors
-/// where it takes 500, for seconds: work that is shared then ends later than on one of them.
-constexpr std::int64_t most_ns_for_an_answer = 250;
 
 /// A thread on standby. It may have lost its core, and is asked before it is relied on.
 class Helper {
@@ -45,7 +42,7 @@ class Helper {
   bool answers(std::int64_t asked_ns) const {
     for (int spins = 0; state_.load(std::memory_order_relaxed) == Asked; ++spins) {
       detail::pause();
-      if (spins > 1 && detail::now_ns() - asked_ns > most_ns_for_an_answer) break;
+      if (spins > 1 && detail::now_ns() - asked_ns > most_ns_when_near) break;
     }
     return state_.load(std::memory_order_relaxed) == Ready;
   }
@@ -113,20 +110,11 @@ std::atomic<bool> starting{false};  // by one thread at a time
 std::atomic<std::int64_t> refused_until{0};
 
 std::atomic<int> late_in_a_row{0};
-std::atomic<std::int64_t> far_until{0};
-
-/// True for a while after threads have repeatedly not answered in time.
-bool far() {
-  const std::int64_t until = far_until.load(std::memory_order_relaxed);
-  return until != 0 && detail::now_us() < until;
-}
 
 void note_answers(bool in_time) {
   if (in_time) return late_in_a_row.store(0, std::memory_order_relaxed);
   constexpr int too_often = 3;  // once may be an interrupt
-  constexpr std::int64_t a_while_us = 10'000;
-  if (late_in_a_row.fetch_add(1, std::memory_order_relaxed) + 1 >= too_often)
-    far_until.store(detail::now_us() + a_while_us, std::memory_order_relaxed);
+  if (late_in_a_row.fetch_add(1, std::memory_order_relaxed) + 1 >= too_often) note_far_apart();
 }
 
 void start(int count) {
@@ -147,7 +135,7 @@ void start(int count) {
 }  // namespace
 
 bool ready(int count) {
-  if (count >= most || far()) return false;
+  if (count >= most || far_apart()) return false;
   if (started.load(std::memory_order_relaxed) < count) start(count);
   const int there = std::min(count, started.load(std::memory_order_acquire));
   bool all = there == count;

@@ -24,12 +24,13 @@ void Run<S>::backward(const Parameters<S>& parameters, const Inputs<S>& in, cons
   Barrier packed, done, summed, rows_done;
   Handover handovers[2]{Handover(partition_.threads()), Handover(partition_.threads())};  // of this chunk, of the next
   Deal deals[2]{Deal(partition_.threads()), Deal(partition_.threads())};                  // their places
+  Distance distance(partition_.near_only);
   const bool with_scalar = wanted.dscalar != nullptr;
   parallel(partition_.team(), [&](int id, int count) {
     if (!wanted.continues) back_.pack_share(cell, id, count);
     if (wanted.dx && in.lengths && !in.ids) schedule_.clear_past_ends(wanted.dx, sizes_.input, sizes_.input, id, count);
     packed.wait(count);
-    const Shares mine = shares(id, count);
+    const Shares mine = shares(id, distance.near(id, count) ? count : 1);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
     for (Index k = chunks_.count(); k-- > 0;) {
       const Chunk chunk = chunks_[k];

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/deal.h"
+#include "core/distance.h"
 #include "core/threads.h"
 #include "engine/call.h"
 #include "engine/chunks.h"

@@ -82,6 +82,7 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
   start_forward(cell, sizes, weights, pack_from, in, keep, false);
   Barrier packed, made, tabled;
   Handover handover(partition_.threads());
+  Distance distance(partition_.near_only && schedule_.steps() > 1);
   const Index steps = schedule_.steps();
   parallel(partition_.team(), [&](int id, int count) {
     if (pack_from) {
@@ -93,7 +94,7 @@ void Run<S>::forward(const CellKernel<S>& cell, Sizes sizes, ForwardWeights<S>& 
       made.wait(count);
     }
     if (in.lengths) schedule_.clear_past_ends(out.y, sizes.output, y_step_, id, count);
-    const Shares mine = shares(id, count);
+    const Shares mine = shares(id, distance.near(id, count) ? count : 1);
     ThreadRows<S>& at = threads_[static_cast<std::size_t>(id)];
     if (in.ids && steps > 0) {
       project_table(weights, in, id, count, at);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/distance.h"
 #include "core/threads.h"
 
 namespace unrolled {
@@ -13,6 +14,9 @@ constexpr double least_step_work = 3e4;
 // Multiply-adds of a call from which threads on standby share it, and of a single step of inference, in which they meet
 // once or twice. In training as many there as back, so that backward finds in a thread's caches what that has written.
 constexpr double least_awake_call = 3e5, least_awake_step = 9e4;
+// Multiply-adds of one step below which threads that share its units and are far apart (0.7 microseconds a meeting) are
+// slower than one.
+constexpr double least_far_step = 6e4;
 // Rows per thread from which a tile's arithmetic outweighs streaming the weights: below it, threads share the units
 // instead.
 constexpr Index least_rows = 4;
@@ -35,7 +39,9 @@ Partition split(const Load& load, double weights, double step, int threads) {
   if (double(load.rows) * step < least_step_work) return {row_shares, 1};
   // Too few rows for all: the threads of each row share split the units.
   const int unit_shares = static_cast<int>(std::min<Index>(threads / row_shares, panels));
-  return {row_shares, std::max(1, unit_shares)};
+  const bool near_only = unit_shares > 1 && double(load.rows) * step < least_far_step;
+  if (near_only && far_apart()) return {row_shares, 1};
+  return {row_shares, std::max(1, unit_shares), false, near_only};
 }
 
 }  // namespace

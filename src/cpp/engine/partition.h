@@ -13,6 +13,7 @@ namespace unrolled {
 struct Partition {
   int row_shares = 1, unit_shares = 1;
   bool awake_only = false;  // as in Team
+  bool near_only = false;   // its threads meet too often to be far apart, see distance.h
   int threads() const { return row_shares * unit_shares; }
   Team team() const { return {threads(), awake_only}; }
 };
