@@ -2,59 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import unrolled as ur
+from changing_models import Net, Two, X, outputs, saved, train
 from unrolled.io.file import read, write
-
-X = np.linspace(-1, 1, 5 * 2 * 3).reshape(5, 2, 3).astype(np.float32)
-
-
-def train(model: ur.Module, path: Any, columns: int = 2, **options: Any) -> None:
-    y = np.zeros((*X.shape[:2], columns), np.float32)
-    ur.fit(
-        model,
-        ur.data.ArrayBatches(X, y, 2, target_axis=1),
-        loss=ur.mean_squared_error,
-        checkpoint=path,
-        **options,
-    )
-
-
-class Net(ur.Module):
-    def __init__(self, classes: int = 2, *, rng: Any = None) -> None:
-        self.cell = ur.GRU(3, 4, rng=rng)
-        self.heads = [ur.Linear(4, classes, rng=rng)]
-        self.mean = np.zeros(3, np.float32)
-        self.steps = 0
-        self.offset = ur.Tensor(np.zeros(3, np.float32))
-
-    def forward(self, x: Any) -> ur.Tensor:
-        if self.training:
-            self.mean = 0.9 * self.mean + 0.1 * np.asarray(x).mean(axis=(0, 1))
-            self.steps += 1
-        y: Any = self.cell(x - self.mean - self.offset)[0]
-        for head in self.heads:
-            y = head(y)
-        return y
-
-
-def outputs(layer: Any) -> np.ndarray:
-    layer.eval()
-    with ur.no_grad():
-        y = layer(X)
-    return np.asarray(y[0] if isinstance(y, tuple) else y)
-
-
-def saved(model: ur.Module, path: Any) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        ur.save(model, path)
-    return ur.load(path)
 
 
 @pytest.mark.parametrize(
@@ -136,19 +91,48 @@ def test_what_a_file_cannot_hold_is_named(tmp_path: Any) -> None:
     np.testing.assert_array_equal(outputs(ur.load(tmp_path / "m")), outputs(model))
 
 
-def test_a_model_that_cannot_be_built_again_is_named_and_keeps_its_weights(tmp_path: Any) -> None:
-    model = Net()
-    model.cell.W_ih = ur.Tensor(np.ones((12, 5), np.float32), requires_grad=True)
-    with pytest.warns(
-        UserWarning, match=r"cell.W_ih is float32 \(12, 5\), the constructor makes it float32 \(12, 3\)"
-    ):
+def double(x: Any) -> Any:
+    return 2 * x
+
+
+class Acting(Two):
+    def __init__(self) -> None:
+        super().__init__()
+        self.act: Any = ur.tanh
+        self.more: Any = {1}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("act", ur.relu), ("act", double), ("act", lambda x: x), ("more", {2}), ("more", 2j)]
+)
+def test_another_object_of_the_same_type_is_named(name: str, value: Any, tmp_path: Any) -> None:
+    model = Acting()
+    saved(model, tmp_path / "m")
+    setattr(model, name, value)
+    with pytest.warns(UserWarning, match=rf"does not hold {name} \("):
         ur.save(model, tmp_path / "m")
-    with pytest.raises(ur.CheckpointError, match=r"cell.W_ih is float32"):
+
+
+class Plain(ur.Module):
+    def __init__(self) -> None:
+        self.W = ur.Tensor(np.ones((2, 3), np.float32), requires_grad=True)
+
+    def forward(self, x: Any) -> ur.Tensor:
+        return ur.matmul(x, self.W.T)
+
+
+def test_a_model_that_cannot_be_built_again_is_named_and_keeps_its_weights(tmp_path: Any) -> None:
+    model = Plain()
+    model.W = ur.Tensor(np.ones((5, 3), np.float32), requires_grad=True)
+    message = r"W is float32 \(5, 3\), the constructor makes it float32 \(2, 3\)"
+    with pytest.warns(UserWarning, match=message):
+        ur.save(model, tmp_path / "m")
+    with pytest.raises(ur.CheckpointError, match=message):
         ur.load(tmp_path / "m")
-    assert read(tmp_path / "m")[0]["cell.W_ih"].shape == (12, 5)
-    with pytest.raises(ValueError, match=r"cell.W_ih is float32"):
-        train(model, tmp_path / "c")
-    assert not (tmp_path / "c").exists()
+    assert read(tmp_path / "m")[0]["W"].shape == (5, 3)
+    with pytest.warns(UserWarning, match=message):
+        train(model, tmp_path / "c", 5)
+    assert read(tmp_path / "c")[0]["W"].shape == (5, 3)
 
 
 class Failing(ur.Module):
@@ -215,46 +199,59 @@ def test_a_class_that_is_defined_again(tmp_path: Any) -> None:
         assert saved(define(size), tmp_path / "m").output.output_size == size
 
 
-def annealed(run: Any) -> None:
-    cell = run.model.cell
-    cell.zoneout_h = max(0.0, cell.zoneout_h - 0.1)
-    if run.epoch == 1:
-        run.model.heads[0].freeze()
+def cyclic() -> Any:
+    made: list[Any] = []
+    made.append(made)
+    return made
 
 
-@pytest.mark.parametrize("cut", [1, 2, 3])
-def test_a_resumed_run_goes_on_with_what_callbacks_have_set(cut: int, tmp_path: Any) -> None:
-    def run(epochs: int, path: Any, resume: bool = False) -> Net:
-        rng = np.random.default_rng(3)
-        model = Net(rng=rng)
-        model.cell.zoneout_h = 0.2  # off after two epochs, as the constructor has it
-        x = rng.standard_normal((5, 12, 3)).astype(np.float32)
-        batches = ur.data.ArrayBatches(x, x[..., :2], 4, shuffle=True, rng=rng, target_axis=1)
-        ur.fit(
-            model,
-            batches,
-            loss=ur.mean_squared_error,
-            epochs=epochs,
-            checkpoint=path,
-            resume=resume,
-            callbacks=[annealed],
-            progress=False,
-        )
-        return model
-
-    whole = run(4, tmp_path / "whole")
-    run(cut, tmp_path / "parts")
-    parts = run(4, tmp_path / "parts", resume=True)
-    for name, tensor in whole.parameters().items():
-        np.testing.assert_array_equal(parts.parameters()[name], tensor)
-        assert parts.parameters()[name].requires_grad == tensor.requires_grad
-    np.testing.assert_array_equal(parts.mean, whole.mean)
-    assert (parts.steps, parts.cell.zoneout_h) == (whole.steps, whole.cell.zoneout_h)
+class Pair(NamedTuple):
+    x: Any
+    y: Any
 
 
-def test_a_run_does_not_resume_with_another_layer(tmp_path: Any) -> None:
-    model = Net()
-    model.heads.append(ur.Linear(2, 3))
-    train(model, tmp_path / "c", 3)
-    with pytest.raises(ur.CheckpointError, match="heads was another layer there"):
-        train(Net(), tmp_path / "c", epochs=2, resume=True)
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.ma.masked_array([1.0, 2.0], [False, True]),
+        {"@array": np.ones(1)},
+        {"@tuple": np.ones(1)},
+        {"a/b": np.ones(1), "a": {"b": np.zeros(1)}},
+        {1: np.ones(1), "1": np.zeros(1)},
+        Pair(1, 2),
+        [Pair(np.ones(1), 2)],
+        cyclic(),
+        np.array([object()]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_would_come_back_changed_is_not_kept(value: Any, tmp_path: Any) -> None:
+    model = Two()
+    model.extra = value  # type: ignore[attr-defined]
+    with pytest.warns(UserWarning, match=r"does not hold extra"):
+        ur.save(model, tmp_path / "m")
+    assert not hasattr(ur.load(tmp_path / "m"), "extra")
+
+
+def test_arrays_in_other_orders_of_bytes_and_in_trees(tmp_path: Any) -> None:
+    model = Two()
+    model.big = np.arange(3, dtype=">f4")  # type: ignore[attr-defined]
+    model.tree = {"a": [np.ones(2), 1.5], "b": ()}  # type: ignore[attr-defined]
+    again = saved(model, tmp_path / "m")
+    np.testing.assert_array_equal(again.big, model.big)
+    np.testing.assert_array_equal(again.tree["a"][0], np.ones(2))
+    assert (again.tree["a"][1], again.tree["b"]) == (1.5, ())
+
+
+def test_a_constructor_that_has_changed_meanwhile(tmp_path: Any) -> None:
+    size = 3
+
+    class Sized(ur.Module):
+        def __init__(self) -> None:
+            self.output = ur.Linear(3, size)
+
+        def forward(self, x: Any) -> ur.Tensor:
+            return self.output(x)
+
+    for size in (3, 5):
+        assert saved(Sized(), tmp_path / "m").output.output_size == size

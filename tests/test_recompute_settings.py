@@ -59,10 +59,12 @@ def test_layers_set_the_cells_inside(name: str, native_calls: list[Any]) -> None
 def test_whole_models_set_the_cells_inside() -> None:
     class Reader(ur.Module):
         def __init__(self) -> None:
+            self.recompute = "as I mean it"  # before there are cells
             self.cell = ur.LSTM(2, 3)
-            self.recompute = True
 
     model = ur.Sequential(Reader(), ur.Stack([ur.GRU(3, 3)]), ur.Linear(3, 2))
+    assert (model[0].recompute, model[0].cell.recompute) == ("as I mean it", False)
+    model[0].recompute = True
     assert model[0].cell.recompute is True
     model.recompute = 4
     assert (model[0].cell.recompute, model[1].cells[0].recompute) == (4, 4)

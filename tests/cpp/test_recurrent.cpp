@@ -13,23 +13,23 @@ TEST_CASE_TEMPLATE("options that change the columns of W_ih ask for the paramete
   constexpr std::ptrdiff_t T = 6, B = 2, I = 4, H = 32;
   const std::vector<S> x(T * B * I, S(1)), dy(T * B * H, S(1));
   std::vector<S> W_ih, y(T * B * H), dx(T * B * I);
-  const auto windows = [](double width) { return std::array<double, unrolled::max_options>{width}; };
+  const auto steps_before = [](int count) { return std::array<double, unrolled::max_options>{double(count)}; };
   Recurrent<S> cell("qrnn_fo", I, H);
   CHECK_THROWS_AS(cell.forward({T, B, x.data()}, {y.data(), {}}), std::logic_error);
-  const auto prepare = [&](int width) {
-    cell.set_options(windows(width));
-    W_ih.assign(std::size_t(cell.input_rows() * width * I), S(0.1));
+  const auto prepare = [&](int before) {
+    cell.set_options(steps_before(before));
+    W_ih.assign(std::size_t(cell.input_rows() * (1 + before) * I), S(0.1));
     cell.set_parameters({W_ih.data()});
   };
-  prepare(2);
+  prepare(1);
   cell.forward_for_training({T, B, x.data()}, {y.data(), {}});
-  cell.set_options(windows(500));
+  cell.set_options(steps_before(500));
   CHECK_THROWS_AS(cell.forward({T, B, x.data()}, {y.data(), {}}), std::logic_error);
   typename Recurrent<S>::Gradients wanted;
   wanted.x = dx.data();
   CHECK_THROWS_AS(cell.backward({dy.data(), {}}, wanted), std::logic_error);
   const std::vector<S> narrow = y;
-  prepare(3);
+  prepare(2);
   cell.forward_for_training({T, B, x.data()}, {y.data(), {}});
   cell.backward({dy.data(), {}}, wanted);
   CHECK(y.back() > narrow.back());  // three steps of ones instead of two

@@ -161,20 +161,26 @@ class Module(Configurable):
             tensor.grad = None
 
     @property
-    def recompute(self) -> bool | int | None:
+    def recompute(self) -> Any:
         """That of all cells inside, see `Recurrent`; None where they differ or there are none. To set it sets it in
         each of them.
         """
+        if "recompute" in vars(self):
+            return vars(self)["recompute"]
         settings = {(type(cell.recompute), cell.recompute) for cell in self._recomputing()}
         return settings.pop()[1] if len(settings) == 1 else None
 
     @recompute.setter
-    def recompute(self, value: bool | int) -> None:
+    def recompute(self, value: Any) -> None:
         cells = self._recomputing()
-        if not cells:
-            raise ValueError(
-                f"{type(self).__name__}: recompute is set, but no cell inside can recompute; it is set behind the cells"
-            )
+        if not type(self).__module__.startswith(
+            "unrolled."
+        ):  # may mean something else by it, or have no cells yet
+            vars(self)["recompute"] = value
+            if not isinstance(value, (bool, int)):
+                return
+        elif not cells:
+            raise ValueError(f"{type(self).__name__}: recompute is set, but no cell inside can recompute")
         for cell in cells:
             cell.recompute = value
 

@@ -7,7 +7,7 @@ goes into the file as a change: module, attribute, value. Names that start with 
 
 from __future__ import annotations
 
-import functools
+import copy
 import json
 import zlib
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ class Changes(NamedTuple):
     misfits: list[str]
 
 
-class _Picture(NamedTuple):
+class Picture(NamedTuple):
     """What may differ between two models: of every module its attributes as texts, of every parameter what fits it."""
 
     attributes: dict[str, dict[str, str]]
@@ -57,16 +57,28 @@ class _Picture(NamedTuple):
         self.add(value, name)
 
 
-def changes_of(model: Module, arrays: dict[str, np.ndarray]) -> Changes:
-    """Compares a model with one built from its configuration; arrays among what differs are added to `arrays`."""
-    changes = Changes([], [], [])
+def picture_as_built(model: Module) -> Picture | str:
+    """That of a model built from the configuration of this one; why it cannot be built."""
     config = model.config()
+    before = np.random.get_state()  # noqa: NPY002 (a constructor may draw; to save a model changes nothing)
     try:
-        made = _made(json.dumps(config), _classes(model))
+        built = decode(config)
     except Exception as error:  # whatever a constructor raises
-        changes.misfits.append(f"{type(model).__name__} cannot be built again from its arguments: {error}")
+        return f"{type(model).__name__} cannot be built again from its arguments: {error}"
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+    picture = Picture({}, {})
+    picture.add(built, "")
+    return picture
+
+
+def changes_of(model: Module, made: Picture | str, arrays: dict[str, np.ndarray]) -> Changes:
+    """Compares a model with its `picture_as_built`; arrays among what differs are added to `arrays`."""
+    changes = Changes([], [], [])
+    if isinstance(made, str):
+        changes.misfits.append(made)
         return changes
-    expected = _Picture(dict(made.attributes), dict(made.parameters))
+    expected = Picture(dict(made.attributes), dict(made.parameters))
     for name, module in model.modules().items():
         known = expected.attributes.get(name, {})
         for key, value in _public(module):
@@ -89,14 +101,14 @@ def apply(model: Module, changes: list[Change], arrays: Arrays) -> None:
         _set(model, change["module"], change["attribute"], _restored(change["value"], arrays))
 
 
-def bring_to(model: Module, changes: list[Change], arrays: Arrays) -> None:
+def bring_to(model: Module, made: Picture | str, changes: list[Change], arrays: Arrays) -> None:
     """The same in a model that has been in use, whose layers stay. Raises ValueError where one was exchanged."""
+    if isinstance(made, str):
+        return
     wanted = {(change["module"], change["attribute"]): change["value"] for change in changes}
     held: dict[str, np.ndarray] = {}
-    here = {
-        (change["module"], change["attribute"]): change["value"] for change in changes_of(model, held).found
-    }
-    made = _made(json.dumps(model.config()), _classes(model))
+    found = changes_of(model, made, held).found
+    here = {(change["module"], change["attribute"]): change["value"] for change in found}
     for name, key in [*wanted, *(place for place in here if place not in wanted)]:
         if (name, key) in wanted:
             value = _restored(wanted[name, key], arrays)
@@ -114,23 +126,6 @@ def _set(model: Module, name: str, key: str, value: Any) -> None:
     if key.startswith("_"):
         raise ValueError(f"attribute {key!r} is not one that a file may set")
     setattr(model.modules()[name], key, value)
-
-
-def _classes(model: Module) -> tuple[type[Module], ...]:
-    return tuple(map(type, model.modules().values()))
-
-
-@functools.lru_cache(maxsize=8)
-def _made(config: str, classes: tuple[type[Module], ...]) -> _Picture:
-    """That of a model just built. `classes`: another definition of one of the same name may make another model."""
-    before = np.random.get_state()  # noqa: NPY002 (a constructor may draw; to save a model changes nothing)
-    try:
-        model = decode(json.loads(config))
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
-    picture = _Picture({}, {})
-    picture.add(model, "")
-    return picture
 
 
 def _parameters(model: Module) -> Iterator[tuple[str, str]]:
@@ -153,42 +148,77 @@ def _public(module: Module) -> Iterator[tuple[str, Any]]:
     for option in module._settings:
         yield option, getattr(module, option)
     for key, value in vars(module).items():
-        passed_over = isinstance(value, Tensor) and (is_parameter(value) or value._node is not None)
-        if not (key.startswith("_") or key == "training" or passed_over):
+        if key.startswith("_") or key == "training":
+            continue
+        if isinstance(value, Tensor) and (is_parameter(value) or value._node is not None):
+            continue
+        of_class = getattr(type(module), key, None)
+        if not isinstance(of_class, property) or of_class.fset is not None:
             yield key, value
 
 
 def _text(value: Any) -> str:
-    """The same for equal values only; `_OBJECT` and a type of what cannot be stored."""
+    """The same for equal values only; `_OBJECT` and what can be told of what cannot be stored."""
     arrays: dict[str, np.ndarray] = {}
     try:
         form = _stored(value, "", arrays)
-    except TypeError:
-        return f"{_OBJECT} {type(value).__name__}"
+    except (TypeError, RecursionError):
+        return f"{_OBJECT} {type(value).__name__} {_told(value)}"
     sums = [(array.dtype.str, array.shape, zlib.crc32(array.tobytes())) for array in arrays.values()]
     return json.dumps([form, sums])
 
 
+def _told(value: Any) -> str:
+    if (name := getattr(value, "__qualname__", None)) is not None:
+        code = getattr(value, "__code__", None)  # of functions whose names are the same
+        return f"{value.__module__}.{name} {code and (code.co_code, code.co_consts, code.co_names)}"
+    if isinstance(value, np.ufunc):
+        return str(value)
+    comparable = isinstance(value, (set, frozenset, complex, bytes, np.ndarray, list, tuple, dict))
+    text = repr(value) if comparable else ""
+    return "" if " at 0x" in text else text  # an address says nothing
+
+
 def _stored(value: Any, prefix: str, arrays: dict[str, np.ndarray]) -> Any:
     """JSON-able form; arrays in it go to `arrays`. Raises TypeError for what neither holds."""
+    if _has_named_tuple(value):
+        raise TypeError("a named tuple would come back as another one")
     try:
         return encode(value)
     except TypeError:
-        if not isinstance(value, Tensor) and any(
-            isinstance(part, Tensor) for _, part in _walk(value, "", ())
-        ):
-            raise
+        if not isinstance(value, Tensor):
+            _check_tree(value)
         parts: dict[str, np.ndarray] = {}
         form = {"@tensor" if isinstance(value, Tensor) else "@tree": take_apart(value, prefix, parts)}
         if any(array.dtype.kind not in "biuf" or array.dtype.itemsize > 8 for array in parts.values()):
             raise
-        arrays.update(parts)
+        arrays.update((name, array.astype(array.dtype.newbyteorder("="))) for name, array in parts.items())
         return form
+
+
+def _has_named_tuple(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_named_tuple, value.values()))
+    return hasattr(value, "_fields") or (
+        isinstance(value, (list, tuple)) and any(map(_has_named_tuple, value))
+    )
+
+
+def _check_tree(value: Any) -> None:
+    """Raises TypeError for what would not come back as it is: `take_apart` names arrays by keys."""
+    if isinstance(value, (Tensor, np.ma.MaskedArray)):
+        raise TypeError(type(value).__name__)
+    if isinstance(value, Mapping) and not all(isinstance(k, str) and not {"@", "/"} & set(k) for k in value):
+        raise TypeError("keys")
+    for item in (
+        value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    ):
+        _check_tree(item)
 
 
 def _restored(form: Any, arrays: Arrays) -> Any:
     if isinstance(form, dict) and "@tensor" in form:
         return Tensor(np.array(put_together(form["@tensor"], arrays, {})))
     if isinstance(form, dict) and "@tree" in form:
-        return put_together(form["@tree"], {name: np.array(array) for name, array in arrays.items()}, {})
+        return copy.deepcopy(put_together(form["@tree"], arrays, {}))
     return decode(form)

@@ -1,9 +1,9 @@
 """`save` and `load`: a model as weights and configuration in one safetensors file. Nothing is pickled.
 
-The document of the file: `config` (how to build the model, see `registry`), `frozen` (names of frozen
-parameters), `ties` (further name -> first name of a shared parameter), `changes` (attributes that were set after
-construction, see `changes`) and `misfits` (why the model cannot be built again). Arrays whose names start with "@" are
-not parameters.
+The document of the file: `config` (how to build the model, see `registry`), `frozen` (names of frozen parameters),
+`ties` and `shared` (further name -> first name of a tied parameter, of a shared module), `changes` (attributes that
+were set after construction, see `changes`) and `misfits` (why the model cannot be built again). Arrays whose names
+start with "@" are not parameters.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from unrolled.cells.base import Recurrent
-from unrolled.io.changes import Changes, apply, bring_to, changes_of
+from unrolled.io.changes import Changes, Picture, apply, bring_to, changes_of, picture_as_built
 from unrolled.io.file import CheckpointError, StrPath, read, write
-from unrolled.module import Module, parts_of
+from unrolled.io.ties import separate_modules, share_modules, shared_modules, tie_parameters
+from unrolled.module import Module
 from unrolled.registry import decode
-from unrolled.tensor import Tensor
 
 
 def save(model: Module, path: StrPath) -> None:
@@ -35,7 +35,7 @@ def save(model: Module, path: StrPath) -> None:
     if not isinstance(model, Module):
         raise TypeError(f"save: model is {type(model).__name__}, expected a Module")
     arrays = {name: tensor._data for name, tensor in model.parameters().items()}
-    description, changes = describe(model, arrays)
+    description, changes = describe(model, picture_as_built(model), arrays)
     write(path, arrays, {"model": description})
     warn_of(changes)
 
@@ -61,41 +61,33 @@ def weights(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array for name, array in arrays.items() if not name.startswith("@")}
 
 
-def describe(model: Module, arrays: dict[str, np.ndarray]) -> tuple[dict[str, Any], Changes]:
+def describe(
+    model: Module, made: Picture | str, arrays: dict[str, np.ndarray]
+) -> tuple[dict[str, Any], Changes]:
     """What a file says about a model, apart from the values of its parameters; arrays that belong to it are added to
-    `arrays`.
+    `arrays`. `made`: its `picture_as_built`.
     """
     frozen = [name for name, tensor in model.parameters().items() if not tensor.requires_grad]
-    changes = changes_of(model, arrays)
+    changes = changes_of(model, made, arrays)
     description = {
         "config": model.config(),
         "frozen": frozen,
         "ties": model.ties(),
+        "shared": shared_modules(model),
         "changes": changes.found,
         "misfits": changes.misfits,
     }
     return description, changes
 
 
-def check_storable(model: Module) -> None:
-    """Raises TypeError or ValueError where `load` could not build the model again, and warns as `save` does."""
-    changes = describe(model, {})[1]
-    if changes.misfits:
-        raise ValueError(_cannot_be_built(changes))
-    warn_of(changes)
-
-
-def _cannot_be_built(changes: Changes) -> str:
-    return (
-        f"ur.load will not be able to build this model: {'; '.join(changes.misfits)}. Make what differs an argument of "
-        "the constructor"
-    )
-
-
 def warn_of(changes: Changes) -> None:
     """Says what a file does not hold, and why a model could not be loaded."""
     if changes.misfits:
-        warnings.warn(_cannot_be_built(changes), stacklevel=3)
+        warnings.warn(
+            f"ur.load will not be able to build this model: {'; '.join(changes.misfits)}. Make what differs an "
+            "argument of the constructor",
+            stacklevel=3,
+        )
     if changes.lost:
         warnings.warn(
             f"the file does not hold {', '.join(changes.lost)}: expected numbers, texts, arrays, modules, or "
@@ -104,12 +96,24 @@ def warn_of(changes: Changes) -> None:
         )
 
 
-def restore(model: Module, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def restore(
+    model: Module, made: Picture | str, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> None:
     """Brings a model with the same configuration to what `describe` described, apart from the values of its
     parameters. Raises ValueError if a layer was exchanged in one of them.
     """
-    bring_to(model, description.get("changes", []), arrays)
+    if "changes" in description:
+        bring_to(model, made, description["changes"], arrays)
+    else:
+        _set_options(model, description)
     _freeze(model, description["frozen"])
+
+
+def _set_options(model: Module, description: Mapping[str, Any]) -> None:
+    """Of files of earlier versions."""
+    for name, settings in description.get("settings", {}).items():
+        for option, value in settings.items():
+            setattr(model.modules()[name], option, value)
 
 
 def _freeze(model: Module, names: list[str]) -> None:
@@ -128,14 +132,14 @@ def build(path: StrPath, description: Mapping[str, Any], arrays: Mapping[str, np
         model = decode(description["config"])
         if not isinstance(model, Module):
             raise ValueError(f"the configuration is of a {type(model).__name__}, not of a Module")
+        shared = description.get("shared", shared_modules(model))
+        separate_modules(model, shared)
         apply(model, description.get("changes", []), arrays)
-        for name, first in description["ties"].items():
-            tie(model, name, first)
+        share_modules(model, shared)
+        tie_parameters(model, description["ties"])
         model.load_parameters(weights(arrays))
         _freeze(model, description["frozen"])
-        for name, settings in description.get("settings", {}).items():  # of files of earlier versions
-            for option, value in settings.items():
-                setattr(model.modules()[name], option, value)
+        _set_options(model, description)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise CheckpointError(f"{path} does not fit the classes defined here: {error}") from error
     model.eval()
@@ -143,32 +147,3 @@ def build(path: StrPath, description: Mapping[str, Any], arrays: Mapping[str, np
         if isinstance(module, Recurrent):
             module._warm_up()
     return model
-
-
-def tie(model: Module, name: str, first: str) -> None:
-    """Makes the tensor called `name` the very tensor called `first`."""
-    owner, key, present = _place(model, name)
-    tensor = _place(model, first)[2]
-    if not isinstance(tensor, Tensor):
-        raise ValueError(f"{first!r} is not a parameter")
-    if present is tensor:
-        return
-    if isinstance(owner, Module):
-        setattr(owner, key, tensor)
-    elif isinstance(owner, (dict, list)):
-        owner[key] = tensor
-    else:
-        raise ValueError(f"parameter {name!r} is inside a tuple and cannot be tied to {first!r}")
-
-
-def _place(model: Module, name: str) -> tuple[Any, Any, Any]:
-    """The module or container, the key and the value that a dotted name leads to; keys may have dots themselves."""
-    open_ends: list[tuple[Any, str]] = [(model, name)]
-    while open_ends:
-        owner, rest = open_ends.pop()
-        for key, value in parts_of(owner):
-            if str(key) == rest:
-                return owner, key, value
-            if rest.startswith(f"{key}."):
-                open_ends.append((value, rest[len(f"{key}.") :]))
-    raise ValueError(f"there is no parameter {name!r}")

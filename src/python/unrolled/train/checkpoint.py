@@ -47,7 +47,7 @@ def save_run(run: Run, path: StrPath) -> None:
     if run.best_parameters is not None:
         arrays |= {_PARAMETERS + name: array for name, array in present.items()}
     state = take_apart(_state(run), _RUN, arrays)
-    write(path, arrays, {"model": describe(run.model, arrays)[0], "training": state})
+    write(path, arrays, {"model": describe(run.model, run.made, arrays)[0], "training": state})
 
 
 def restore_run(run: Run, path: StrPath) -> None:
@@ -67,7 +67,7 @@ def restore_run(run: Run, path: StrPath) -> None:
     present = {n.removeprefix(_PARAMETERS): a for n, a in arrays.items() if n.startswith(_PARAMETERS)}
     try:
         state = put_together(document["training"], arrays, classes)
-        restore(run.model, document["model"], arrays)
+        restore(run.model, run.made, document["model"], arrays)
         _load_state(run, state)
         run.model.load_parameters(present or best)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -87,6 +87,15 @@ def _difference(saved: Any, here: Any, where: str = "model") -> str:
                 return _difference(saved.get(key), here.get(key), where)
     texts = [text if len(text) <= 60 else f"{text[:57]}..." for text in (repr(saved), repr(here))]
     return f"{where} is {texts[0]} there, {texts[1]} here"
+
+
+def _load_modules(run: Run, states: dict[str, Any]) -> None:
+    there: dict[str, Any] = {**run.model.modules()}
+    for name, saved in states.items():
+        if hasattr(there[name], "load_state_dict"):
+            there[name].load_state_dict(saved)
+        else:  # of a file of an earlier version: what masks depend on
+            there[name].seed, there[name].counter = saved["seed"], saved["counter"]
 
 
 def _stateful(run: Run) -> Iterator[tuple[str, Any]]:
@@ -133,8 +142,7 @@ def _load_state(run: Run, state: dict[str, Any]) -> None:
     if state["data"] is not None:
         run.data.load_state_dict(state["data"])
         run.data_state = state["data"]
-    for name, module in _stateful(run):
-        module.load_state_dict(state["modules"][name])
+    _load_modules(run, state["modules"])
     for name, generator in sources.items():
         set_state(generator, state["generators"][name])
     for callback, saved in zip(run.callbacks, state["callbacks"], strict=True):

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from unrolled import checks
-from unrolled.io.model import check_storable
+from unrolled.io.changes import picture_as_built
+from unrolled.io.model import describe, warn_of
 from unrolled.module import Module
 from unrolled.optim import Optimizer, Schedule
 from unrolled.train.checkpoint import check_place
@@ -45,7 +46,8 @@ def check_fit(run: Run, plan: Plan, resume: bool) -> None:
     if plan.checkpoint is not None:
         check_place(plan.checkpoint)
         _check_restorable(run)
-        check_storable(model)  # now, not after the first epoch
+        run.made = picture_as_built(model)
+        warn_of(describe(model, run.made, {})[1])  # now, not after the first epoch
 
 
 def _check_callbacks(callbacks: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled.io.changes import Picture
 from unrolled.io.file import StrPath
 from unrolled.module import Module
 from unrolled.optim import (
@@ -84,6 +85,7 @@ class Run:
     step: int = 0  # updates
     batch: int = 0  # batches of the current epoch
     carried: Any = None
+    made: Picture | str = ""  # of the model as its constructor makes it, for checkpoints
     data_state: Any = None  # where the data were after the last batch or epoch
     totals: Totals = field(default_factory=Totals)
     history: History = field(default_factory=History)
