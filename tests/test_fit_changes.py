@@ -89,3 +89,43 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path: Any) -> None:
     for name, tensor in whole.parameters().items():
         np.testing.assert_array_equal(resumed.parameters()[name], tensor)
     assert resumed.cell.gradient_clip == 2.0
+
+
+def test_dropout_that_begins_and_grows_while_training(tmp_path: Any) -> None:
+    class Deep(ur.Module):
+        def __init__(self, *, rng: Any = None) -> None:
+            self.layers = ur.Stack([ur.GRU(3, 4, rng=rng), ur.GRU(4, 3, rng=rng)])
+            self.means = np.zeros(3)
+
+        def forward(self, x: Any) -> ur.Tensor:
+            return self.layers(x)[0]
+
+    def grow(run: Any) -> None:
+        run.model.layers.dropout = 0.1 * run.epoch
+        for mask in run.model.layers.masks:
+            mask.seed = 3
+
+    def run(epochs: int, path: Any, **options: Any) -> Deep:
+        model = Deep(rng=np.random.default_rng(0))
+        if options:
+            model.means = np.ones(3)  # another one than when the run began
+            model.layers.cells[0].zoneout_h = 0.2
+        train(model, path, 3, epochs=epochs, callbacks=[grow], progress=False, **options)
+        return model
+
+    whole = run(6, tmp_path / "whole")
+    run(3, tmp_path / "parts")
+    parts = run(6, tmp_path / "parts", resume=True)
+    for name, tensor in whole.parameters().items():
+        np.testing.assert_array_equal(parts.parameters()[name], tensor)
+    assert parts.layers.dropout == whole.layers.dropout
+    assert parts.layers.cells[0].zoneout_h == 0.0
+
+
+def test_a_layer_with_another_option_is_brought_to_it(tmp_path: Any) -> None:
+    model = Net()
+    model.cell = ur.GRU(3, 4, update="new")
+    train(model, tmp_path / "c")
+    other = Net()
+    train(other, tmp_path / "c", epochs=1, resume=True)
+    assert other.cell.update == "new"

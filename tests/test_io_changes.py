@@ -255,3 +255,13 @@ def test_a_constructor_that_has_changed_meanwhile(tmp_path: Any) -> None:
 
     for size in (3, 5):
         assert saved(Sized(), tmp_path / "m").output.output_size == size
+
+
+def test_a_layer_that_cannot_be_built_again(tmp_path: Any) -> None:
+    Failing.built = 0
+    model = Two()
+    model.b = Failing()  # type: ignore[assignment]
+    with pytest.warns(UserWarning, match="b cannot be built again: only once"):
+        ur.save(model, tmp_path / "m")
+    with pytest.raises(ur.CheckpointError, match="only once"):
+        ur.load(tmp_path / "m")

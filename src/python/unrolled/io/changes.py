@@ -89,8 +89,12 @@ def changes_of(model: Module, made: Picture | str, arrays: dict[str, np.ndarray]
                 changes.lost.append(f"{path} ({type(value).__name__})")
                 continue
             form = _stored(value, _PREFIX + path, arrays)
+            try:
+                expected.replace(_restored(form, arrays), path)
+            except Exception as error:  # of the constructor of a layer in it
+                changes.misfits.append(f"{path} cannot be built again: {error}")
+                continue
             changes.found.append({"module": name, "attribute": key, "value": form})
-            expected.replace(_restored(form, arrays), path)
     changes.misfits.extend(_misfits(dict(_parameters(model)), expected.parameters))
     return changes
 
@@ -106,20 +110,34 @@ def bring_to(model: Module, made: Picture | str, changes: list[Change], arrays: 
     if isinstance(made, str):
         return
     wanted = {(change["module"], change["attribute"]): change["value"] for change in changes}
-    held: dict[str, np.ndarray] = {}
-    found = changes_of(model, made, held).found
-    here = {(change["module"], change["attribute"]): change["value"] for change in found}
-    for name, key in [*wanted, *(place for place in here if place not in wanted)]:
-        if (name, key) in wanted:
-            value = _restored(wanted[name, key], arrays)
-        elif key in (known := made.attributes.get(name, {})) and not known[key].startswith(_OBJECT):
-            value = _restored(json.loads(known[key])[0], {})  # what the constructor sets
-        else:
-            continue
-        if not any(isinstance(part, Module) for _, part in _walk(value, "", ())):
-            _set(model, name, key, value)
-        elif here.get((name, key)) != wanted.get((name, key)):
-            raise ValueError(f"{name}.{key}".lstrip(".") + " was another layer there")
+    for change in changes_of(model, made, {}).found:
+        name, key = change["module"], change["attribute"]
+        known = made.attributes.get(name, {}).get(key, _OBJECT)
+        if (name, key) not in wanted and not known.startswith(_OBJECT):
+            form, sums = json.loads(known)
+            if not sums:
+                _bring(model, name, key, _restored(form, {}))  # what the constructor sets
+    for (name, key), form in wanted.items():
+        _bring(model, name, key, _restored(form, arrays))
+
+
+def _bring(model: Module, name: str, key: str, value: Any) -> None:
+    """Sets an attribute; layers in it take the options of those in `value`."""
+    wanted = _modules_in(value)
+    if not wanted:
+        _set(model, name, key, value)
+        return
+    here = _modules_in(getattr(model.modules()[name], key, None))
+    if list(map(type, here)) != list(map(type, wanted)):
+        raise ValueError(f"{name}.{key}".lstrip(".") + " was another layer there")
+    for layer, like in zip(here, wanted, strict=True):
+        for option, there in _public(like):
+            if not _modules_in(there) and _text(getattr(layer, option, None)) != _text(there):
+                setattr(layer, option, there)
+
+
+def _modules_in(value: Any) -> list[Module]:
+    return [part for _, part in _walk(value, "", ()) if isinstance(part, Module)]
 
 
 def _set(model: Module, name: str, key: str, value: Any) -> None:
