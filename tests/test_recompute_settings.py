@@ -66,6 +66,8 @@ def test_whole_models_set_the_cells_inside() -> None:
     assert (model[0].recompute, model[0].cell.recompute) == ("as I mean it", False)
     model[0].recompute = True
     assert model[0].cell.recompute is True
+    model[0].cell.recompute = False
+    assert model[0].recompute is False
     model.recompute = 4
     assert (model[0].cell.recompute, model[1].cells[0].recompute) == (4, 4)
     language = ur.models.LanguageModel(ur.CharVocabulary("ab"), hidden_size=3)
@@ -123,3 +125,27 @@ def test_files_of_earlier_versions(tmp_path: Any) -> None:
     document["model"]["settings"] = {"": {"recompute": 5}}
     write(tmp_path / "older", arrays, document)
     assert ur.load(tmp_path / "older").recompute == 5
+
+
+def test_options_of_earlier_versions_that_are_off(tmp_path: Any) -> None:
+    from unrolled.io.file import read, write
+
+    cells = [
+        ur.GRU(2, 3, zoneout_h=0.3, gradient_clip=1.0, recompute=True),
+        ur.GRU(3, 3, zoneout_h=0.3),
+        ur.RNN(3, 3),
+    ]
+    ur.save(ur.Stack(cells, dropout=0.5), tmp_path / "model")
+    arrays, document = read(tmp_path / "model")
+    del document["model"]["changes"]
+    document["model"]["settings"] = {"cells.1": {"zoneout_h": 0.2}}
+    write(tmp_path / "old", arrays, document)
+    again = ur.load(tmp_path / "old")
+    assert (again.dropout, again.masks[0].p) == (0.0, 0.0)
+    first, second, _ = again.cells
+    assert (first.zoneout_h, first.gradient_clip, first.recompute, second.zoneout_h) == (
+        0.0,
+        None,
+        False,
+        0.2,
+    )

@@ -64,9 +64,9 @@ _INSTEAD = {
 
 def plain(value: Any) -> Any:
     """The array of a tensor, anything else as it is."""
-    data = (
-        None if isinstance(value, np.ndarray) else getattr(value, "_data", None)
-    )  # masked arrays have one, too
+    if isinstance(value, np.ndarray):  # masked ones have a _data, too
+        return value
+    data = getattr(value, "_data", None)
     return value if data is None else data
 
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from unrolled.arrays import array_of
+from unrolled.recomputing import Recomputing
 from unrolled.registry import Configurable
 from unrolled.tensor import Tensor
 
@@ -25,7 +26,7 @@ class LoadReport(NamedTuple):
     unexpected: tuple[str, ...]
 
 
-class Module(Configurable):
+class Module(Recomputing, Configurable):
     """A part of a model: parameters, other modules, and a `forward`.
 
     A parameter is a `Tensor(array, requires_grad=True)` attribute. Parameters are found by scanning
@@ -45,8 +46,6 @@ class Module(Configurable):
     """
 
     training: bool = True
-    # Options that are properties and may be set after construction: files keep them as they keep attributes.
-    _settings: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define forward")
@@ -159,33 +158,6 @@ class Module(Configurable):
         """Clears the gradient of every parameter."""
         for tensor in self.parameters().values():
             tensor.grad = None
-
-    @property
-    def recompute(self) -> Any:
-        """That of all cells inside, see `Recurrent`; None where they differ or there are none. To set it sets it in
-        each of them.
-        """
-        if "recompute" in vars(self):
-            return vars(self)["recompute"]
-        settings = {(type(cell.recompute), cell.recompute) for cell in self._recomputing()}
-        return settings.pop()[1] if len(settings) == 1 else None
-
-    @recompute.setter
-    def recompute(self, value: Any) -> None:
-        cells = self._recomputing()
-        if not type(self).__module__.startswith(
-            "unrolled."
-        ):  # may mean something else by it, or have no cells yet
-            vars(self)["recompute"] = value
-            if not isinstance(value, (bool, int)):
-                return
-        elif not cells:
-            raise ValueError(f"{type(self).__name__}: recompute is set, but no cell inside can recompute")
-        for cell in cells:
-            cell.recompute = value
-
-    def _recomputing(self) -> list[Module]:
-        return [module for module in self.modules().values() if "recompute" in module._settings]
 
     # --- values
 

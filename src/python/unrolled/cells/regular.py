@@ -11,7 +11,7 @@ from unrolled import checks, ops
 from unrolled.cells.base import Recurrent
 from unrolled.tensor import Tensor
 
-_RATES = ("zoneout_h", "zoneout_c", "recurrent_dropout", "weight_dropout")
+RATES = ("zoneout_h", "zoneout_c", "recurrent_dropout", "weight_dropout")
 _SEEDS = 2**53  # whole numbers below it pass to the native cell as they are
 
 
@@ -88,14 +88,14 @@ class Gated(Recurrent):
             self.seed = int(rng.integers(_SEEDS))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _RATES:
+        if name in RATES:
             value = self._checked_rate(name, value)
         elif name == "gradient_clip" and value is not None:
             value = checks.positive(type(self).__name__, name, value)
         elif name == "learn_initial_state" and "W_ih" in vars(self):
             raise AttributeError(f"{type(self).__name__}: {name} is set when the cell is made")
         super().__setattr__(name, value)
-        if name in _RATES and value and "W_ih" in vars(self) and not self.seed:
+        if name in RATES and value and "W_ih" in vars(self) and not self.seed:
             # No masks were to be drawn when the cell was made. Cells of different weights draw different ones.
             self.seed = zlib.crc32(self.W_ih._data.tobytes())
 

@@ -51,9 +51,8 @@ class Timed(Recurrent):
         if isinstance(dt, float) and 0 <= dt < math.inf and rows:
             times = np.full((1, *rows), dt, self.dtype)
         else:
-            times = self._spread(
-                dt if np.ndim(dt) == 0 else array_of(type(self).__name__, "dt", dt)[None], (1, *rows)
-            )._data
+            of_rows = dt if np.ndim(dt) == 0 else array_of(type(self).__name__, "dt", dt)[None]
+            times = self._spread(of_rows, (1, *rows))._data
         step = self._step
         result: tuple[Array, Any] | None = None if step is None else step(x_t, state, times)
         return self._careful_step(x_t, state, times) if result is None else result

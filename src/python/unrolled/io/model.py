@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from unrolled.cells.base import Recurrent
+from unrolled.cells.regular import RATES, Gated
 from unrolled.io.changes import Changes, Picture, apply, bring_to, changes_of, picture_as_built
 from unrolled.io.file import CheckpointError, StrPath, read, write
 from unrolled.io.ties import separate_modules, share_modules, shared_modules, tie_parameters
@@ -110,10 +111,15 @@ def restore(
 
 
 def _set_options(model: Module, description: Mapping[str, Any]) -> None:
-    """Of files of earlier versions."""
-    for name, settings in description.get("settings", {}).items():
-        for option, value in settings.items():
-            setattr(model.modules()[name], option, value)
+    """Of files of earlier versions, which name those that are on."""
+    if "settings" not in description:
+        return
+    for name, module in model.modules().items():
+        on = description["settings"].get(name, {})
+        rates = (*RATES, "gradient_clip") if isinstance(module, Gated) else ()
+        for option in (*module._settings, *rates):
+            off = {"recompute": False, "gradient_clip": None}.get(option, 0.0)
+            setattr(module, option, on.get(option, off))
 
 
 def _freeze(model: Module, names: list[str]) -> None:

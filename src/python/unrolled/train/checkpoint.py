@@ -90,12 +90,12 @@ def _difference(saved: Any, here: Any, where: str = "model") -> str:
 
 
 def _load_modules(run: Run, states: dict[str, Any]) -> None:
+    stateful = dict(_stateful(run))
+    for name, module in stateful.items():
+        module.load_state_dict(states[name])
     there: dict[str, Any] = {**run.model.modules()}
-    for name, saved in states.items():
-        if hasattr(there[name], "load_state_dict"):
-            there[name].load_state_dict(saved)
-        else:  # of a file of an earlier version: what masks depend on
-            there[name].seed, there[name].counter = saved["seed"], saved["counter"]
+    for name in states.keys() - stateful.keys():  # of a file of an earlier version: what masks depend on
+        there[name].seed, there[name].counter = states[name]["seed"], states[name]["counter"]
 
 
 def _stateful(run: Run) -> Iterator[tuple[str, Any]]:
