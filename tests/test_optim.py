@@ -279,6 +279,12 @@ def test_native_updates_check_their_arguments():
         ("adagrad", g, [np.zeros(10, np.float32)[::2]], TypeError),
     ]:
         with pytest.raises(error):
-            core.optimizer_update(rule, p, gradient, state, {"rate": 1.0, "decay": 0.0})
+            core.optimizer_update(rule, [(p, gradient, *state)], {"rate": 1.0, "decay": 0.0})
+    with pytest.raises(ValueError, match="needs a gradient"):
+        core.optimizer_update("sgd", [(p,)], {"rate": 1.0, "decay": 0.0})
+    g[:] = 1
     with pytest.raises(TypeError):
-        core.sum_of_squares(np.zeros(3, np.int64))
+        core.optimizer_update("sgd", [(p, g), (p, g[:3])], {"rate": 1.0, "decay": 0.0})
+    assert not p.any()  # all or none
+    with pytest.raises(TypeError):
+        core.sums_of_squares([np.zeros(3), np.zeros(3, np.int64)])

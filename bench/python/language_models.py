@@ -53,6 +53,7 @@ class Model:
         return {n: rng.uniform(-self.scale, self.scale, s).astype(np.float32) for n, s in shapes.items()}
 
 
+SMALL = Model("character", 16, 32, 1, 20, 1, 0.2, "Adam", 2e-3, 1.0)  # what Python and the tape take
 CHARACTERS = Model("character", 64, 256, 1, 64, 32, 1 / 16, "Adam", 2e-3, 1.0)
 # The small model of Zaremba, Sutskever and Vinyals 2014.
 WORDS = Model("words", 200, 200, 2, 20, 20, 0.08, "SGD", 0.1, 5.0, V=10_000)
@@ -60,7 +61,8 @@ Train = Callable[[Array, Array], float]  # one step; gives the loss
 
 
 def character(bench: Bench) -> Iterator[Row]:
-    yield from compare(bench, CHARACTERS, list(english_text()))
+    for model in (SMALL, CHARACTERS):
+        yield from compare(bench, model, list(english_text()))
 
 
 def words(bench: Bench) -> Iterator[Row]:

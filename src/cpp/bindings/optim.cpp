@@ -4,6 +4,10 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "bindings/quick_arrays.h"
 #include "optim/update.h"
 
@@ -30,45 +34,59 @@ S* memory(const py::array& array, Index size, const char* what) {
   return static_cast<S*>(py::reinterpret_borrow<Given<S>>(array).mutable_data());
 }
 
+/// A parameter, its gradient and its state arrays, of one type.
+using ArrayList = std::vector<py::array>;
+using Loop = std::function<void()>;  // over memory that has been checked, for when Python may go on
+
 template <class S>
-void update_as(const std::string& rule, const py::array& p, const py::array& g, const std::vector<py::array>& slots,
-               const optim::Coefficients& coefficients) {
-  const Index size = p.size();
-  S* const parameter = memory<S>(p, size, "parameter");
-  if (!is_given<S>(g) || g.size() != size) throw py::type_error("gradient: wrong dtype, layout or size");
-  const S* const gradient = static_cast<const S*>(g.data());
+Loop update_of(const std::string& rule, const ArrayList& arrays, const optim::Coefficients& coefficients) {
+  const Index size = arrays[0].size();
+  S* const parameter = memory<S>(arrays[0], size, "parameter");
+  if (!is_given<S>(arrays[1]) || arrays[1].size() != size)
+    throw py::type_error("gradient: wrong dtype, layout or size");
+  const S* const gradient = static_cast<const S*>(arrays[1].data());
   std::vector<S*> states;
-  for (const py::array& slot : slots) states.push_back(memory<S>(slot, size, "state"));
-  const py::gil_scoped_release release;
-  optim::update<S>(rule, size, parameter, gradient, states, coefficients);
+  for (std::size_t k = 2; k < arrays.size(); ++k) states.push_back(memory<S>(arrays[k], size, "state"));
+  return [=, &rule, &coefficients] { optim::update<S>(rule, size, parameter, gradient, states, coefficients); };
 }
 
-void update(const std::string& rule, const py::array& p, const py::array& g, const std::vector<py::array>& slots,
+/// All or none where an array does not fit.
+void update(const std::string& rule, const std::vector<ArrayList>& parameters,
             const optim::Coefficients& coefficients) {
-  if (is_given<float>(p)) return update_as<float>(rule, p, g, slots, coefficients);
-  update_as<double>(rule, p, g, slots, coefficients);
+  std::vector<Loop> loops;
+  for (const ArrayList& arrays : parameters) {
+    if (arrays.size() < 2) throw py::value_error("a parameter needs a gradient");
+    loops.push_back(is_given<float>(arrays[0]) ? update_of<float>(rule, arrays, coefficients)
+                                               : update_of<double>(rule, arrays, coefficients));
+  }
+  const py::gil_scoped_release release;
+  for (const Loop& run : loops) run();
 }
 
 template <class S>
-double sum_of_squares_as(const py::array& values) {
+Loop sum_of(const py::array& values, double& sum) {
+  if (!is_given<S>(values)) throw py::type_error("expected C-contiguous and aligned float32 or float64 arrays");
   const S* const data = static_cast<const S*>(values.data());
-  const Index size = values.size();
-  const py::gil_scoped_release release;
-  return optim::sum_of_squares<S>(data, size);
+  return [data, size = values.size(), &sum] { sum = optim::sum_of_squares<S>(data, size); };
 }
 
-double sum_of_squares(const py::array& values) {
-  if (is_given<float>(values)) return sum_of_squares_as<float>(values);
-  if (is_given<double>(values)) return sum_of_squares_as<double>(values);
-  throw py::type_error("expected a C-contiguous and aligned float32 or float64 array");
+std::vector<double> sums_of_squares(const ArrayList& arrays) {
+  std::vector<double> sums(arrays.size());
+  std::vector<Loop> loops;
+  for (std::size_t k = 0; k < arrays.size(); ++k)
+    loops.push_back(is_given<float>(arrays[k]) ? sum_of<float>(arrays[k], sums[k])
+                                               : sum_of<double>(arrays[k], sums[k]));
+  const py::gil_scoped_release release;
+  for (const Loop& run : loops) run();
+  return sums;
 }
 
 }  // namespace
 
 void bind_optim(py::module_& m) {
-  m.def("optimizer_update", &update, py::arg("rule"), py::arg("parameter"), py::arg("gradient"), py::arg("state"),
-        py::arg("coefficients"), "One update in place; see optim/update.h.");
-  m.def("sum_of_squares", &sum_of_squares, py::arg("values"), "In float64, in a fixed order.");
+  m.def("optimizer_update", &update, py::arg("rule"), py::arg("parameters"), py::arg("coefficients"),
+        "One update in place of each parameter, given as (parameter, gradient, state arrays ..); see optim/update.h.");
+  m.def("sums_of_squares", &sums_of_squares, py::arg("arrays"), "Of each array, in float64, in a fixed order.");
 }
 
 }  // namespace unrolled::bindings

@@ -4,7 +4,7 @@
 
 namespace unrolled::bindings {
 
-/// `optimizer_update` and `sum_of_squares`.
+/// `optimizer_update` and `sums_of_squares`.
 void bind_optim(pybind11::module_& m);
 
 }  // namespace unrolled::bindings

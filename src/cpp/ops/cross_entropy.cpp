@@ -14,22 +14,23 @@ namespace {
 
 constexpr Index cost = 8;  // of one logit, in elementary operations
 
-// inputs:  logits (N, C), targets int64 (N), weights (N) or absent
-// outputs: loss (N); kept: m (N), the largest logit, and the sum over c of e^(logits[n, c] - m[n]) (N)
+// inputs:  logits (..., C), targets int64 (...), weights (...) or absent
+// outputs: loss (...); kept: m (...), the largest logit, and the sum over c of e^(logits[n, c] - m[n]) (...)
 std::vector<Spec> shapes(const Arrays& inputs, const Attributes&) {
   const Array &logits = inputs[0], &targets = inputs[1], &weights = inputs[2];
   require_float(logits, "cross_entropy needs float32 or float64 logits");
-  require(logits.ndim() == 2 && logits.last() >= 1, "cross_entropy needs logits (positions, classes)");
-  const Index positions = logits.shape()[0], classes = logits.last();
-  require(targets && targets.spec.type == Type::i64 && targets.shape() == Shape{positions},
+  require(logits.ndim() >= 1 && logits.last() >= 1, "cross_entropy needs logits (..., classes)");
+  const Shape positions(logits.shape().begin(), logits.shape().end() - 1);
+  const Index classes = logits.last(), count = element_count(positions);
+  require(targets && targets.spec.type == Type::i64 && targets.shape() == positions,
           "cross_entropy needs one int64 target per position");
-  require(!weights || (weights.spec.type == logits.spec.type && weights.shape() == Shape{positions}),
+  require(!weights || (weights.spec.type == logits.spec.type && weights.shape() == positions),
           "cross_entropy needs one weight per position");
-  for (Index n = 0; n < positions; ++n) {
+  for (Index n = 0; n < count; ++n) {
     const std::int64_t target = targets.as<std::int64_t>()[n];
     require(target >= 0 && target < classes, "cross_entropy: a target is no class");
   }
-  const Spec per_position{logits.spec.type, {positions}};
+  const Spec per_position{logits.spec.type, positions};
   return {per_position, per_position, per_position};
 }
 

@@ -10,7 +10,7 @@ namespace unrolled::optim {
 namespace {
 
 constexpr Index block = 4096;              // numbers in one partial sum, and the grain that threads share
-constexpr Index least_for_team = 1 << 18;  // below, waking a team costs about what it saves
+constexpr Index least_for_team = 1 << 16;  // below, a team costs about what it saves, also where it is awake
 
 double number(const Coefficients& coefficients, const char* name) {
   const auto found = coefficients.find(name);

@@ -8,6 +8,7 @@ where no position counts.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import numpy as np
 from unrolled import checks, ops
 from unrolled.arrays import array_of
 from unrolled.ops.checks import float_tensor, integer_array
+from unrolled.ops.native import run
 from unrolled.tape import Array
-from unrolled.tensor import Tensor, record
+from unrolled.tensor import Tensor, needs_grad, record
 
 _REDUCTIONS = ("mean", "sum", "none")
 
@@ -58,14 +60,19 @@ def cross_entropy(
         weights = counted.astype(logits.dtype) if weights is None else weights * counted
     if weights is not None:
         labels = np.where(weights != 0, labels, 0)
-    _check_labels(name, labels, classes, ignore_index)
     if class_weights is not None:
+        _check_labels(name, labels, classes, ignore_index)
         per_class = _class_weights(name, class_weights, classes, logits.dtype)[labels]
         weights = per_class if weights is None else weights * per_class
-    flat = ops.reshape(logits, (labels.size, classes))
-    constants = (labels.reshape(-1), None if weights is None else np.asarray(weights.reshape(-1), order="C"))
-    losses = ops.apply(name, flat, *(None if c is None else Tensor(c) for c in constants))[0]
-    return _reduced(ops.reshape(losses, shape), weights, reduction)
+    arrays = (logits._data, labels, None if weights is None else np.asarray(weights, order="C"))
+    try:
+        (losses,), vjp = run(name, arrays, (needs_grad(logits), False, False), {})
+    except ValueError:
+        _check_labels(name, labels, classes, ignore_index)  # says which one is no class
+        raise
+    return _reduced(
+        name, (logits,), losses, lambda g: vjp((np.broadcast_to(g, shape),))[:1], weights, reduction
+    )
 
 
 def binary_cross_entropy(
@@ -99,15 +106,11 @@ def binary_cross_entropy(
     x = logits._data if weights is None else np.where(weights != 0, logits._data, 0)
     losses = np.maximum(x, 0) - x * labels + np.log1p(np.exp(-np.abs(x)))
 
-    def vjp(gradients: Any) -> Any:
+    def vjp(gradient: Any) -> Any:
         slope = ops.sigmoid(x)._data - labels
-        return (gradients[0] * (slope if weights is None else slope * weights),)
+        return (gradient * (slope if weights is None else slope * weights),)
 
-    return _reduced(
-        record(name, (logits,), (losses if weights is None else losses * weights,), vjp)[0],
-        weights,
-        reduction,
-    )
+    return _reduced(name, (logits,), losses if weights is None else losses * weights, vjp, weights, reduction)
 
 
 def mean_squared_error(
@@ -129,24 +132,33 @@ def mean_squared_error(
         difference = np.where(weights != 0, difference, 0)
     squares = difference * difference if weights is None else difference * difference * weights
 
-    def vjp(gradients: Any) -> Any:
-        slope = 2 * gradients[0] * difference
+    def vjp(gradient: Any) -> Any:
+        slope = 2 * gradient * difference
         slope = slope if weights is None else slope * weights
         return slope, None if wanted is None or not wanted.requires_grad else -slope
 
-    return _reduced(record(name, (predictions, wanted), (squares,), vjp, ())[0], weights, reduction)
+    return _reduced(name, (predictions, wanted), squares, vjp, weights, reduction, ())
 
 
-def _reduced(losses: Tensor, weights: Array | None, reduction: str) -> Tensor:
+def _reduced(
+    name: str,
+    inputs: Sequence[Tensor | None],
+    losses: Array,
+    vjp: Callable[[Array], Any],
+    weights: Array | None,
+    reduction: str,
+    reads: Sequence[Tensor | None] | None = None,
+) -> Tensor:
+    """The loss, one op on the tape. `vjp`: from a gradient that can be broadcast to `losses` to those of the inputs."""
     if reduction == "none":
-        return losses
-    total = ops.sum(losses)
-    if reduction == "sum":
-        return total
+        return record(name, inputs, (losses,), lambda gradients: vjp(gradients[0]), reads)[0]
     count = losses.size if weights is None else float(weights.sum(dtype=np.float64))
-    mean = total * (1 / count if count else 0.0)
-    mean._weight = count  # for means over several batches
-    return mean
+    factor = losses.dtype.type(1.0 if reduction == "sum" else 1 / count if count else 0.0)
+    total = np.asarray(losses.sum() * factor)
+    loss = record(name, inputs, (total,), lambda gradients: vjp(gradients[0] * factor), reads)[0]
+    if reduction == "mean":
+        loss._weight = count  # for means over several batches
+    return loss
 
 
 def _check_labels(name: str, labels: Array, classes: int, ignore_index: int | None) -> None:

@@ -43,9 +43,7 @@ class RowGradient:
 
     def dense(self) -> _Array:
         """The whole table's gradient."""
-        full = np.zeros(self.shape, self.values.dtype)
-        self.add_to(full)
-        return full
+        return _scatter(self.rows, self.values, self.shape[0])
 
     @staticmethod
     def merged(parts: Sequence[RowGradient]) -> RowGradient | _Array:

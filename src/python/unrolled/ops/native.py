@@ -14,6 +14,7 @@ from unrolled.ops.checks import check_range, float_tensor, integer_array, one_ax
 from unrolled.ops.prepared import Prepared
 from unrolled.ops.shape import broadcast_to, reshape, swapaxes
 from unrolled.row_gradient import RowGradient
+from unrolled.tape import Array, Vjp
 from unrolled.tensor import Lookup, Tensor, needs_grad, record
 
 _READ_OUTPUTS = frozenset(("sigmoid", "tanh", "relu", "exp", "softmax", "log_softmax", "dropout"))
@@ -27,15 +28,30 @@ def apply(
     """Runs and records the op of this name of the native table. None: an optional input not given. `prepared`: where
     what the op makes of its weights is kept between calls that are not recorded.
     """
-    op = _table[name]
     recorded = needs_grad(*inputs)
-    made = None if prepared is None or recorded else prepared.of(op, inputs, attributes)
+    # Before the arrays are at hand: what holds an array might write into it.
+    made = None if prepared is None or recorded else prepared.of(_table[name], inputs, attributes)
     arrays = [None if t is None else t._data for t in inputs]
-    outputs = op.forward(arrays, attributes, recorded, made)
-    results = outputs[: op.results]
     if not recorded:
-        return record(name, (), results, _no_vjp)
+        return record(name, (), run(name, arrays, (), attributes, made)[0], _no_vjp)
     wanted = [t is not None and t.requires_grad for t in inputs]
+    results, vjp = run(name, arrays, wanted, attributes)
+    return record(name, inputs, results, vjp, _reads(name, inputs, wanted))
+
+
+def run(
+    name: str,
+    arrays: Sequence[Array | None],
+    wanted: Sequence[bool],
+    attributes: dict[str, int | float],
+    made: Any = None,
+) -> tuple[Sequence[Array], Vjp]:
+    """Runs the op of this name: its results, and its vjp for the inputs whose gradients will be `wanted`. `made`: of
+    `Prepared`.
+    """
+    op = _table[name]
+    outputs = op.forward(arrays, attributes, any(wanted), made)
+    results = outputs[: op.results]
     shapes = [(array.shape, array.dtype) for array in results]
 
     def vjp(gradients: Any) -> Any:
@@ -44,7 +60,7 @@ def apply(
         ]
         return op.vjp(arrays, attributes, outputs, dense, wanted)
 
-    return record(name, inputs, results, vjp, _reads(name, inputs, wanted))
+    return results, vjp
 
 
 def _reads(
@@ -174,8 +190,11 @@ def embedding(weight: Any, ids: Any) -> Tensor:
     indices = integer_array("embedding", ids, "ids")
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight has shape {weight.shape}, expected (rows, columns)")
-    check_range("embedding", indices, weight.shape[0], "ids")
-    out = _table["embedding"].forward((weight._data, indices), {})
+    try:
+        out = _table["embedding"].forward((weight._data, indices), {})
+    except ValueError:
+        check_range("embedding", indices, weight.shape[0], "ids")  # says which one is no row
+        raise
     shape = weight.shape
 
     def vjp(gradients: Any) -> Any:

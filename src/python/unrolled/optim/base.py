@@ -7,8 +7,8 @@ A positive `weight_decay` adds `weight_decay * p` to g first (except AdamW, whic
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,33 @@ from unrolled import checks
 from unrolled._native import core
 from unrolled.arrays import for_kernels
 from unrolled.module import Module
+from unrolled.tape import Array
 from unrolled.tensor import Tensor
+
+
+class _Part(NamedTuple):
+    """What an update reads and writes of one parameter."""
+
+    name: str
+    tensor: Tensor
+    arrays: tuple[Array, ...]  # the parameter and its slots
+    gradient: Array
+    rows: Array | None  # those that have a gradient, None: all
+
+    def taken(self) -> list[Array]:
+        """Parameter, gradient and slots, of rows alone as copies."""
+        arrays = [array if self.rows is None else array[self.rows] for array in self.arrays]
+        return [arrays[0], for_kernels(self.gradient), *arrays[1:]]
+
+    def put_back(self, taken: Sequence[Array]) -> None:
+        """What an update has made of `taken`, within the bound of the parameter."""
+        if self.rows is not None:
+            for array, rows in zip(self.arrays, (taken[0], *taken[2:]), strict=True):
+                array[self.rows] = rows
+        least = getattr(self.tensor, "_least", None)
+        if least is not None:
+            np.maximum(self.arrays[0], least, out=self.arrays[0])
+        self.tensor.touch()
 
 
 class Optimizer:
@@ -66,6 +92,7 @@ class Optimizer:
         """One update of every parameter that has a gradient and is not frozen. A parameter that has a bound, as a time
         constant, is put back to it.
         """
+        due: dict[int, list[_Part]] = {}  # by the number of the update, which the coefficients depend on
         for name, tensor in self.parameters.items():
             rows = tensor.row_grad if self._zero_rows_stay() else None
             gradient = tensor.grad if rows is None else rows.values
@@ -73,19 +100,11 @@ class Optimizer:
                 continue
             if name not in self.state:
                 self.state[name] = {slot: self._first_value(tensor) for slot in self._used_slots()}
-            self.updates[name] += 1
-            slots = list(self.state[name].values())
-            if rows is None:
-                self._update(name, tensor._data, gradient, slots)
-            else:
-                taken, *parts = (array[rows.rows] for array in (tensor._data, *slots))
-                self._update(name, taken, gradient, parts)
-                for array, part in zip((tensor._data, *slots), (taken, *parts), strict=True):
-                    array[rows.rows] = part
-            least = getattr(tensor, "_least", None)
-            if least is not None:
-                np.maximum(tensor._data, least, out=tensor._data)
-            tensor.touch()
+            whole = (tensor._data, *self.state[name].values())
+            part = _Part(name, tensor, whole, gradient, None if rows is None else rows.rows)
+            due.setdefault(self.updates[name] + 1, []).append(part)
+        for number, parts in due.items():
+            self._update(number, parts)
 
     def _zero_rows_stay(self) -> bool:
         """Whether a zero gradient changes nothing, so that a table's gradient may be given as its non-zero
@@ -99,10 +118,14 @@ class Optimizer:
     def _first_value(self, tensor: Tensor) -> np.ndarray:
         return np.zeros_like(tensor._data)
 
-    def _update(self, name: str, p: np.ndarray, g: np.ndarray, slots: list[np.ndarray]) -> None:
-        rule, coefficients = self._rule(self.updates[name])
+    def _update(self, number: int, parts: Sequence[_Part]) -> None:
+        rule, coefficients = self._rule(number)
         decay = self.weight_decay if self.decay_in_gradient else 0.0
-        core.optimizer_update(rule, p, for_kernels(g), slots, {"decay": decay, **coefficients})
+        taken = [part.taken() for part in parts]
+        core.optimizer_update(rule, taken, {"decay": decay, **coefficients})
+        for part, arrays in zip(parts, taken, strict=True):
+            part.put_back(arrays)
+            self.updates[part.name] = number
 
     def _rule(self, t: int) -> tuple[str, dict[str, float]]:
         """Name of the native rule and its coefficients at update number t."""

@@ -32,11 +32,11 @@ def clip_grad_norm(
     if max_norm != math.inf:
         checks.positive("clip_grad_norm", "max_norm", max_norm)
     gradients = _gradients("clip_grad_norm", parameters)
-    squares = {name: core.sum_of_squares(for_kernels(gradient)) for name, gradient in gradients.items()}
-    norm = math.sqrt(math.fsum(squares.values())) if all(map(math.isfinite, squares.values())) else math.nan
+    squares = core.sums_of_squares([for_kernels(gradient) for gradient in gradients.values()])
+    norm = math.sqrt(math.fsum(squares)) if all(map(math.isfinite, squares)) else math.nan
     if not math.isfinite(norm):
         if check_finite:
-            name = next(name for name, square in squares.items() if not math.isfinite(square))
+            name = next(n for n, s in zip(gradients, squares, strict=True) if not math.isfinite(s))
             raise DivergenceError(
                 f"clip_grad_norm: the gradient of {name!r} is not finite (overflow, or a division by zero)"
             )
