@@ -80,7 +80,7 @@ def test_the_kernels_refuse_what_was_not_copied() -> None:
         core.op("tanh").forward((other,), {})
     for p, g in ((other, aligned), (aligned, other)):
         with pytest.raises(TypeError, match=r"aligned|layout"):
-            core.optimizer_update("sgd", [(p, g)], {"rate": 1.0, "decay": 0.0})
+            core.optimizer_update("sgd", [(p, g, None, [])], {"rate": 1.0, "decay": 0.0})
     with pytest.raises(TypeError, match="aligned"):
         core.sums_of_squares([other])
     assert core.is_like(aligned, other) and not core.is_like(other, aligned)

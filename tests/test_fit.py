@@ -266,6 +266,7 @@ def test_progress_reports_every_epoch(bar, monkeypatch):
     monkeypatch.setattr("unrolled.train.progress._SECONDS_BETWEEN_LINES", 0.0)
     stream, model = io.StringIO(), speller()
     progress = ur.Progress(stream, bar=bar)
+    assert ur.Progress(stream)._bar_class is None  # no terminal
     ur.fit(model, batches(), loss=ur.cross_entropy, epochs=2, validation=batches(), progress=progress)
     text = stream.getvalue()
     assert "epoch 1/2: loss " in text and "epoch 2/2: loss " in text and "validation " in text

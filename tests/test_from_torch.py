@@ -65,7 +65,8 @@ def test_values_states_and_input_gradients(kind, layers, ways, bias, as_state_di
 def test_dropout_batch_first_and_independence():
     torch = torch_or_skip()
     peer = torch.nn.LSTM(I, H, 2, dropout=0.25, batch_first=True)
-    ours = ur.from_torch(peer)
+    with pytest.warns(UserWarning, match=r"batch_first=True; x and y are \(time, batch, features\)"):
+        ours = ur.from_torch(peer)
     assert ours.dropout == 0.25 and not ours.training and ours.dtype == np.float32
     x = np.random.default_rng(0).standard_normal((T, B, I)).astype(np.float32)
     before = np.asarray(ours(x)[0]).copy()
@@ -273,3 +274,31 @@ def test_pytorch_is_not_imported():
 
     code = "import sys, unrolled; assert not {'torch', 'tqdm', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.peer
+def test_what_is_frozen_as_a_whole_stays_so():
+    torch = torch_or_skip()
+    peer = torch.nn.Sequential(torch.nn.LSTM(I, H), torch.nn.Linear(H, 2))
+    peer[0].requires_grad_(False)
+    assert not any(p.requires_grad for p in ur.from_torch(peer, prefix="0").parameters().values())
+    assert all(p.requires_grad for p in ur.from_torch(peer[1]).parameters().values())
+    peer[1].bias.requires_grad_(False)
+    with pytest.warns(UserWarning, match=r"1\.bias had requires_grad=False"):
+        assert all(p.requires_grad for p in ur.from_torch(peer, prefix="1").parameters().values())
+
+
+@pytest.mark.peer
+def test_nonlinearity_is_that_of_the_module():
+    torch = torch_or_skip()
+    relu = torch.nn.RNN(I, H, nonlinearity="relu")
+    assert ur.from_torch(relu).nonlinearity == ur.from_torch(relu, nonlinearity="relu").nonlinearity == "relu"
+    assert ur.from_torch(relu.state_dict(), nonlinearity="relu").nonlinearity == "relu"
+    for source, given, message in [
+        (relu, "tanh", "nonlinearity is 'tanh', but the module has 'relu'"),
+        (torch.nn.RNNCell(I, H), "relu", "nonlinearity is 'relu', but the module has 'tanh'"),
+        (torch.nn.LSTM(I, H), "tanh", "which a layer of kind LSTM does not take"),
+        (relu, "sigmoid", "expected 'tanh', 'relu' or None"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            ur.from_torch(source, nonlinearity=given)

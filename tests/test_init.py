@@ -211,3 +211,15 @@ def test_forget_bias_reaches_every_cell_of_a_model():
 def test_bad_targets(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_unfinished_draws_as_many_numbers():
+    """What a constructor draws after its matrices does not depend on whether these are made orthogonal."""
+    rngs = [np.random.default_rng(0) for _ in range(2)]
+    whole = init.orthogonal_values((6, 3), blocks=2, rng=rngs[0])
+    with init.unfinished():
+        drawn = init.orthogonal_values((6, 3), blocks=2, rng=rngs[1])
+    assert not np.array_equal(whole, drawn) and rngs[0].random() == rngs[1].random()
+    np.testing.assert_array_equal(
+        init.orthogonal_values((6, 3), blocks=2, rng=np.random.default_rng(0)), whole
+    )

@@ -265,3 +265,55 @@ def test_what_is_no_target_is_named() -> None:
     ):  # fmt: skip
         with pytest.raises(TypeError, match="takes 2 positional arguments but 3 were given"):
             loss(X, targets, weights[:, 0])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_binary_cross_entropy_keeps_its_digits(dtype: Any) -> None:
+    """Far from 0 in either direction, where max(x, 0) - x t and sigmoid(x) - t would cancel."""
+    x = np.array([20, -20, 80, -80, 5, -5, 1e4, -1e4], dtype)
+    t = np.array([1, 0, 1, 0, 0.999, 0.001, 1, 0], dtype)
+    logits = Tensor(x, requires_grad=True)
+    loss = losses.binary_cross_entropy(logits, t, reduction="none")
+    loss.backward(np.ones(8, dtype))
+    wide, u = x.astype(np.longdouble), t.astype(np.longdouble)
+    with np.errstate(over="ignore", under="ignore"):
+        wanted = u * np.log1p(np.exp(-wide)) + (1 - u) * np.log1p(np.exp(wide))
+        slope = (1 - u) / (1 + np.exp(-wide)) - u / (1 + np.exp(wide))
+    tiny = np.finfo(dtype).tiny
+    np.testing.assert_allclose(loss, wanted, rtol=4 * np.finfo(dtype).eps, atol=tiny)
+    np.testing.assert_allclose(logits.grad, slope, rtol=4 * np.finfo(dtype).eps, atol=tiny)
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_values_where_they_cost_nothing() -> None:
+    inf = np.float32(np.inf)
+    logits = Tensor(np.array([inf, -inf, inf, -inf]), requires_grad=True)
+    loss = losses.binary_cross_entropy(logits, [1, 0, 0, 1], reduction="none")
+    np.testing.assert_array_equal(loss, [0, 0, inf, inf])
+    loss.backward(np.ones(4, np.float32))
+    np.testing.assert_array_equal(logits.grad, [0, 0, 1, -1])
+    same = np.array([inf, 1])
+    assert losses.mean_squared_error(same, same, mask=[False, True]).item() == 0
+
+
+def test_targets_lose_no_gradient() -> None:
+    x, t = (Tensor(np.full(3, 0.5), requires_grad=True) for _ in range(2))
+    with pytest.raises(TypeError, match=r"targets require a gradient, .* targets\.detach\(\)"):
+        losses.binary_cross_entropy(x, t)
+    losses.binary_cross_entropy(x, t.detach()).backward()
+    losses.mean_squared_error(2 * x, t).backward()
+    assert t.grad is not None
+
+
+def test_targets_may_change_after_the_loss() -> None:
+    x, t = Tensor(np.zeros(2), requires_grad=True), np.zeros(2)
+    loss = losses.binary_cross_entropy(x, t, reduction="sum")
+    t[:] = 1
+    loss.backward()
+    np.testing.assert_array_equal(x.grad, [0.5, 0.5])
+
+
+def test_ignore_index_is_a_number() -> None:
+    for wrong in ("0", 1.0, [0], True):
+        with pytest.raises(TypeError, match=r"ignore_index is .*, expected an int"):
+            losses.cross_entropy(X, T, ignore_index=wrong)

@@ -307,3 +307,11 @@ def test_classes_of_one_name_are_told_apart_by_module():
         from unrolled import registry
 
         del registry._CLASSES["Affine"]["elsewhere"]
+
+
+def test_the_mode_is_true_or_false():
+    module = Module()
+    for wrong in ("x", 1, None):
+        with pytest.raises(TypeError, match=r"Module: mode is .*, expected True or False"):
+            module.train(wrong)
+    assert module.train(np.False_).training is False

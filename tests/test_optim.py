@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from unrolled._native import core
 from unrolled.layers import Embedding
 from unrolled.module import Module
 from unrolled.optim import (
@@ -265,26 +264,3 @@ def test_optimizers_with_memory_update_every_row(kind):
         optimizer.step()
         other.step()
     np.testing.assert_array_equal(table.W._data, twin._data)
-
-
-def test_native_updates_check_their_arguments():
-    p, g = np.zeros(5, np.float32), np.zeros(5, np.float32)
-    for rule, gradient, state, error in [
-        ("magic", g, [], ValueError),
-        ("sgd", g, [p], ValueError),
-        ("adam", g, [p, p], ValueError),  # coefficients are missing
-        ("sgd", g[:3], [], TypeError),
-        ("sgd", g.astype(np.float64), [], TypeError),
-        ("adagrad", g, [np.zeros(4, np.float32)], ValueError),
-        ("adagrad", g, [np.zeros(10, np.float32)[::2]], TypeError),
-    ]:
-        with pytest.raises(error):
-            core.optimizer_update(rule, [(p, gradient, *state)], {"rate": 1.0, "decay": 0.0})
-    with pytest.raises(ValueError, match="needs a gradient"):
-        core.optimizer_update("sgd", [(p,)], {"rate": 1.0, "decay": 0.0})
-    g[:] = 1
-    with pytest.raises(TypeError):
-        core.optimizer_update("sgd", [(p, g), (p, g[:3])], {"rate": 1.0, "decay": 0.0})
-    assert not p.any()  # all or none
-    with pytest.raises(TypeError):
-        core.sums_of_squares([np.zeros(3), np.zeros(3, np.int64)])

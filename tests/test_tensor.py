@@ -6,6 +6,7 @@ import copy
 import os
 import pickle
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -181,3 +182,17 @@ def test_copies_carry_no_gradient_and_no_graph(travel) -> None:
     assert not np.shares_memory(a._data, x._data)
     assert not c.requires_grad
     np.testing.assert_array_equal(a, x)
+
+
+def test_no_grad_decorates_nothing_that_runs_later() -> None:
+    def items() -> Any:
+        yield is_grad_enabled()
+
+    async def answer() -> bool:
+        return is_grad_enabled()
+
+    for function in (items, answer):
+        with pytest.raises(
+            TypeError, match=f"{function.__name__} is a generator or a coroutine, .* inside it"
+        ):
+            no_grad()(function)

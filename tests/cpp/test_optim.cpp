@@ -91,6 +91,29 @@ TEST_CASE_TEMPLATE("an element depends on its own numbers alone", S, float, doub
   }
 }
 
+TEST_CASE_TEMPLATE("rows of a table are updated as if they were alone", S, float, double) {
+  const int before = get_num_threads();
+  set_num_threads(3);
+  for (const Row& row : table)
+    for (const Index width : {Index(1), Index(7), Index(30011)}) {
+      const std::vector<std::int64_t> rows = {0, 2, 3, 8};
+      const Index size = 9 * width;
+      auto whole = make<S>(size, row.slots), single = make<S>(size, row.slots);
+      std::vector<S*> slots;
+      for (std::size_t k = 2; k < whole.size(); ++k) slots.push_back(whole[k].get());
+      optim::update_rows(row.rule, Index(rows.size()), rows.data(), width, whole[0].get(), whole[1].get(), slots,
+                         row.coefficients);
+      std::vector<S> gradient(single[1].get(), single[1].get() + size);
+      for (std::size_t n = 0; n < rows.size(); ++n) {
+        std::copy_n(gradient.data() + Index(n) * width, width, single[1].get() + rows[n] * width);
+        run(row, single, rows[n] * width, width);
+      }
+      std::copy(gradient.begin(), gradient.end(), single[1].get());
+      require_same(whole, single, size);
+    }
+  set_num_threads(before);
+}
+
 TEST_CASE_TEMPLATE("the number of threads changes nothing", S, float, double) {
   const Index size = (Index(1) << 18) + 4099;
   const int before = get_num_threads();

@@ -146,21 +146,36 @@ void update_range(const Rule& rule, Index begin, Index end, S* p, const S* g, co
   }
 }
 
+/// Threads for an update of so many numbers.
+int team_for(Index size) { return size < least_for_team || crowded() ? 1 : get_num_threads(); }
+
 /// Calls body(first, last) on whole blocks of [0, size), in a team if that is worth it.
 template <class F>
 void over_blocks(Index size, F&& body) {
   const Index blocks = (size + block - 1) / block;
-  parallel(size < least_for_team || crowded() ? 1 : get_num_threads(), [&](int id, int count) {
+  parallel(team_for(size), [&](int id, int count) {
     const Index first = share_begin(blocks, id, count) * block, last = share_begin(blocks, id + 1, count) * block;
     body(first, std::min(last, size));
   });
 }
 
-template <class Rule, class S>
-void run(const Coefficients& coefficients, Index size, S* p, const S* g, const std::vector<S*>& slots) {
-  if (slots.size() != static_cast<std::size_t>(Rule::slots)) throw std::invalid_argument("wrong number of slots");
-  const Rule rule(coefficients);
-  over_blocks(size, [&](Index first, Index last) { update_range<S>(rule, first, last, p, g, slots); });
+/// Calls use(rule) with the rule of this name and these coefficients, if it has so many slots.
+template <class S, class F>
+void with_rule(const std::string& name, std::size_t slots, const Coefficients& coefficients, F&& use) {
+  const auto try_rule = [&](const auto& rule) {
+    if (slots != rule.slots) throw std::invalid_argument("wrong number of slots");
+    use(rule);
+  };
+  if (name == "sgd") return try_rule(Sgd<S>(coefficients));
+  if (name == "momentum") return try_rule(Momentum<S>(coefficients));
+  if (name == "adam") return try_rule(Adam<S>(coefficients));
+  if (name == "adagrad") return try_rule(Adagrad<S>(coefficients));
+  if (name != "rmsprop") throw std::invalid_argument("there is no rule " + name);
+  const bool centred = number(coefficients, "centred") != 0, with_momentum = number(coefficients, "momentum") != 0;
+  if (centred && with_momentum) return try_rule(Rmsprop<S, true, true>(coefficients));
+  if (centred) return try_rule(Rmsprop<S, true, false>(coefficients));
+  if (with_momentum) return try_rule(Rmsprop<S, false, true>(coefficients));
+  try_rule(Rmsprop<S, false, false>(coefficients));
 }
 
 }  // namespace
@@ -168,16 +183,24 @@ void run(const Coefficients& coefficients, Index size, S* p, const S* g, const s
 template <class S>
 void update(const std::string& rule, Index size, S* p, const S* g, const std::vector<S*>& slots,
             const Coefficients& coefficients) {
-  if (rule == "sgd") return run<Sgd<S>>(coefficients, size, p, g, slots);
-  if (rule == "momentum") return run<Momentum<S>>(coefficients, size, p, g, slots);
-  if (rule == "adam") return run<Adam<S>>(coefficients, size, p, g, slots);
-  if (rule == "adagrad") return run<Adagrad<S>>(coefficients, size, p, g, slots);
-  if (rule != "rmsprop") throw std::invalid_argument("there is no rule " + rule);
-  const bool centred = number(coefficients, "centred") != 0, with_momentum = number(coefficients, "momentum") != 0;
-  if (centred && with_momentum) return run<Rmsprop<S, true, true>>(coefficients, size, p, g, slots);
-  if (centred) return run<Rmsprop<S, true, false>>(coefficients, size, p, g, slots);
-  if (with_momentum) return run<Rmsprop<S, false, true>>(coefficients, size, p, g, slots);
-  run<Rmsprop<S, false, false>>(coefficients, size, p, g, slots);
+  with_rule<S>(rule, slots.size(), coefficients, [&](const auto& one) {
+    over_blocks(size, [&](Index first, Index last) { update_range<S>(one, first, last, p, g, slots); });
+  });
+}
+
+template <class S>
+void update_rows(const std::string& rule, Index count, const std::int64_t* rows, Index width, S* p, const S* g,
+                 const std::vector<S*>& slots, const Coefficients& coefficients) {
+  with_rule<S>(rule, slots.size(), coefficients, [&](const auto& one) {
+    parallel(team_for(count * width), [&](int id, int team) {
+      std::vector<S*> at(slots.size());
+      for (Index n = share_begin(count, id, team); n < share_begin(count, id + 1, team); ++n) {
+        const Index first = rows[n] * width;
+        for (std::size_t k = 0; k < slots.size(); ++k) at[k] = slots[k] + first;
+        update_range<S>(one, 0, width, p + first, g + n * width, at);
+      }
+    });
+  });
 }
 
 template <class S>
@@ -206,6 +229,10 @@ template void update<float>(const std::string&, Index, float*, const float*, con
                             const Coefficients&);
 template void update<double>(const std::string&, Index, double*, const double*, const std::vector<double*>&,
                              const Coefficients&);
+template void update_rows<float>(const std::string&, Index, const std::int64_t*, Index, float*, const float*,
+                                 const std::vector<float*>&, const Coefficients&);
+template void update_rows<double>(const std::string&, Index, const std::int64_t*, Index, double*, const double*,
+                                  const std::vector<double*>&, const Coefficients&);
 template double sum_of_squares<float>(const float*, Index);
 template double sum_of_squares<double>(const double*, Index);
 

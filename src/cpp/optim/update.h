@@ -1,6 +1,7 @@
 // Optimizer updates: elementwise, in place on a parameter and the arrays that belong to it.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -22,6 +23,12 @@ using Coefficients = std::map<std::string, double>;
 template <class S>
 void update(const std::string& rule, Index size, S* p, const S* g, const std::vector<S*>& slots,
             const Coefficients& coefficients);
+
+/// The same for rows of a table alone: row rows[n] of p and of every slot, each of `width`, by row n of g. No row
+/// occurs twice.
+template <class S>
+void update_rows(const std::string& rule, Index count, const std::int64_t* rows, Index width, S* p, const S* g,
+                 const std::vector<S*>& slots, const Coefficients& coefficients);
 
 /// Sum of squares in double precision, in an order that depends on `size` alone.
 template <class S>

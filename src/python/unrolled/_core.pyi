@@ -162,6 +162,8 @@ def op_names() -> list[str]: ...
 # Optimizers (src/cpp/bindings/optim.cpp)
 
 def optimizer_update(
-    rule: str, parameters: Sequence[Sequence[Array]], coefficients: Mapping[str, float]
+    rule: str,
+    parts: Sequence[tuple[Array, Array, Array | None, Sequence[Array]]],
+    coefficients: Mapping[str, float],
 ) -> None: ...
 def sums_of_squares(arrays: Sequence[Array]) -> list[float]: ...

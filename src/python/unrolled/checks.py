@@ -34,11 +34,16 @@ def _a(value: Any) -> str:
     return "None" if value is None else f"a {kind_of(value)}"
 
 
-def size(who: str, name: str, value: Any, least: int = 1) -> int:
-    """A whole number of at least `least`."""
+def integer(who: str, name: str, value: Any) -> int:
+    """A whole number."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{who}: {name} is {_a(value)}, expected an int")
-    if value < least:
+    return int(value)
+
+
+def size(who: str, name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least `least`."""
+    if integer(who, name, value) < least:
         raise ValueError(f"{who}: {name} is {value}, expected at least {least}")
     return int(value)
 

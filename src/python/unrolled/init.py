@@ -15,7 +15,9 @@ initialised by itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,20 @@ from unrolled.tensor import Tensor
 
 Target = Tensor | Module | Mapping[str, Tensor]
 Shape = tuple[int, ...]
+
+_orthogonal = ContextVar("orthogonal", default=True)
+
+
+@contextmanager
+def unfinished() -> Iterator[None]:
+    """Within it matrices are drawn, but not made orthogonal, which takes most of the time of a constructor: for models
+    whose values are about to be overwritten.
+    """
+    before = _orthogonal.set(False)
+    try:
+        yield
+    finally:
+        _orthogonal.reset(before)
 
 
 def orthogonal_values(
@@ -48,7 +64,8 @@ def orthogonal_values(
     result = np.empty(shape, dtype)
     for block in range(blocks):
         q = rng.standard_normal((max(rows, columns), min(rows, columns)))
-        core.orthonormal_columns(q)
+        if _orthogonal.get():
+            core.orthonormal_columns(q)
         result[block * rows : (block + 1) * rows] = gain * (q if rows >= columns else q.T)
     return result
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from unrolled import checks, ops
+from unrolled import checks
 from unrolled.arrays import array_of
 from unrolled.ops.checks import float_tensor, integer_array
-from unrolled.ops.native import run
+from unrolled.ops.native import forward_and_vjp
 from unrolled.tape import Array
 from unrolled.tensor import Tensor, needs_grad, record
 
@@ -56,6 +56,7 @@ def cross_entropy(
     checks.one_of(name, "reduction", reduction, _REDUCTIONS)
     weights = _mask_weights(name, mask, shape, logits.dtype)
     if ignore_index is not None:
+        ignore_index = checks.integer(name, "ignore_index", ignore_index)
         counted = labels != ignore_index
         weights = counted.astype(logits.dtype) if weights is None else weights * counted
     if weights is not None:
@@ -66,7 +67,7 @@ def cross_entropy(
         weights = per_class if weights is None else weights * per_class
     arrays = (logits._data, labels, None if weights is None else np.asarray(weights, order="C"))
     try:
-        (losses,), vjp = run(name, arrays, (needs_grad(logits), False, False), {})
+        (losses,), vjp = forward_and_vjp(name, arrays, (needs_grad(logits), False, False), {})
     except ValueError:
         _check_labels(name, labels, classes, ignore_index)  # says which one is no class
         raise
@@ -78,8 +79,8 @@ def cross_entropy(
 def binary_cross_entropy(
     logits: Any, targets: Any, *, mask: Any = None, class_weights: Any = None, reduction: str = "mean"
 ) -> Tensor:
-    """-(t log s + (1 - t) log(1 - s)) of every element, s = sigmoid(logit), computed as max(x, 0) - x t +
-    log(1 + e^-|x|).
+    """-(t log s + (1 - t) log(1 - s)) of every element, s = sigmoid(logit), computed as |x| u +
+    log(1 + e^-|x|) of the logit x, where u is 1 - t for positive x and t for others.
 
     Args:
         logits: any shape, float32 or float64.
@@ -90,6 +91,10 @@ def binary_cross_entropy(
     """
     name = "binary_cross_entropy"
     logits = float_tensor(name, logits, "logits")
+    if isinstance(targets, Tensor) and needs_grad(targets):
+        raise TypeError(
+            f"{name}: targets require a gradient, which this loss does not give; pass targets.detach()"
+        )
     labels = _like_values(name, targets, logits, "targets")
     checks.one_of(name, "reduction", reduction, _REDUCTIONS)
     weights = _element_weights(name, mask, logits)
@@ -104,11 +109,17 @@ def binary_cross_entropy(
         per_element = of_0 * (1 - labels) + of_1 * labels
         weights = per_element if weights is None else weights * per_element
     x = logits._data if weights is None else np.where(weights != 0, logits._data, 0)
-    losses = np.maximum(x, 0) - x * labels + np.log1p(np.exp(-np.abs(x)))
+    one = x.dtype.type(1)
+    # t against the sign of x, and for it: sums of what is positive lose no digits, and 0 times infinity is 0 here.
+    against, agreeing = np.where(x > 0, one - labels, labels), np.where(x > 0, labels, one - labels)
+    with np.errstate(under="ignore"):
+        e = np.exp(-np.abs(x))
+        losses = np.multiply(against, np.abs(x), where=against != 0, out=np.zeros_like(x)) + np.log1p(e)
 
     def vjp(gradient: Any) -> Any:
-        slope = ops.sigmoid(x)._data - labels
-        return (gradient * (slope if weights is None else slope * weights),)
+        with np.errstate(under="ignore"):
+            slope = np.where(x > 0, one, -one) * (against - agreeing * e) / (one + e)
+            return (gradient * (slope if weights is None else slope * weights),)
 
     return _reduced(name, (logits,), losses if weights is None else losses * weights, vjp, weights, reduction)
 
@@ -124,32 +135,37 @@ def mean_squared_error(
     name = "mean_squared_error"
     predictions = float_tensor(name, predictions, "predictions")
     checks.one_of(name, "reduction", reduction, _REDUCTIONS)
-    wanted = targets if isinstance(targets, Tensor) and targets.dtype == predictions.dtype else None
+    wanted = targets if isinstance(targets, Tensor) and needs_grad(targets) else None
     goal = _like_values(name, targets, predictions, "targets")
     weights = _element_weights(name, mask, predictions)
-    difference = predictions._data - goal
-    if weights is not None:
-        difference = np.where(weights != 0, difference, 0)
-    squares = difference * difference if weights is None else difference * difference * weights
+    if weights is None:
+        difference = predictions._data - goal
+        squares = difference * difference
+    else:
+        nothing = np.zeros_like(predictions._data)
+        difference = np.subtract(predictions._data, goal, where=weights != 0, out=nothing)
+        squares = difference * difference * weights
 
     def vjp(gradient: Any) -> Any:
-        slope = 2 * gradient * difference
+        slope = (gradient + gradient) * difference
         slope = slope if weights is None else slope * weights
-        return slope, None if wanted is None or not wanted.requires_grad else -slope
+        return slope, None if wanted is None else -slope
 
-    return _reduced(name, (predictions, wanted), squares, vjp, weights, reduction, ())
+    return _reduced(name, (predictions, wanted), squares, vjp, weights, reduction, reads=())
 
 
 def _reduced(
     name: str,
     inputs: Sequence[Tensor | None],
     losses: Array,
-    vjp: Callable[[Array], Any],
+    vjp: Callable[[Any], Any],
     weights: Array | None,
     reduction: str,
     reads: Sequence[Tensor | None] | None = None,
 ) -> Tensor:
-    """The loss, one op on the tape. `vjp`: from a gradient that can be broadcast to `losses` to those of the inputs."""
+    """The loss, one op on the tape. `vjp`: from the gradient of `losses`, an array or number that can be broadcast to
+    them, to those of the inputs.
+    """
     if reduction == "none":
         return record(name, inputs, (losses,), lambda gradients: vjp(gradients[0]), reads)[0]
     count = losses.size if weights is None else float(weights.sum(dtype=np.float64))

@@ -122,8 +122,10 @@ class Module(Recomputing, Configurable):
 
     def train(self, mode: bool = True) -> Self:
         """Training mode (dropout works) for this module and all inside it."""
+        if not isinstance(mode, (bool, np.bool_)):
+            raise TypeError(f"{type(self).__name__}: mode is {mode!r}, expected True or False")
         for module in self.modules().values():
-            module.training = mode
+            module.training = bool(mode)
         return self
 
     def eval(self) -> Self:

@@ -17,17 +17,21 @@ class RowGradient:
     """Gradient of a table (V, D) that is zero but for some rows.
 
     Attributes:
-        rows: int64 (n,), the rows concerned; sorted and without repetition once `merged`.
+        rows: int64 (n,), the rows concerned.
         values: (n, D), what is added to each of them.
         shape: shape of the table.
+        distinct: the rows are sorted, each once, as those of `merged` are.
     """
 
-    __slots__ = ("rows", "shape", "values")
+    __slots__ = ("distinct", "rows", "shape", "values")
 
-    def __init__(self, rows: _Array, values: _Array, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, rows: _Array, values: _Array, shape: tuple[int, ...], *, distinct: bool = False
+    ) -> None:
         self.rows = rows
         self.values = values
         self.shape = shape
+        self.distinct = distinct
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -35,7 +39,7 @@ class RowGradient:
 
     def add_to(self, dense: _Array) -> None:
         """dense[rows] += values, repeated rows as often as they occur."""
-        merged = self.merged([self])
+        merged = self if self.distinct else self.merged([self])
         if isinstance(merged, RowGradient):
             dense[merged.rows] += merged.values
         else:
@@ -43,7 +47,9 @@ class RowGradient:
 
     def dense(self) -> _Array:
         """The whole table's gradient."""
-        return _scatter(self.rows, self.values, self.shape[0])
+        full = np.zeros(self.shape, self.values.dtype)
+        self.add_to(full)
+        return full
 
     @staticmethod
     def merged(parts: Sequence[RowGradient]) -> RowGradient | _Array:
@@ -54,7 +60,7 @@ class RowGradient:
         if 2 * rows.size >= shape[0]:
             return _scatter(rows, values, shape[0])
         seen, where = np.unique(rows, return_inverse=True)
-        return RowGradient(seen, _scatter(where.reshape(-1), values, seen.size), shape)
+        return RowGradient(seen, _scatter(where.reshape(-1), values, seen.size), shape, distinct=True)
 
 
 def _scatter(rows: _Array, values: _Array, count: int) -> _Array:

@@ -9,6 +9,7 @@ than a small kernel.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import os
 import threading
@@ -54,12 +55,24 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 
 class _SetMode(core.GradMode, ContextDecorator):
+    def __call__(self, function: Any) -> Any:
+        flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+        if flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+            raise TypeError(
+                f"no_grad, enable_grad: {function.__qualname__} is a generator or a coroutine, which runs when the "
+                "decorator has ended; write `with ur.no_grad():` inside it, around what does not yield or await"
+            )
+        return super().__call__(function)
+
     def _recreate_cm(self) -> _SetMode:  # a decorated function may run in many threads
         return _SetMode(self.wanted)
 
 
 def no_grad() -> _SetMode:
-    """Context manager and decorator: nothing is recorded in this thread."""
+    """Context manager and decorator: nothing is recorded in this thread.
+
+    A `yield` or `await` within it would leave the mode to whoever runs next in the thread: put it around computations.
+    """
     return _SetMode(False)
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unrolled import init
 from unrolled.io.trees import put_together, take_apart
 from unrolled.module import Module, _walk, is_parameter
 from unrolled.registry import decode, encode
@@ -62,7 +63,8 @@ def picture_as_built(model: Module) -> Picture | str:
     config = model.config()
     before = np.random.get_state()  # noqa: NPY002 (a constructor may draw; to save a model changes nothing)
     try:
-        built = decode(config)
+        with init.unfinished():
+            built = decode(config)
     except Exception as error:  # whatever a constructor raises
         return f"{type(model).__name__} cannot be built again from its arguments: {error}"
     finally:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from unrolled import init
 from unrolled.cells.base import Recurrent
 from unrolled.cells.regular import RATES, Gated
 from unrolled.io.changes import Changes, Picture, apply, bring_to, changes_of, picture_as_built
@@ -135,7 +136,8 @@ def build(path: StrPath, description: Mapping[str, Any], arrays: Mapping[str, np
             "load_parameters with the arrays of the file"
         )
     try:
-        model = decode(description["config"])
+        with init.unfinished():
+            model = decode(description["config"])
         if not isinstance(model, Module):
             raise ValueError(f"the configuration is of a {type(model).__name__}, not of a Module")
         shared = description.get("shared", shared_modules(model))

@@ -9,11 +9,13 @@ stays apart as `b_hn`.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from unrolled import init
 from unrolled.arrays import refuse_masked
 from unrolled.module import Module
 
@@ -33,9 +35,11 @@ def from_torch(source: Any, *, prefix: str = "", nonlinearity: str | None = None
     an RNN; known from a module, "tanh" for a state dictionary unless given.
 
     One layer gives a cell, or `Bidirectional`; several give a `Stack` of those. Inputs are always (time,
-    batch, features), whatever `batch_first` was; what an LSTMCell does to (batch, features) is `step`. Training dropout
-    between layers is kept from a module.
+    batch, features), and a warning says so where `batch_first` was set; what an LSTMCell does to (batch, features) is
+    `step`. Training dropout between layers is kept from a module, and a module that is frozen as a whole stays so.
     """
+    if nonlinearity not in (None, "tanh", "relu"):
+        raise ValueError(f"from_torch: nonlinearity is {nonlinearity!r}, expected 'tanh', 'relu' or None")
     module = None if isinstance(source, Mapping) else source
     if not isinstance(source, Mapping) and not hasattr(source, "state_dict"):
         raise TypeError(
@@ -58,13 +62,44 @@ def from_torch(source: Any, *, prefix: str = "", nonlinearity: str | None = None
     if arrays.keys() <= set(_OF_A_CELL):
         arrays = {f"{name}_l0": array for name, array in arrays.items()}
     if all(_RECURRENT_KEY.fullmatch(name) for name in arrays):
-        if nonlinearity is None:
-            told = getattr(module, "mode", getattr(module, "nonlinearity", None))  # of a layer, of a cell
-            nonlinearity = "relu" if told in ("RNN_RELU", "relu") else "tanh"
-        return _recurrent(
-            arrays, nonlinearity, float(getattr(module, "dropout", 0.0)), _kind_of_cell(arrays)
-        ).eval()
-    return _plain(arrays, module, prefix).eval()
+        dropout, kind = float(getattr(module, "dropout", 0.0)), _kind_of_cell(arrays)
+        with init.unfinished():
+            layer = _recurrent(arrays, _nonlinearity(module, kind, nonlinearity), dropout, kind)
+        if getattr(module, "batch_first", False):
+            warnings.warn(
+                "from_torch: the layer had batch_first=True; x and y are (time, batch, features) here",
+                stacklevel=2,
+            )
+    else:
+        layer = _plain(arrays, module, prefix)
+    _freeze(layer, source, prefix)
+    return layer.eval()
+
+
+def _nonlinearity(module: Any, kind: str, given: str | None) -> str:
+    """What an RNN uses, as its module says or the caller."""
+    if given is not None and kind != "RNN":
+        raise ValueError(f"from_torch: nonlinearity is {given!r}, which a layer of kind {kind} does not take")
+    told = getattr(module, "mode", getattr(module, "nonlinearity", None))  # of a layer, of a cell
+    known = {"RNN_TANH": "tanh", "RNN_RELU": "relu"}.get(str(told), told) if kind == "RNN" else None
+    if given is not None and known is not None and given != known:
+        raise ValueError(f"from_torch: nonlinearity is {given!r}, but the module has {known!r}")
+    return given or known or "tanh"
+
+
+def _freeze(layer: Module, source: Any, prefix: str) -> None:
+    """Freezes what was frozen as a whole. Of single parameters that is not known here: two biases become one."""
+    if isinstance(source, Mapping) or not hasattr(source, "named_parameters"):
+        return
+    trained = {n: p.requires_grad for n, p in source.named_parameters() if n.startswith(prefix)}
+    if trained and not any(trained.values()):
+        layer.freeze()
+    elif not all(trained.values()):
+        frozen = ", ".join(name for name, trains in trained.items() if not trains)
+        warnings.warn(
+            f"from_torch: {frozen} had requires_grad=False; all parameters require gradients here until `freeze`",
+            stacklevel=3,
+        )
 
 
 def _array(name: str, value: Any) -> np.ndarray:

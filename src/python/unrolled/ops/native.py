@@ -29,17 +29,17 @@ def apply(
     what the op makes of its weights is kept between calls that are not recorded.
     """
     recorded = needs_grad(*inputs)
-    # Before the arrays are at hand: what holds an array might write into it.
+    # Before the arrays are at hand: weights that somebody else holds, and might write into, are packed again.
     made = None if prepared is None or recorded else prepared.of(_table[name], inputs, attributes)
     arrays = [None if t is None else t._data for t in inputs]
     if not recorded:
-        return record(name, (), run(name, arrays, (), attributes, made)[0], _no_vjp)
+        return record(name, (), forward_and_vjp(name, arrays, (), attributes, made)[0], _no_vjp)
     wanted = [t is not None and t.requires_grad for t in inputs]
-    results, vjp = run(name, arrays, wanted, attributes)
+    results, vjp = forward_and_vjp(name, arrays, wanted, attributes)
     return record(name, inputs, results, vjp, _reads(name, inputs, wanted))
 
 
-def run(
+def forward_and_vjp(
     name: str,
     arrays: Sequence[Array | None],
     wanted: Sequence[bool],
@@ -198,7 +198,7 @@ def embedding(weight: Any, ids: Any) -> Tensor:
     shape = weight.shape
 
     def vjp(gradients: Any) -> Any:
-        return (RowGradient(indices.reshape(-1), gradients[0].reshape(-1, shape[1]), shape),)
+        return (RowGradient(indices.reshape(-1), gradients[0].reshape(indices.size, shape[1]), shape),)
 
     rows = record("embedding", (weight,), out, vjp, ())[0]
     if indices.ndim == 2 and 2 * shape[0] <= indices.size:

@@ -7,8 +7,8 @@ A positive `weight_decay` adds `weight_decay * p` to g first (except AdamW, whic
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,30 +19,7 @@ from unrolled.module import Module
 from unrolled.tape import Array
 from unrolled.tensor import Tensor
 
-
-class _Part(NamedTuple):
-    """What an update reads and writes of one parameter."""
-
-    name: str
-    tensor: Tensor
-    arrays: tuple[Array, ...]  # the parameter and its slots
-    gradient: Array
-    rows: Array | None  # those that have a gradient, None: all
-
-    def taken(self) -> list[Array]:
-        """Parameter, gradient and slots, of rows alone as copies."""
-        arrays = [array if self.rows is None else array[self.rows] for array in self.arrays]
-        return [arrays[0], for_kernels(self.gradient), *arrays[1:]]
-
-    def put_back(self, taken: Sequence[Array]) -> None:
-        """What an update has made of `taken`, within the bound of the parameter."""
-        if self.rows is not None:
-            for array, rows in zip(self.arrays, (taken[0], *taken[2:]), strict=True):
-                array[self.rows] = rows
-        least = getattr(self.tensor, "_least", None)
-        if least is not None:
-            np.maximum(self.arrays[0], least, out=self.arrays[0])
-        self.tensor.touch()
+_Part = tuple[Array, Array, Array | None, list[Array]]  # parameter, gradient, the rows it is of or all, slots
 
 
 class Optimizer:
@@ -92,19 +69,50 @@ class Optimizer:
         """One update of every parameter that has a gradient and is not frozen. A parameter that has a bound, as a time
         constant, is put back to it.
         """
-        due: dict[int, list[_Part]] = {}  # by the number of the update, which the coefficients depend on
+        due: dict[int, dict[str, _Part]] = {}  # by the number of the update, which the coefficients depend on
         for name, tensor in self.parameters.items():
             rows = tensor.row_grad if self._zero_rows_stay() else None
             gradient = tensor.grad if rows is None else rows.values
             if gradient is None or not tensor.requires_grad:
                 continue
-            if name not in self.state:
-                self.state[name] = {slot: self._first_value(tensor) for slot in self._used_slots()}
-            whole = (tensor._data, *self.state[name].values())
-            part = _Part(name, tensor, whole, gradient, None if rows is None else rows.rows)
-            due.setdefault(self.updates[name] + 1, []).append(part)
+            if not tensor._data.flags.writeable:
+                raise ValueError(f"{type(self).__name__}: parameter {name!r} is read-only")
+            part = (
+                tensor._data,
+                for_kernels(gradient),
+                None if rows is None else rows.rows,
+                self._slots_for(name),
+            )
+            due.setdefault(self.updates[name] + 1, {})[name] = part
         for number, parts in due.items():
-            self._update(number, parts)
+            rule, coefficients = self._rule(number)
+            decay = self.weight_decay if self.decay_in_gradient else 0.0
+            given = list(parts.values()), {"decay": decay, **coefficients}
+            try:
+                core.optimizer_update(rule, *given)
+            except KeyboardInterrupt:  # comes when all are updated
+                self._note(number, parts)
+                raise
+            self._note(number, parts)
+
+    def _note(self, number: int, names: Iterable[str]) -> None:
+        """Some parameters have been updated, which was their update of this number."""
+        for name in names:
+            tensor = self.parameters[name]
+            self.updates[name] = number
+            least = getattr(tensor, "_least", None)
+            if least is not None:
+                np.maximum(tensor._data, least, out=tensor._data)
+            tensor.touch()
+
+    def _slots_for(self, name: str) -> list[Array]:
+        """The slots of a parameter that the constants of the moment use."""
+        held, used = self.state.get(name, {}), self._used_slots()
+        if name not in self.state or tuple(held) != used:
+            tensor = self.parameters[name]
+            held = {slot: held[slot] if slot in held else self._first_value(tensor) for slot in used}
+            self.state[name] = held
+        return list(held.values())
 
     def _zero_rows_stay(self) -> bool:
         """Whether a zero gradient changes nothing, so that a table's gradient may be given as its non-zero
@@ -117,15 +125,6 @@ class Optimizer:
 
     def _first_value(self, tensor: Tensor) -> np.ndarray:
         return np.zeros_like(tensor._data)
-
-    def _update(self, number: int, parts: Sequence[_Part]) -> None:
-        rule, coefficients = self._rule(number)
-        decay = self.weight_decay if self.decay_in_gradient else 0.0
-        taken = [part.taken() for part in parts]
-        core.optimizer_update(rule, taken, {"decay": decay, **coefficients})
-        for part, arrays in zip(parts, taken, strict=True):
-            part.put_back(arrays)
-            self.updates[part.name] = number
 
     def _rule(self, t: int) -> tuple[str, dict[str, float]]:
         """Name of the native rule and its coefficients at update number t."""

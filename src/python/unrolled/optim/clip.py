@@ -42,7 +42,7 @@ def clip_grad_norm(
             )
         return norm
     if norm > max_norm:
-        for gradient in gradients.values():
+        for gradient in {id(gradient): gradient for gradient in gradients.values()}.values():
             gradient *= max_norm / norm
     return norm
 
@@ -68,6 +68,9 @@ def _gradients(who: str, parameters: Module | Mapping[str, Tensor]) -> dict[str,
     for name, tensor in named_tensors(who, parameters).items():
         rows = tensor.row_grad
         gradient = tensor.grad if rows is None else rows.values
-        if gradient is not None:
-            found[name] = gradient
+        if gradient is None:
+            continue
+        if not gradient.flags.writeable:
+            raise ValueError(f"{who}: the gradient of {name!r} is read-only")
+        found[name] = gradient
     return found

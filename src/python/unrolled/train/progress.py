@@ -1,4 +1,4 @@
-"""Progress on the terminal: a bar of tqdm where that is installed, otherwise a plain line per second."""
+"""Progress: on a terminal a bar of tqdm where that is installed, otherwise a plain line per second."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _SECONDS_BETWEEN_UPDATES = 0.1
 
 
 class Progress:
-    """Reports to `stream` (standard error). Subclasses may override any method; `fit(progress=...)` takes an
-    instance.
+    """Reports to `stream` (standard error), with a bar unless it is no terminal (`bar=None`). Subclasses may override
+    any method; `fit(progress=...)` takes an instance.
 
     What it says is in `describe_step` and `describe`; the options of the bar in `bar_options`.
     """
@@ -23,7 +23,8 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None, *, bar: bool | None = None) -> None:
         self.stream = sys.stderr if stream is None else stream
-        self._bar_class = None if bar is False else _tqdm(required=bool(bar))
+        wanted = self.stream.isatty() if bar is None else bar
+        self._bar_class = _tqdm(required=bar is True) if wanted else None
         self._bar: Any = None
         self._shown = 0.0
         self._total: int | None = None
