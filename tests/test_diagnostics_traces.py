@@ -310,3 +310,20 @@ def test_mistakes():
         cell(x)[0].sum().backward()
     with pytest.raises(ValueError, match="no gradient of 'c', there are those of h"):
         seen.trace.norms("c")
+
+
+def test_measures_name_what_is_no_trace_step_or_row():
+    diagnostics, cell = ur.diagnostics, ur.RNN(3, 4)
+    with diagnostics.watch(cell) as seen:
+        cell(np.zeros((5, 2, 3), np.float32))
+    for measure in (
+        diagnostics.jacobian_norms, diagnostics.gate_values, diagnostics.saturation, diagnostics.term_norms,
+        diagnostics.vanishing_gradient,
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=f"{measure.__name__}: trace is RNN, expected a call"):
+            measure(cell)
+    for row in (2, -1):
+        with pytest.raises(ValueError, match=f"jacobian_norms: row is {row}, expected"):
+            diagnostics.jacobian_norms(seen.trace, row=row)
+    with pytest.raises(ValueError, match="step_jacobian: t is 5, expected 0 to 4"):
+        diagnostics.step_jacobian(seen.trace, 5)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.diagnostics.trace import States, Trace
+from unrolled.diagnostics.trace import States, Trace, check_trace
 from unrolled.tape import Array
 
 
@@ -62,6 +62,7 @@ def gate_values(trace: Trace) -> GateValues:
     """The gates of a call as the kernel has computed them, with its resets and masks; of classes that `register_gates`
     knows, by their formula.
     """
+    check_trace("gate_values", trace)
     cell = trace.cell
     name = type(cell).__name__
     if name in _FORMULAS:
@@ -89,6 +90,7 @@ def starting_states(trace: Trace) -> States:
 
 def saturation(trace: Trace) -> Saturation:
     """How many gates are stuck, counted over the valid steps of a call (as in Karpathy et al. 2015)."""
+    check_trace("saturation", trace)
     low, high = {}, {}
     for name, gate in gate_values(trace).gates.items():
         values = gate.values[trace.valid]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unrolled.cells import RNN
-from unrolled.diagnostics.trace import Trace, pull
+from unrolled.diagnostics.trace import Trace, check_place, check_trace, pull
 from unrolled.tape import Array
 from unrolled.tensor import Tensor
 
@@ -21,6 +21,9 @@ def step_jacobian(trace: Trace, t: int, row: int = 0) -> Array:
 
     Each row of the matrix is one vector-Jacobian product, and all of them are one batch.
     """
+    check_trace("step_jacobian", trace)
+    check_place("step_jacobian", "t", t, trace.steps)
+    check_place("step_jacobian", "row", row, trace.x.shape[1])
     trace.refuse_masks("step_jacobian")
     sizes = [trace.initial[name].shape[1] for name in trace.names]
     total = sum(sizes)
@@ -50,6 +53,8 @@ def jacobian_norms(trace: Trace, *, at: int | None = None, row: int = 0, state: 
     The state s is "h", another one of the cell, or "all" of them joined. Entry t is 1; entries of steps that run
     after t are NaN. dh[t]/dh[k] of an LSTM has the paths through c as well, with c[k] held.
     """
+    check_trace("jacobian_norms", trace)
+    check_place("jacobian_norms", "row", row, trace.x.shape[1])
     order = list(trace.order)
     if not order:
         raise ValueError("jacobian_norms: the call has no steps")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unrolled.diagnostics.trace import States, Trace
+from unrolled.diagnostics.trace import States, Trace, check_trace
 from unrolled.tape import Array
 
 
@@ -89,6 +89,7 @@ def _last_steps(trace: Trace) -> Array:
 
 def term_norms(trace: Trace) -> dict[str, TermNorms]:
     """The norms of all terms for every parameter, by its name."""
+    check_trace("term_norms", trace)
     found = {name: np.zeros((trace.steps, trace.steps)) for name in trace.cell.parameters()}
     for t, k, gradients in gradient_terms(trace):
         for name, gradient in gradients.items():

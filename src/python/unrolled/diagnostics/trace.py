@@ -13,6 +13,7 @@ from unrolled.cells.base import Recurrent
 from unrolled.cells.inspection import inspect
 from unrolled.cells.regular import Gated
 from unrolled.cells.timed import Timed
+from unrolled.checks import kind_of, size
 from unrolled.diagnostics.outputs import h_is_output, memories, through_output
 from unrolled.tape import Array
 from unrolled.tensor import Tensor, no_grad, record_one
@@ -219,6 +220,21 @@ class Trace:
             )
         if self.dy is None:
             self.dy = np.zeros((*self.x.shape[:2], self.cell.output_size), self.cell.dtype)
+
+
+def check_trace(who: str, trace: Any) -> None:
+    """A model or a cell instead of one of its calls is told how to get one."""
+    if not isinstance(trace, Trace):
+        raise TypeError(
+            f"{who}: trace is {kind_of(trace)}, expected a call that `with ur.diagnostics.watch(model) as seen` has "
+            "remembered, such as seen.trace"
+        )
+
+
+def check_place(who: str, name: str, value: Any, count: int) -> None:
+    """A step or a row that there is, counted from 0."""
+    if not 0 <= size(who, name, value, least=0) < count:
+        raise ValueError(f"{who}: {name} is {value}, expected 0 to {count - 1}")
 
 
 def pull(outputs: Sequence[tuple[Tensor, Array | None]]) -> None:

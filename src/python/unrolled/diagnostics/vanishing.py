@@ -9,7 +9,7 @@ import numpy as np
 
 from unrolled.cells import RNN
 from unrolled.checks import one_of
-from unrolled.diagnostics.trace import Trace
+from unrolled.diagnostics.trace import Trace, check_trace
 from unrolled.tape import Array
 from unrolled.tensor import no_grad
 
@@ -62,6 +62,7 @@ def vanishing_gradient(trace: Trace, *, reduction: str = "mean", least: float = 
 
     Source: R. Pascanu, T. Mikolov, Y. Bengio, On the difficulty of training recurrent neural networks, ICML 2013.
     """
+    check_trace("vanishing_gradient", trace)
     cell = trace.cell
     if not isinstance(cell, RNN):
         raise TypeError(f"vanishing_gradient: the trace is of {type(cell).__name__}, expected an RNN")

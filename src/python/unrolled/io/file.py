@@ -35,6 +35,10 @@ class CheckpointError(ValueError):
     """
 
 
+class CheckpointNotFoundError(CheckpointError, FileNotFoundError):
+    """There is no such file."""
+
+
 def write(path: StrPath, arrays: Mapping[str, np.ndarray], document: Mapping[str, Any]) -> None:
     """Writes arrays and a JSON-able document; raises CheckpointError, and then whatever was at `path` is
     still there.
@@ -62,15 +66,18 @@ def read(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     with _one_sentence("read", path):
-        with open_regular(
-            path
-        ):  # a folder, a device, a missing file and a missing permission have clear messages here
-            pass
+        with open_regular(path) as regular:  # raises for folders, devices, missing files and permissions
+            beginning = regular.read(4)
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         except SafetensorError as error:
+            if beginning == b"PK\3\4":
+                raise CheckpointError(
+                    f"{path} is a zip archive, as PyTorch and NumPy write them, not a safetensors file; load it there "
+                    "(ur.from_torch takes a module or a state dictionary)"
+                ) from None
             raise CheckpointError(
                 f"{path} is not a complete safetensors file; it is truncated or damaged ({error})"
             ) from None
@@ -159,8 +166,14 @@ def _flush_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _one_sentence(verb: str, path: StrPath) -> Iterator[None]:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(
+            f"cannot {verb} a model: path is {type(path).__name__}, expected a text or a pathlib.Path"
+        )
     try:
         yield
     except OSError as error:
         kept = "; what was saved before is unchanged" if verb == "write" and os.path.exists(path) else ""
-        raise CheckpointError(f"cannot {verb} {os.fspath(path)}: {error.strerror or error}{kept}") from None
+        missing = verb == "read" and isinstance(error, FileNotFoundError)
+        kind = CheckpointNotFoundError if missing else CheckpointError
+        raise kind(f"cannot {verb} {os.fspath(path)}: {error.strerror or error}{kept}") from None
