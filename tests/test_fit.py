@@ -267,6 +267,8 @@ def test_progress_reports_every_epoch(bar, monkeypatch):
     stream, model = io.StringIO(), speller()
     progress = ur.Progress(stream, bar=bar)
     assert ur.Progress(stream)._bar_class is None  # no terminal
+    monkeypatch.setattr("sys.stderr", None)
+    assert ur.Progress()._bar_class is None
     ur.fit(model, batches(), loss=ur.cross_entropy, epochs=2, validation=batches(), progress=progress)
     text = stream.getvalue()
     assert "epoch 1/2: loss " in text and "epoch 2/2: loss " in text and "validation " in text

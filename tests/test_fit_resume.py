@@ -86,7 +86,9 @@ def test_the_file_holds_the_best_model(tmp_path):
 def test_control_c_ends_after_the_step_and_leaves_a_checkpoint(tmp_path):
     whole_model, _, whole_log = run(language, 0, Stop(-1, fail))
     press = Stop(5, lambda: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"fit: interrupted after step 5; .* is saved, and resume=True goes on"
+    ):
         run(language, 0, press, checkpoint=tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert read(tmp_path / "run")[1]["training"]["step"] == 5

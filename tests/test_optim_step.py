@@ -7,7 +7,7 @@ import pytest
 
 from unrolled._native import core
 from unrolled.layers import Embedding
-from unrolled.optim import SGD, Adagrad, Adam, clip_grad_norm
+from unrolled.optim import SGD, Adagrad, Adam, clip_grad_norm, clip_grad_value
 from unrolled.tensor import Tensor
 
 
@@ -69,6 +69,10 @@ def test_what_is_read_only_is_named_before_anything_changes():
     optimizer = SGD(parameters, 0.1)
     a.grad = np.ones(3)
     table.grad = np.broadcast_to(1.0, (9, 2))
+    assert clip_grad_norm(parameters) == pytest.approx(np.sqrt(21))  # only reports
+    assert clip_grad_value(parameters, np.inf) == 1
+    with pytest.raises(ValueError, match="clip_grad_value: the gradient of 'table' is read-only"):
+        clip_grad_value(parameters, 0.1)
     with pytest.raises(ValueError, match="clip_grad_norm: the gradient of 'table' is read-only"):
         clip_grad_norm(parameters, 0.1)
     table._data.flags.writeable = False

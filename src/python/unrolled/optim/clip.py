@@ -42,6 +42,7 @@ def clip_grad_norm(
             )
         return norm
     if norm > max_norm:
+        _refuse_read_only("clip_grad_norm", gradients)
         for gradient in {id(gradient): gradient for gradient in gradients.values()}.values():
             gradient *= max_norm / norm
     return norm
@@ -53,12 +54,15 @@ def clip_grad_value(parameters: Module | Mapping[str, Tensor], limit: float) -> 
     """
     if limit != math.inf:
         checks.positive("clip_grad_value", "limit", limit)
-    largest = 0.0
-    for gradient in _gradients("clip_grad_value", parameters).values():
+    largest, gradients = 0.0, _gradients("clip_grad_value", parameters)
+    if limit != math.inf:
+        _refuse_read_only("clip_grad_value", gradients)
+    for gradient in gradients.values():
         if gradient.size:
             magnitude = float(np.abs(gradient).max())
             largest = max(magnitude, largest) if largest == largest and magnitude == magnitude else math.nan
-        np.clip(gradient, -limit, limit, out=gradient)
+        if limit != math.inf:
+            np.clip(gradient, -limit, limit, out=gradient)
     return largest
 
 
@@ -68,9 +72,13 @@ def _gradients(who: str, parameters: Module | Mapping[str, Tensor]) -> dict[str,
     for name, tensor in named_tensors(who, parameters).items():
         rows = tensor.row_grad
         gradient = tensor.grad if rows is None else rows.values
-        if gradient is None:
-            continue
+        if gradient is not None:
+            found[name] = gradient
+    return found
+
+
+def _refuse_read_only(who: str, gradients: Mapping[str, np.ndarray]) -> None:
+    """Before any of them is changed."""
+    for name, gradient in gradients.items():
         if not gradient.flags.writeable:
             raise ValueError(f"{who}: the gradient of {name!r} is read-only")
-        found[name] = gradient
-    return found

@@ -128,12 +128,12 @@ def _train(run: Run, plan: Plan) -> None:
             while run.epoch < plan.epochs and not run.stop:
                 _epoch(run, plan, guard)
                 guard.check()
-        except Interrupt as interrupt:
+        except Interrupt:
             _save(run, plan)
             saved = (
                 "" if plan.checkpoint is None else f"; {plan.checkpoint} is saved, and resume=True goes on"
             )
-            raise Interrupt(f"fit: {interrupt} of epoch {run.epoch + 1}{saved}") from None
+            raise Interrupt(f"fit: interrupted after step {run.step}{saved}") from None
         except DivergenceError as error:
             if plan.checkpoint is None or not plan.file_is_own:
                 raise

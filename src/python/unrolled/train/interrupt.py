@@ -47,7 +47,7 @@ class InterruptGuard:
     def check(self) -> None:
         """Raises Interrupt if there was a Ctrl-C."""
         if self.requested:
-            raise Interrupt("interrupted between two steps")
+            raise Interrupt
 
     def watch(self, items: Iterable[Any]) -> Iterator[Any]:
         """The items, with a check before each."""

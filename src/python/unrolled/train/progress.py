@@ -23,7 +23,10 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None, *, bar: bool | None = None) -> None:
         self.stream = sys.stderr if stream is None else stream
-        wanted = self.stream.isatty() if bar is None else bar
+        terminal = (
+            self.stream is not None and self.stream.isatty()
+        )  # programs without a console have no stderr
+        wanted = terminal if bar is None else bar
         self._bar_class = _tqdm(required=bar is True) if wanted else None
         self._bar: Any = None
         self._shown = 0.0
